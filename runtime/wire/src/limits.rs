@@ -1,0 +1,25 @@
+//! Every bound of the wire format, with its reason.
+
+/// Bytes of a message header.
+pub const HEADER_BYTES: usize = 8;
+
+/// Longest body: a thread creation with the deepest chain of frames; an object's data is at most a page.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Longest data of one unit of coherence: a page.
+pub const DATA_BYTES_MAX: usize = 4096;
+
+/// Frames of one static chain: GCC's own limit on nesting is far lower in practice.
+pub const FRAMES_MAX: usize = 64;
+
+/// Bytes of one frame record. A captured scalar takes 8; VLA bounds and descriptors add a few words.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a source name or message text.
+pub const TEXT_BYTES_MAX: usize = 4096;
+
+/// Nodes of a job: what the 16-bit rank allows, less room for markers.
+pub const NODES_MAX: usize = 4096;
+
+const _: () = assert!(FRAME_BYTES_MAX < BODY_BYTES_MAX);
+const _: () = assert!(DATA_BYTES_MAX + 64 < BODY_BYTES_MAX);

@@ -1,0 +1,76 @@
+//! Messages of the synchronization objects: mutex, semaphore, barrier, condition variable.
+
+use crate::{ThreadId, Token};
+
+/// Name of a synchronization object: its address in the window, or a static object's place in its module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SyncKey(pub u64);
+
+/// Operation on a synchronization object, run at its home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SyncOp {
+    /// Make or reset a mutex.
+    MutexInit,
+    /// Wait until the mutex is free and take it.
+    MutexLock,
+    /// Take the mutex if it is free, else answer EBUSY.
+    MutexTryLock,
+    /// Give the mutex to the longest waiting thread.
+    MutexUnlock,
+    /// End of a mutex's life.
+    MutexDestroy,
+    /// Make or reset a semaphore with this value.
+    SemInit(u32),
+    /// Wait until the value is above 0, then take one.
+    SemWait,
+    /// Take one if the value is above 0, else answer EAGAIN.
+    SemTryWait,
+    /// Add one, or wake the longest waiting thread.
+    SemPost,
+    /// The value now (0 while threads wait).
+    SemGetValue,
+    /// End of a semaphore's life.
+    SemDestroy,
+    /// Make or reset a barrier for this many threads.
+    BarrierInit(u32),
+    /// Wait until that many threads have called.
+    BarrierWait,
+    /// End of a barrier's life.
+    BarrierDestroy,
+    /// Make or reset a condition variable.
+    CondInit,
+    /// Release the mutex and wait; answered when signalled *and* the mutex is held again.
+    CondWait {
+        /// The mutex; it must have the same home or its home takes part by the messages below.
+        mutex: SyncKey,
+    },
+    /// Wake the longest waiting thread.
+    CondSignal,
+    /// Wake all waiting threads.
+    CondBroadcast,
+    /// End of a condition variable's life.
+    CondDestroy,
+}
+
+/// Message about a synchronization object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sync {
+    /// A thread's node to the object's home.
+    Request {
+        /// Finds the waiting thread at its node.
+        token: Token,
+        /// Who asks: owner checks of mutexes.
+        thread: ThreadId,
+        /// Which object.
+        key: SyncKey,
+        /// What to do.
+        op: SyncOp,
+    },
+    /// Home to the thread's node: the operation is done, or refused.
+    Reply {
+        /// As in the request.
+        token: Token,
+        /// 0 or more: done (a semaphore's value; 1 for a barrier's serial thread); negative: -errno.
+        result: i32,
+    },
+}

@@ -1,0 +1,1 @@
+//! Simulator, model checking and tests on real nodes.
