@@ -41,9 +41,13 @@ pub enum SyncOp {
     CondInit,
     /// Release the mutex and wait; answered when signalled *and* the mutex is held again.
     CondWait {
-        /// The mutex; it must have the same home or its home takes part by the messages below.
+        /// The mutex; it has the same home (else the caller uses the two halves below).
         mutex: SyncKey,
     },
+    /// First half of a wait whose mutex has another home: join the queue, answer at once.
+    CondEnqueue,
+    /// Second half, after the mutex was released: answered when signalled.
+    CondBlock,
     /// Wake the longest waiting thread.
     CondSignal,
     /// Wake all waiting threads.
