@@ -1,0 +1,134 @@
+/* umbel.h - distributed threads and their synchronization for GNU C.
+ *
+ * `umbel cc` includes this header before every C file; a program may also include it itself.
+ *
+ * A thread runs a function, usually a nested one: the locals of the enclosing functions that it uses
+ * are shared among all threads that can see them, on whichever node they run.  Plain C reads and
+ * writes them; sequential consistency holds for every object.  Pointers to such objects may be stored
+ * and passed; their addresses are the same on every node.
+ *
+ * Not shared: globals, static locals and malloc'd memory.  Each node has its own copy of those.
+ * stdin belongs to node 0.
+ *
+ * Threads are bound to their creator (termination dependency): a function does not return before the
+ * threads that can reach its locals have ended, and no thread ends before its children.  main is a
+ * thread.  exit() ends the whole job at once, from any node.
+ *
+ * Functions that return int return 0, or an error number from <errno.h> as POSIX threads do; errno is
+ * left alone.  All may be called from any thread on any node, but not from signal handlers.
+ */
+#ifndef UMBEL_H
+#define UMBEL_H
+
+#pragma GCC system_header
+
+#include "umbel_abi.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- threads ------------------------------------------------------------------------------------ */
+
+/* Name of a thread, unique in the job.  0 names no thread: a failed creation. */
+typedef unsigned long dist_thr_t;
+
+/* What a thread runs: a function of one integer or pointer parameter, nested or not. */
+#ifdef __cplusplus
+typedef void (*umbel_thr_fn)(long);
+#else
+typedef void (*umbel_thr_fn)();
+#endif
+
+/* dist_thr_t dist_thr_create(void (*fn)(T), T arg)      T: any integer or pointer type
+ * Starts fn(arg) as a child of the calling thread, on the next node in turn (round robin).
+ * A pointer argument should point to a sharable object; the address of anything else means nothing
+ * on another node.
+ * Returns the thread's name, or 0 with errno set: EAGAIN (the node has no room for another thread, or
+ * the system refused one), EINVAL (fn can't be named on another node), E2BIG (chain of frames too long).
+ * Each frame of fn's static chain is copied at this moment: captured locals are shared, values the
+ * compiler keeps in the frame (bounds of variable-length arrays) are as they are now. */
+#define dist_thr_create(fn, arg) umbel_thr_create(-1, (umbel_thr_fn)(fn), (long)(arg))
+
+/* The same on a given node, 0 to dist_node_count() - 1.  EINVAL: there is no such node. */
+#define dist_thr_create_on(node, fn, arg) umbel_thr_create((node), (umbel_thr_fn)(fn), (long)(arg))
+
+extern unsigned long umbel_thr_create(int node, umbel_thr_fn fn, long arg);
+
+/* Waits until the thread has ended.  A thread may be joined once, by any thread; one that is never
+ * joined is collected when its creator ends.
+ * ESRCH: no such thread, or already joined; EDEADLK: the caller itself or one of its ancestors. */
+extern int dist_thr_join(dist_thr_t thread);
+
+/* Waits until every thread that the caller created, and has not joined yet, has ended.  Always 0. */
+extern int dist_thr_join_all(void);
+
+/* The calling thread's name. */
+extern dist_thr_t dist_thr_self(void);
+
+/* Ends the calling thread after its children, as a return from its function would.  In main: ends the
+ * job with status 0 when all threads have ended. */
+extern void dist_thr_exit(void) __attribute__((noreturn));
+
+/* Rank of the node that the caller runs on, 0 to dist_node_count() - 1.  main runs on node 0. */
+extern int dist_thr_node(void);
+
+/* Nodes in the job: what `umbel run -n` said, 1 when the program was started on its own. */
+extern int dist_node_count(void);
+
+/* ---- synchronization ---------------------------------------------------------------------------
+ * An object is known by its address: declare it as a local that the threads capture (or inside a
+ * struct), or as a static object, which then means the same object on every node.  All-zero is a valid
+ * initial state of mutexes and condition variables, and of semaphores with value 0; the objects are
+ * opaque and must not be copied.  Waiting threads are served in the order of their arrival.
+ * EINVAL from any of them: not such an object, or an argument out of range. */
+
+typedef union { char opaque[40]; long align; } dist_mutex_t;
+typedef union { char opaque[32]; long align; } dist_sem_t;
+typedef union { char opaque[32]; long align; } dist_barrier_t;
+typedef union { char opaque[48]; long align; } dist_cond_t;
+
+#define DIST_MUTEX_INITIALIZER { { 0 } }
+#define DIST_COND_INITIALIZER { { 0 } }
+
+/* Returned by dist_barrier_wait to one of the threads (-1, as PTHREAD_BARRIER_SERIAL_THREAD). */
+#define DIST_BARRIER_SERIAL_THREAD (-1)
+
+/* Mutex: error-checking, not recursive.  attr must be 0 (EINVAL otherwise), here and below.
+ * init, destroy: EBUSY while held or waited for.  lock: EDEADLK if the caller holds it.
+ * trylock: EBUSY if anybody does.  unlock: EPERM if the caller does not hold it. */
+extern int dist_mutex_init(dist_mutex_t *mutex, const void *attr);
+extern int dist_mutex_lock(dist_mutex_t *mutex);
+extern int dist_mutex_trylock(dist_mutex_t *mutex);
+extern int dist_mutex_unlock(dist_mutex_t *mutex);
+extern int dist_mutex_destroy(dist_mutex_t *mutex);
+
+/* Counting semaphore, 0 to 2147483647.  Unlike sem_wait(3) these return the error number.
+ * `pshared` is ignored: every semaphore is shared.  post: EOVERFLOW.  trywait: EAGAIN when 0.
+ * destroy: EBUSY while waited for. */
+extern int dist_sem_init(dist_sem_t *sem, int pshared, unsigned value);
+extern int dist_sem_wait(dist_sem_t *sem);
+extern int dist_sem_trywait(dist_sem_t *sem);
+extern int dist_sem_post(dist_sem_t *sem);
+extern int dist_sem_getvalue(dist_sem_t *sem, int *value);
+extern int dist_sem_destroy(dist_sem_t *sem);
+
+/* Barrier for `count` threads, 1 or more; usable again at once.  wait: one thread gets
+ * DIST_BARRIER_SERIAL_THREAD, the others 0.  destroy: EBUSY while waited for. */
+extern int dist_barrier_init(dist_barrier_t *barrier, const void *attr, unsigned count);
+extern int dist_barrier_wait(dist_barrier_t *barrier);
+extern int dist_barrier_destroy(dist_barrier_t *barrier);
+
+/* Condition variable.  wait: releases the mutex and waits as one step, and holds it again on return;
+ * EPERM if the caller does not hold it.  No spurious wake-ups, but check the condition in a loop all
+ * the same: another thread may run first.  destroy: EBUSY while waited for. */
+extern int dist_cond_init(dist_cond_t *cond, const void *attr);
+extern int dist_cond_wait(dist_cond_t *cond, dist_mutex_t *mutex);
+extern int dist_cond_signal(dist_cond_t *cond);
+extern int dist_cond_broadcast(dist_cond_t *cond);
+extern int dist_cond_destroy(dist_cond_t *cond);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
