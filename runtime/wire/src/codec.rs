@@ -1,8 +1,312 @@
-//! Codec.
-use crate::Message;
-/// Why bytes are not a message.
-pub enum DecodeError {}
+//! Bytes of messages: `encode` appends one message, `decode` takes one off the front.
+//!
+//! The header is the table in [the crate's page](crate). Its `kind`:
+//!
+//! | kind | message | body bytes | table |
+//! |---|---|---|---|
+//! | 0x01 | Hello | 40 | [`link`] |
+//! | 0x02 | Bye | 0 | [`link`] |
+//! | 0x10 | Get | 9 | [`coherence`] |
+//! | 0x11 | Grant | 10 to 4106 | [`coherence`] |
+//! | 0x12 | Recall | 9 | [`coherence`] |
+//! | 0x13 | Recalled | 8 to 4104 | [`coherence`] |
+//! | 0x14 | Invalidate | 8 | [`coherence`] |
+//! | 0x15 | Invalidated | 8 | [`coherence`] |
+//! | 0x20 | Spawn | 50 to 262144 | [`thread`] |
+//! | 0x21 | Spawned | 12 | [`thread`] |
+//! | 0x22 | Ended | 8 | [`thread`] |
+//! | 0x23 | Join | 24 | [`thread`] |
+//! | 0x24 | Joined | 12 | [`thread`] |
+//! | 0x30 | Request | 33 | [`sync`] |
+//! | 0x31 | Reply | 12 | [`sync`] |
+//! | 0x80 | Ready | 2 | [`control`] |
+//! | 0x81 | Exit | 4 | [`control`] |
+//! | 0x82 | Fatal | 0 to 4096 | [`control`] |
+//! | 0x83 | Lost | 2 | [`control`] |
+//! | 0x84 | Threads | 2 to 1050626 | [`control`] |
+//! | 0x85 | Shutdown | 0 | [`control`] |
+//! | 0x86 | Stats | 0 to 16777216 | [`control`] |
+//!
+//! Kinds below 0x80 travel on links, the others on a node's socket to its launcher; each decoder
+//! refuses the other's. A header whose `body_bytes` is outside its message's range is refused
+//! before the body is read, so a foreign peer can't make a node buffer more than the table says.
+//!
+//! One message has one encoding: what `decode` accepts, `encode` writes again byte for byte.
+//! Integers are little-endian.
+
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use crate::coherence::Coherence;
+use crate::control::Control;
+use crate::limits::{BODY_BYTES_MAX, CONTROL_BODY_BYTES_MAX, HEADER_BYTES};
+use crate::message::Message;
+use crate::{VERSION, thread::Thread};
+
+pub mod coherence;
+pub mod control;
+mod error;
+pub mod link;
+mod reader;
+pub mod sync;
+pub mod thread;
+
+pub use error::{BoundError, DecodeError};
+use reader::Reader;
+
 /// Appends `message`.
-pub fn encode(_message: &Message, _out: &mut alloc::vec::Vec<u8>) {}
+///
+/// Panics when it exceeds a bound of [`crate::limits`]: ask [`check`] first about what a program
+/// can make as large as it likes (the frames of a `Spawn`).
+pub fn encode(message: &Message, out: &mut Vec<u8>) {
+    match message {
+        Message::Hello(hello) => link::encode_hello(hello, out),
+        Message::Coherence(message) => coherence::encode(message, out),
+        Message::Thread(message) => thread::encode(message, out),
+        Message::Sync(message) => sync::encode(message, out),
+        Message::Bye => write_message(Kind::Bye, out, |_| {}),
+    }
+}
+
+/// Appends a coherence message whose data is borrowed, with no copy in between.
+///
+/// Panics when the data is longer than [`crate::limits::DATA_BYTES_MAX`].
+pub fn encode_coherence(message: &Coherence<&[u8]>, out: &mut Vec<u8>) {
+    coherence::encode(message, out);
+}
+
 /// First message of `bytes` and the bytes it took; `None` when more must be read.
-pub fn decode(_bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> { Ok(None) }
+///
+/// An error is final: the link's byte stream has no later point to start from again.
+pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
+    let Some((kind, mut body)) = read_message(bytes, Channel::Link)? else {
+        return Ok(None);
+    };
+    let message = match kind {
+        Kind::Hello => Message::Hello(link::decode_hello(&mut body)?),
+        Kind::Bye => Message::Bye,
+        Kind::Get
+        | Kind::Grant
+        | Kind::Recall
+        | Kind::Recalled
+        | Kind::Invalidate
+        | Kind::Invalidated => Message::Coherence(coherence::decode(kind, &mut body)?),
+        Kind::Spawn | Kind::Spawned | Kind::Ended | Kind::Join | Kind::Joined => {
+            Message::Thread(thread::decode(kind, &mut body)?)
+        }
+        Kind::Request | Kind::Reply => Message::Sync(sync::decode(kind, &mut body)?),
+        Kind::Ready
+        | Kind::Exit
+        | Kind::Fatal
+        | Kind::Lost
+        | Kind::Threads
+        | Kind::Shutdown
+        | Kind::Stats => unreachable!("read_message refuses kinds of the other channel"),
+    };
+    Ok(Some((message, HEADER_BYTES + body.finish()?)))
+}
+
+/// Appends a message between node and launcher.
+///
+/// Texts are cut at [`crate::limits::TEXT_BYTES_MAX`], lists of lines at
+/// [`crate::limits::LINES_MAX`]. Panics when statistics exceed [`CONTROL_BODY_BYTES_MAX`].
+pub fn encode_control(message: &Control, out: &mut Vec<u8>) {
+    control::encode(message, out);
+}
+
+/// First control message of `bytes` and the bytes it took; `None` when more must be read.
+pub fn decode_control(bytes: &[u8]) -> Result<Option<(Control, usize)>, DecodeError> {
+    let Some((kind, mut body)) = read_message(bytes, Channel::Control)? else {
+        return Ok(None);
+    };
+    let message = control::decode(kind, &mut body)?;
+    Ok(Some((message, HEADER_BYTES + body.finish()?)))
+}
+
+/// Whether `message` is within every bound, so that [`encode`] takes it.
+pub fn check(message: &Message) -> Result<(), BoundError> {
+    match message {
+        Message::Coherence(message) => coherence::check(message),
+        Message::Thread(Thread::Spawn { frames, .. }) => thread::check_frames(frames),
+        Message::Thread(
+            Thread::Spawned { .. }
+            | Thread::Ended { .. }
+            | Thread::Join { .. }
+            | Thread::Joined { .. },
+        )
+        | Message::Hello(_)
+        | Message::Sync(_)
+        | Message::Bye => Ok(()),
+    }
+}
+
+/// Which of the two kinds of sockets bytes came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Channel {
+    Link,
+    Control,
+}
+
+/// The header's `kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Hello = 0x01,
+    Bye = 0x02,
+    Get = 0x10,
+    Grant = 0x11,
+    Recall = 0x12,
+    Recalled = 0x13,
+    Invalidate = 0x14,
+    Invalidated = 0x15,
+    Spawn = 0x20,
+    Spawned = 0x21,
+    Ended = 0x22,
+    Join = 0x23,
+    Joined = 0x24,
+    Request = 0x30,
+    Reply = 0x31,
+    Ready = 0x80,
+    Exit = 0x81,
+    Fatal = 0x82,
+    Lost = 0x83,
+    Threads = 0x84,
+    Shutdown = 0x85,
+    Stats = 0x86,
+}
+
+impl Kind {
+    const ALL: [Self; 22] = [
+        Self::Hello,
+        Self::Bye,
+        Self::Get,
+        Self::Grant,
+        Self::Recall,
+        Self::Recalled,
+        Self::Invalidate,
+        Self::Invalidated,
+        Self::Spawn,
+        Self::Spawned,
+        Self::Ended,
+        Self::Join,
+        Self::Joined,
+        Self::Request,
+        Self::Reply,
+        Self::Ready,
+        Self::Exit,
+        Self::Fatal,
+        Self::Lost,
+        Self::Threads,
+        Self::Shutdown,
+        Self::Stats,
+    ];
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+
+    fn channel(self) -> Channel {
+        if (self as u8) < 0x80 {
+            Channel::Link
+        } else {
+            Channel::Control
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hello => "Hello",
+            Self::Bye => "Bye",
+            Self::Get => "Get",
+            Self::Grant => "Grant",
+            Self::Recall => "Recall",
+            Self::Recalled => "Recalled",
+            Self::Invalidate => "Invalidate",
+            Self::Invalidated => "Invalidated",
+            Self::Spawn => "Spawn",
+            Self::Spawned => "Spawned",
+            Self::Ended => "Ended",
+            Self::Join => "Join",
+            Self::Joined => "Joined",
+            Self::Request => "Request",
+            Self::Reply => "Reply",
+            Self::Ready => "Ready",
+            Self::Exit => "Exit",
+            Self::Fatal => "Fatal",
+            Self::Lost => "Lost",
+            Self::Threads => "Threads",
+            Self::Shutdown => "Shutdown",
+            Self::Stats => "Stats",
+        }
+    }
+
+    /// Lengths that a body of this kind may have.
+    fn body_bytes(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Hello => link::HELLO_BYTES..=link::HELLO_BYTES,
+            Self::Bye | Self::Shutdown => 0..=0,
+            Self::Get
+            | Self::Grant
+            | Self::Recall
+            | Self::Recalled
+            | Self::Invalidate
+            | Self::Invalidated => coherence::body_bytes(self),
+            Self::Spawn | Self::Spawned | Self::Ended | Self::Join | Self::Joined => {
+                thread::body_bytes(self)
+            }
+            Self::Request => sync::REQUEST_BYTES..=sync::REQUEST_BYTES,
+            Self::Reply => sync::REPLY_BYTES..=sync::REPLY_BYTES,
+            Self::Ready | Self::Exit | Self::Fatal | Self::Lost | Self::Threads | Self::Stats => {
+                control::body_bytes(self)
+            }
+        }
+    }
+}
+
+/// Reads a header; `None` until the whole message is in `bytes`.
+fn read_message(bytes: &[u8], channel: Channel) -> Result<Option<(Kind, Reader<'_>)>, DecodeError> {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        return Ok(None);
+    };
+    let [b0, b1, b2, b3, kind, version, zero0, zero1] = *header;
+    if version != VERSION {
+        return Err(DecodeError::Version { found: version });
+    }
+    let reserved = u16::from_le_bytes([zero0, zero1]);
+    if reserved != 0 {
+        return Err(DecodeError::Reserved { found: reserved });
+    }
+    let Some(kind) = Kind::from_byte(kind).filter(|kind| kind.channel() == channel) else {
+        return Err(DecodeError::Kind { found: kind });
+    };
+    let body_bytes = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
+    let allowed = kind.body_bytes();
+    if !allowed.contains(&body_bytes) {
+        return Err(DecodeError::BodyBytes {
+            message: kind.name(),
+            found: body_bytes,
+            min: *allowed.start(),
+            max: *allowed.end(),
+        });
+    }
+    Ok(rest
+        .get(..body_bytes)
+        .map(|body| (kind, Reader::new(kind.name(), body))))
+}
+
+/// Writes a header and the body that `write_body` appends.
+fn write_message(kind: Kind, out: &mut Vec<u8>, write_body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, kind as u8, VERSION, 0, 0]);
+    write_body(out);
+    let body_bytes = out.len() - start - HEADER_BYTES;
+    assert!(
+        kind.body_bytes().contains(&body_bytes),
+        "{} message of {body_bytes} bytes: its sender had to check it",
+        kind.name()
+    );
+    let body_bytes = u32::try_from(body_bytes).expect("every kind's range is below 2^32");
+    out[start..start + 4].copy_from_slice(&body_bytes.to_le_bytes());
+}
+
+const _: () = assert!(BODY_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(CONTROL_BODY_BYTES_MAX <= u32::MAX as usize);

@@ -4,7 +4,7 @@
 //!
 //! | offset | bytes | field | meaning |
 //! |---|---|---|---|
-//! | 0 | 4 | body_bytes | length of the body, at most [`limits::BODY_BYTES_MAX`] |
+//! | 0 | 4 | body_bytes | length of the body, within its message's range, at most [`limits::BODY_BYTES_MAX`] on a link |
 //! | 4 | 1 | kind | which message: the table in [`codec`] |
 //! | 5 | 1 | version | [`VERSION`] |
 //! | 6 | 2 | zero | reserved; anything else is refused |
@@ -30,7 +30,10 @@ pub mod message;
 pub mod sync;
 pub mod thread;
 
-pub use codec::{DecodeError, decode, encode};
+pub use codec::{
+    BoundError, DecodeError, check, decode, decode_control, encode, encode_coherence,
+    encode_control,
+};
 pub use coherence::Coherence;
 pub use ids::{Access, NodeId, ObjectId, ThreadId, Token};
 pub use message::{Hello, Message};

@@ -18,8 +18,15 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a source name or message text.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
+/// Lines of one list in a control message: the threads of a lost node; a user reads no more.
+pub const LINES_MAX: usize = 256;
+
+/// Longest body on a node's socket to its launcher: statistics of some 100,000 distinct object names.
+pub const CONTROL_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Nodes of a job: what the 16-bit rank allows, less room for markers.
 pub const NODES_MAX: usize = 4096;
 
 const _: () = assert!(FRAME_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(DATA_BYTES_MAX + 64 < BODY_BYTES_MAX);
+const _: () = assert!(LINES_MAX * (TEXT_BYTES_MAX + 2) + 2 <= CONTROL_BODY_BYTES_MAX);

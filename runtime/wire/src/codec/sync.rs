@@ -1,0 +1,153 @@
+//! Bodies of the synchronization messages.
+//!
+//! Request:
+//!
+//! | offset | bytes | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 8 | token | finds the waiting thread at its node |
+//! | 8 | 8 | thread | who asks |
+//! | 16 | 8 | key | which synchronization object |
+//! | 24 | 1 | op | what to do: the table below |
+//! | 25 | 8 | operand | of the operation; 0 where it has none |
+//!
+//! | op | operation | operand |
+//! |---|---|---|
+//! | 0 | MutexInit | |
+//! | 1 | MutexLock | |
+//! | 2 | MutexTryLock | |
+//! | 3 | MutexUnlock | |
+//! | 4 | MutexDestroy | |
+//! | 16 | SemInit | value, below 2^32 |
+//! | 17 | SemWait | |
+//! | 18 | SemTryWait | |
+//! | 19 | SemPost | |
+//! | 20 | SemGetValue | |
+//! | 21 | SemDestroy | |
+//! | 32 | BarrierInit | threads, below 2^32 |
+//! | 33 | BarrierWait | |
+//! | 34 | BarrierDestroy | |
+//! | 48 | CondInit | |
+//! | 49 | CondWait | key of the mutex |
+//! | 50 | CondEnqueue | |
+//! | 51 | CondBlock | |
+//! | 52 | CondSignal | |
+//! | 53 | CondBroadcast | |
+//! | 54 | CondDestroy | |
+//!
+//! Reply:
+//!
+//! | offset | bytes | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 8 | token | as in the request |
+//! | 8 | 4 | result | 0 or more: done; negative: -errno |
+
+use alloc::vec::Vec;
+
+use super::{DecodeError, Kind, Reader, write_message};
+use crate::sync::{Sync, SyncKey, SyncOp};
+use crate::{ThreadId, Token};
+
+pub(super) const REQUEST_BYTES: usize = 33;
+pub(super) const REPLY_BYTES: usize = 12;
+
+pub(super) fn encode(message: &Sync, out: &mut Vec<u8>) {
+    match message {
+        Sync::Request {
+            token,
+            thread,
+            key,
+            op,
+        } => write_message(Kind::Request, out, |body| {
+            body.extend_from_slice(&token.0.to_le_bytes());
+            body.extend_from_slice(&thread.0.to_le_bytes());
+            body.extend_from_slice(&key.0.to_le_bytes());
+            let (op, operand) = op_parts(*op);
+            body.push(op);
+            body.extend_from_slice(&operand.to_le_bytes());
+        }),
+        Sync::Reply { token, result } => write_message(Kind::Reply, out, |body| {
+            body.extend_from_slice(&token.0.to_le_bytes());
+            body.extend_from_slice(&result.to_le_bytes());
+        }),
+    }
+}
+
+pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Sync, DecodeError> {
+    Ok(match kind {
+        Kind::Request => Sync::Request {
+            token: Token(body.u64("token")?),
+            thread: ThreadId(body.u64("thread")?),
+            key: SyncKey(body.u64("key")?),
+            op: decode_op(body)?,
+        },
+        Kind::Reply => Sync::Reply {
+            token: Token(body.u64("token")?),
+            result: body.i32("result")?,
+        },
+        other => unreachable!("{other:?} is not a synchronization message"),
+    })
+}
+
+fn op_parts(op: SyncOp) -> (u8, u64) {
+    match op {
+        SyncOp::MutexInit => (0, 0),
+        SyncOp::MutexLock => (1, 0),
+        SyncOp::MutexTryLock => (2, 0),
+        SyncOp::MutexUnlock => (3, 0),
+        SyncOp::MutexDestroy => (4, 0),
+        SyncOp::SemInit(value) => (16, value.into()),
+        SyncOp::SemWait => (17, 0),
+        SyncOp::SemTryWait => (18, 0),
+        SyncOp::SemPost => (19, 0),
+        SyncOp::SemGetValue => (20, 0),
+        SyncOp::SemDestroy => (21, 0),
+        SyncOp::BarrierInit(count) => (32, count.into()),
+        SyncOp::BarrierWait => (33, 0),
+        SyncOp::BarrierDestroy => (34, 0),
+        SyncOp::CondInit => (48, 0),
+        SyncOp::CondWait { mutex } => (49, mutex.0),
+        SyncOp::CondEnqueue => (50, 0),
+        SyncOp::CondBlock => (51, 0),
+        SyncOp::CondSignal => (52, 0),
+        SyncOp::CondBroadcast => (53, 0),
+        SyncOp::CondDestroy => (54, 0),
+    }
+}
+
+fn decode_op(body: &mut Reader<'_>) -> Result<SyncOp, DecodeError> {
+    let op = body.u8("op")?;
+    let unknown = body.value("op", 1, op.into(), "an operation of the table");
+    let operand = body.u64("operand")?;
+    let count =
+        || u32::try_from(operand).map_err(|_| body.value("operand", 8, operand, "below 2^32"));
+    let plain = |op| match operand {
+        0 => Ok(op),
+        _ => Err(body.value("operand", 8, operand, "0 for this operation")),
+    };
+    match op {
+        0 => plain(SyncOp::MutexInit),
+        1 => plain(SyncOp::MutexLock),
+        2 => plain(SyncOp::MutexTryLock),
+        3 => plain(SyncOp::MutexUnlock),
+        4 => plain(SyncOp::MutexDestroy),
+        16 => Ok(SyncOp::SemInit(count()?)),
+        17 => plain(SyncOp::SemWait),
+        18 => plain(SyncOp::SemTryWait),
+        19 => plain(SyncOp::SemPost),
+        20 => plain(SyncOp::SemGetValue),
+        21 => plain(SyncOp::SemDestroy),
+        32 => Ok(SyncOp::BarrierInit(count()?)),
+        33 => plain(SyncOp::BarrierWait),
+        34 => plain(SyncOp::BarrierDestroy),
+        48 => plain(SyncOp::CondInit),
+        49 => Ok(SyncOp::CondWait {
+            mutex: SyncKey(operand),
+        }),
+        50 => plain(SyncOp::CondEnqueue),
+        51 => plain(SyncOp::CondBlock),
+        52 => plain(SyncOp::CondSignal),
+        53 => plain(SyncOp::CondBroadcast),
+        54 => plain(SyncOp::CondDestroy),
+        _ => Err(unknown),
+    }
+}
