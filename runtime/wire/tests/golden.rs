@@ -1,0 +1,297 @@
+//! The bytes of each message, written out: what two versions of Umbel would have to agree on.
+
+use umbel_wire::codec::{decode, decode_control, encode, encode_coherence, encode_control};
+use umbel_wire::control::Control;
+use umbel_wire::sync::{Sync, SyncKey, SyncOp};
+use umbel_wire::thread::{CodeRef, Frame, Thread};
+use umbel_wire::{Access, Coherence, Hello, Message, ObjectId, ThreadId, Token};
+
+/// `text`: hex digits; blanks and everything after `|` on a line are for the reader.
+fn bytes(text: &str) -> Vec<u8> {
+    let digits: String = text
+        .lines()
+        .flat_map(|line| line.split('|').next())
+        .flat_map(|line| line.chars().filter(|c| !c.is_whitespace()))
+        .collect();
+    (0..digits.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).expect("hex digits"))
+        .collect()
+}
+
+#[track_caller]
+fn link(message: Message, golden: &str) {
+    let golden = bytes(golden);
+    let mut encoded = Vec::new();
+    encode(&message, &mut encoded);
+    assert_eq!(encoded, golden, "bytes of {message:?}");
+    assert_eq!(decode(&golden), Ok(Some((message, golden.len()))));
+}
+
+#[track_caller]
+fn launcher(message: Control, golden: &str) {
+    let golden = bytes(golden);
+    let mut encoded = Vec::new();
+    encode_control(&message, &mut encoded);
+    assert_eq!(encoded, golden, "bytes of {message:?}");
+    assert_eq!(decode_control(&golden), Ok(Some((message, golden.len()))));
+}
+
+const OBJECT: ObjectId = ObjectId(0x0102_0304_0506_0708);
+
+#[test]
+fn hello() {
+    link(
+        Message::Hello(Hello {
+            rank: 3,
+            node_count: 4,
+            job: [0xaa; 16],
+            program: [0xbb; 20],
+        }),
+        "28000000 01 01 0000 | header
+         0300 0400
+         aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+         bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+    );
+}
+
+#[test]
+fn bye() {
+    link(Message::Bye, "00000000 02 01 0000");
+}
+
+#[test]
+fn get() {
+    link(
+        Message::Coherence(Coherence::Get {
+            object: OBJECT,
+            access: Access::Write,
+        }),
+        "09000000 10 01 0000  0807060504030201 01",
+    );
+}
+
+#[test]
+fn grant_with_and_without_data() {
+    link(
+        Message::Coherence(Coherence::Grant {
+            object: OBJECT,
+            access: Access::Read,
+            data: Some(vec![0xde, 0xad]),
+        }),
+        "0c000000 11 01 0000  0807060504030201 00 01 dead",
+    );
+    link(
+        Message::Coherence(Coherence::Grant {
+            object: OBJECT,
+            access: Access::Write,
+            data: None,
+        }),
+        "0a000000 11 01 0000  0807060504030201 01 00",
+    );
+}
+
+#[test]
+fn recall() {
+    link(
+        Message::Coherence(Coherence::Recall {
+            object: OBJECT,
+            keep_read: true,
+        }),
+        "09000000 12 01 0000  0807060504030201 01",
+    );
+}
+
+#[test]
+fn recalled() {
+    link(
+        Message::Coherence(Coherence::Recalled {
+            object: OBJECT,
+            data: vec![0xbe, 0xef],
+        }),
+        "0a000000 13 01 0000  0807060504030201 beef",
+    );
+}
+
+#[test]
+fn invalidate_and_its_answer() {
+    link(
+        Message::Coherence(Coherence::Invalidate { object: OBJECT }),
+        "08000000 14 01 0000  0807060504030201",
+    );
+    link(
+        Message::Coherence(Coherence::Invalidated { object: OBJECT }),
+        "08000000 15 01 0000  0807060504030201",
+    );
+}
+
+#[test]
+fn borrowed_data_makes_the_same_bytes() {
+    let mut encoded = Vec::new();
+    encode_coherence(
+        &Coherence::Recalled {
+            object: OBJECT,
+            data: &[0xbe, 0xef],
+        },
+        &mut encoded,
+    );
+    assert_eq!(encoded, bytes("0a000000 13 01 0000  0807060504030201 beef"));
+}
+
+#[test]
+fn spawn() {
+    link(
+        Message::Thread(Thread::Spawn {
+            thread: ThreadId(1),
+            father: ThreadId(2),
+            code: CodeRef {
+                module: 3,
+                offset: 4,
+            },
+            function: CodeRef {
+                module: 5,
+                offset: 6,
+            },
+            argument: 7,
+            frames: vec![
+                Frame {
+                    table: CodeRef {
+                        module: 8,
+                        offset: 9,
+                    },
+                    bytes: vec![0xca, 0xfe],
+                },
+                Frame {
+                    table: CodeRef {
+                        module: 10,
+                        offset: 11,
+                    },
+                    bytes: vec![],
+                },
+            ],
+        }),
+        "54000000 20 01 0000         | header: 50 + 18 + 16 = 84 bytes
+         0100000000000000             | thread
+         0200000000000000             | father
+         03000000 0400000000000000    | code
+         05000000 0600000000000000    | function
+         0700000000000000             | argument
+         0200                         | frame_count
+         08000000 0900000000000000 02000000 cafe
+         0a000000 0b00000000000000 00000000",
+    );
+}
+
+#[test]
+fn spawned_ended_join_joined() {
+    link(
+        Message::Thread(Thread::Spawned {
+            thread: ThreadId(1),
+            result: -11,
+        }),
+        "0c000000 21 01 0000  0100000000000000 f5ffffff",
+    );
+    link(
+        Message::Thread(Thread::Ended {
+            thread: ThreadId(1),
+        }),
+        "08000000 22 01 0000  0100000000000000",
+    );
+    link(
+        Message::Thread(Thread::Join {
+            token: Token(1),
+            waiter: ThreadId(2),
+            thread: ThreadId(3),
+        }),
+        "18000000 23 01 0000  0100000000000000 0200000000000000 0300000000000000",
+    );
+    link(
+        Message::Thread(Thread::Joined {
+            token: Token(1),
+            result: 0,
+        }),
+        "0c000000 24 01 0000  0100000000000000 00000000",
+    );
+}
+
+#[test]
+fn reply() {
+    link(
+        Message::Sync(Sync::Reply {
+            token: Token(9),
+            result: -16,
+        }),
+        "0c000000 31 01 0000  0900000000000000 f0ffffff",
+    );
+}
+
+#[test]
+fn request_of_every_operation() {
+    let operations = [
+        (SyncOp::MutexInit, "00 0000000000000000"),
+        (SyncOp::MutexLock, "01 0000000000000000"),
+        (SyncOp::MutexTryLock, "02 0000000000000000"),
+        (SyncOp::MutexUnlock, "03 0000000000000000"),
+        (SyncOp::MutexDestroy, "04 0000000000000000"),
+        (SyncOp::SemInit(5), "10 0500000000000000"),
+        (SyncOp::SemWait, "11 0000000000000000"),
+        (SyncOp::SemTryWait, "12 0000000000000000"),
+        (SyncOp::SemPost, "13 0000000000000000"),
+        (SyncOp::SemGetValue, "14 0000000000000000"),
+        (SyncOp::SemDestroy, "15 0000000000000000"),
+        (SyncOp::BarrierInit(4), "20 0400000000000000"),
+        (SyncOp::BarrierWait, "21 0000000000000000"),
+        (SyncOp::BarrierDestroy, "22 0000000000000000"),
+        (SyncOp::CondInit, "30 0000000000000000"),
+        (
+            SyncOp::CondWait {
+                mutex: SyncKey(0x55),
+            },
+            "31 5500000000000000",
+        ),
+        (SyncOp::CondEnqueue, "32 0000000000000000"),
+        (SyncOp::CondBlock, "33 0000000000000000"),
+        (SyncOp::CondSignal, "34 0000000000000000"),
+        (SyncOp::CondBroadcast, "35 0000000000000000"),
+        (SyncOp::CondDestroy, "36 0000000000000000"),
+    ];
+    for (op, golden) in operations {
+        link(
+            Message::Sync(Sync::Request {
+                token: Token(1),
+                thread: ThreadId(2),
+                key: SyncKey(3),
+                op,
+            }),
+            &format!(
+                "21000000 30 01 0000  0100000000000000 0200000000000000 0300000000000000 {golden}"
+            ),
+        );
+    }
+}
+
+#[test]
+fn control() {
+    launcher(Control::Ready { rank: 2 }, "02000000 80 01 0000 0200");
+    launcher(Control::Exit { status: 42 }, "04000000 81 01 0000 2a000000");
+    launcher(
+        Control::Fatal {
+            text: "no é".into(),
+        },
+        "05000000 82 01 0000 6e6f20c3a9",
+    );
+    launcher(Control::Lost { rank: 1 }, "02000000 83 01 0000 0100");
+    launcher(
+        Control::Threads {
+            lines: vec!["a(1)".into(), String::new()],
+        },
+        "0a000000 84 01 0000 0200 0400 61283129 0000",
+    );
+    launcher(Control::Shutdown, "00000000 85 01 0000");
+    launcher(
+        Control::Stats {
+            json: b"{}".to_vec(),
+        },
+        "02000000 86 01 0000 7b7d",
+    );
+}

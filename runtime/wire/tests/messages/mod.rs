@@ -1,0 +1,160 @@
+//! Strategies for every message.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use umbel_wire::control::Control;
+use umbel_wire::limits::{DATA_BYTES_MAX, NODES_MAX};
+use umbel_wire::sync::{Sync, SyncKey, SyncOp};
+use umbel_wire::thread::{CodeRef, Frame, Thread};
+use umbel_wire::{Access, Coherence, Hello, Message, ObjectId, ThreadId, Token};
+
+pub fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        hello().prop_map(Message::Hello),
+        coherence().prop_map(Message::Coherence),
+        thread().prop_map(Message::Thread),
+        sync().prop_map(Message::Sync),
+        Just(Message::Bye),
+    ]
+}
+
+pub fn control() -> impl Strategy<Value = Control> {
+    let rank = || 0..NODES_MAX as u16;
+    prop_oneof![
+        rank().prop_map(|rank| Control::Ready { rank }),
+        (0..=255).prop_map(|status| Control::Exit { status }),
+        ".{0,200}".prop_map(|text| Control::Fatal { text }),
+        rank().prop_map(|rank| Control::Lost { rank }),
+        vec(".{0,40}", 0..20).prop_map(|lines| Control::Threads { lines }),
+        Just(Control::Shutdown),
+        vec(any::<u8>(), 0..2000).prop_map(|json| Control::Stats { json }),
+    ]
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    (1..=NODES_MAX as u16)
+        .prop_flat_map(|node_count| {
+            (
+                0..node_count,
+                Just(node_count),
+                any::<([u8; 16], [u8; 20])>(),
+            )
+        })
+        .prop_map(|(rank, node_count, (job, program))| Hello {
+            rank,
+            node_count,
+            job,
+            program,
+        })
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    prop_oneof![Just(Access::Read), Just(Access::Write)]
+}
+
+fn data() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..=DATA_BYTES_MAX)
+}
+
+fn coherence() -> impl Strategy<Value = Coherence<Vec<u8>>> {
+    let object = || any::<u64>().prop_map(ObjectId);
+    prop_oneof![
+        (object(), access()).prop_map(|(object, access)| Coherence::Get { object, access }),
+        (object(), access(), option::of(data())).prop_map(|(object, access, data)| {
+            Coherence::Grant {
+                object,
+                access,
+                data,
+            }
+        }),
+        (object(), any::<bool>())
+            .prop_map(|(object, keep_read)| Coherence::Recall { object, keep_read }),
+        (object(), data()).prop_map(|(object, data)| Coherence::Recalled { object, data }),
+        object().prop_map(|object| Coherence::Invalidate { object }),
+        object().prop_map(|object| Coherence::Invalidated { object }),
+    ]
+}
+
+fn thread() -> impl Strategy<Value = Thread> {
+    let thread = || any::<u64>().prop_map(ThreadId);
+    let token = || any::<u64>().prop_map(Token);
+    let code = || any::<(u32, u64)>().prop_map(|(module, offset)| CodeRef { module, offset });
+    let frame =
+        (code(), vec(any::<u8>(), 0..300)).prop_map(|(table, bytes)| Frame { table, bytes });
+    prop_oneof![
+        (
+            thread(),
+            thread(),
+            code(),
+            code(),
+            any::<u64>(),
+            vec(frame, 0..10)
+        )
+            .prop_map(|(thread, father, code, function, argument, frames)| {
+                Thread::Spawn {
+                    thread,
+                    father,
+                    code,
+                    function,
+                    argument,
+                    frames,
+                }
+            }),
+        (thread(), any::<i32>()).prop_map(|(thread, result)| Thread::Spawned { thread, result }),
+        thread().prop_map(|thread| Thread::Ended { thread }),
+        (token(), thread(), thread()).prop_map(|(token, waiter, thread)| Thread::Join {
+            token,
+            waiter,
+            thread
+        }),
+        (token(), any::<i32>()).prop_map(|(token, result)| Thread::Joined { token, result }),
+    ]
+}
+
+fn sync() -> impl Strategy<Value = Sync> {
+    prop_oneof![
+        any::<(u64, u64, u64)>().prop_flat_map(|(token, thread, key)| sync_op().prop_map(
+            move |op| Sync::Request {
+                token: Token(token),
+                thread: ThreadId(thread),
+                key: SyncKey(key),
+                op,
+            }
+        )),
+        any::<(u64, i32)>().prop_map(|(token, result)| Sync::Reply {
+            token: Token(token),
+            result
+        }),
+    ]
+}
+
+fn sync_op() -> impl Strategy<Value = SyncOp> {
+    prop_oneof![
+        prop::sample::select(vec![
+            SyncOp::MutexInit,
+            SyncOp::MutexLock,
+            SyncOp::MutexTryLock,
+            SyncOp::MutexUnlock,
+            SyncOp::MutexDestroy,
+            SyncOp::SemWait,
+            SyncOp::SemTryWait,
+            SyncOp::SemPost,
+            SyncOp::SemGetValue,
+            SyncOp::SemDestroy,
+            SyncOp::BarrierWait,
+            SyncOp::BarrierDestroy,
+            SyncOp::CondInit,
+            SyncOp::CondEnqueue,
+            SyncOp::CondBlock,
+            SyncOp::CondSignal,
+            SyncOp::CondBroadcast,
+            SyncOp::CondDestroy,
+        ]),
+        any::<u32>().prop_map(SyncOp::SemInit),
+        any::<u32>().prop_map(SyncOp::BarrierInit),
+        any::<u64>().prop_map(|mutex| SyncOp::CondWait {
+            mutex: SyncKey(mutex)
+        }),
+    ]
+}
