@@ -1,0 +1,211 @@
+/* plugin.cc - options, the attribute shadow, the order of the passes.
+ *
+ * Options (-fplugin-arg-NAME-OPTION, NAME as the file is called): all, report.
+ */
+#include "plugin.h"
+
+int plugin_is_GPL_compatible;
+options opt;
+
+/* ---- what is known about the unit ------------------------------------------------------------- */
+
+static std::map<tree, nest_function *> nest_functions;
+static std::map<tree, object *> objects_by_pointer;
+static GTY(()) tree kept; /* the maps hold raw trees: this list keeps them from the garbage collector */
+
+void keep_alive(tree node) { kept = tree_cons(NULL_TREE, node, kept); }
+
+nest_function *find_nest_function(tree decl)
+{
+	auto found = nest_functions.find(decl);
+	return found == nest_functions.end() ? NULL : found->second;
+}
+
+object *find_object_of_pointer(tree pointer)
+{
+	auto found = objects_by_pointer.find(pointer);
+	return found == objects_by_pointer.end() ? NULL : found->second;
+}
+
+/* The object whose pointer GCC's lowering put into FIELD of its owner's FRAME: it left FRAME.FIELD as the
+ * pointer's DECL_VALUE_EXPR. */
+object *find_object_of_field(tree field)
+{
+	static std::map<tree, object *> fields;
+	static std::set<object *> known;
+	if (known.size() != objects_by_pointer.size())
+		for (auto &entry : objects_by_pointer) {
+			tree pointer = entry.first;
+			if (!DECL_HAS_VALUE_EXPR_P(pointer)
+			    || TREE_CODE(DECL_VALUE_EXPR(pointer)) != COMPONENT_REF
+			    || !known.insert(entry.second).second)
+				continue;
+			fields[TREE_OPERAND(DECL_VALUE_EXPR(pointer), 1)] = entry.second;
+		}
+	auto found = fields.find(field);
+	return found == fields.end() ? NULL : found->second;
+}
+
+/* ---- GENERIC ----------------------------------------------------------------------------------- */
+
+static nest_function *build_nest(tree decl, nest_function *outer, std::vector<nest_function *> &order)
+{
+	nest_function *f = new nest_function();
+	f->decl = decl;
+	f->outer = outer;
+	nest_functions[decl] = f;
+	keep_alive(decl);
+	order.push_back(f);
+	/* GCC lists the last function first. */
+	std::vector<tree> inner;
+	for (cgraph_node *n = first_nested_function(cgraph_node::get(decl)); n; n = next_nested_function(n))
+		if (DECL_SAVED_TREE(n->decl))
+			inner.push_back(n->decl);
+	for (auto i = inner.rbegin(); i != inner.rend(); ++i)
+		f->inner.push_back(build_nest(*i, f, order));
+	return f;
+}
+
+/* All of the contract's functions, so that a missing header is one error and not a crash later. */
+static bool has_abi()
+{
+	for (const char *name : { "__umbel_small", "__umbel_page", "__umbel_alloc", "__umbel_alloc_pages",
+				  "__umbel_leave", "__umbel_thr_create", "__umbel_stub_mark",
+				  "__umbel_stub_make", "__umbel_stub_leave" })
+		if (!abi_function(name))
+			return false;
+	return true;
+}
+
+static bool names_umbel(tree decl)
+{
+	return DECL_NAME(decl) && !strncmp(name_of(decl), "__umbel_", 8);
+}
+
+/* Does an ordinary function need us: a call of umbel_thr_create, a marked local? */
+static tree find_reason(tree *node, int *walk_subtrees, void *)
+{
+	if (TYPE_P(*node))
+		*walk_subtrees = 0;
+	else if (TREE_CODE(*node) == CALL_EXPR && spawned_function_address(*node))
+		return *node;
+	else if (TREE_CODE(*node) == BIND_EXPR)
+		for (tree v = BIND_EXPR_VARS(*node); v; v = DECL_CHAIN(v))
+			if (VAR_P(v) && lookup_attribute("shadow", DECL_ATTRIBUTES(v)))
+				return v;
+	return NULL_TREE;
+}
+
+static bool concerns_us(tree decl)
+{
+	if (first_nested_function(cgraph_node::get(decl)))
+		return true;
+	for (tree p = DECL_ARGUMENTS(decl); p; p = DECL_CHAIN(p))
+		if (lookup_attribute("shadow", DECL_ATTRIBUTES(p)))
+			return true;
+	return walk_tree_without_duplicates(&DECL_SAVED_TREE(decl), find_reason, NULL) != NULL_TREE;
+}
+
+static void transform_nest(tree decl)
+{
+	if (seen_error() || names_umbel(decl) || !cgraph_node::get(decl) || find_nest_function(decl)
+	    || !concerns_us(decl) || !has_abi())
+		return;
+	captures nest;
+	build_nest(decl, NULL, nest.order);
+	scan_captures(nest);
+	choose_shared(nest);
+	share_escaping_addresses(nest);
+	for (nest_function *f : nest.order) {
+		move_objects(f, nest);
+		for (object *o : f->objects)
+			objects_by_pointer[o->pointer] = o;
+	}
+}
+
+/* ---- callbacks --------------------------------------------------------------------------------- */
+
+static void on_declaration(void *decl, void *) { remember_abi_function(static_cast<tree>(decl)); }
+
+static void on_pre_genericize(void *data, void *)
+{
+	tree decl = static_cast<tree>(data);
+	if (TREE_CODE(decl) != FUNCTION_DECL || !DECL_SAVED_TREE(decl) || decl_function_context(decl))
+		return;
+	remember_abi_function(decl);
+	transform_nest(decl);
+}
+
+static tree handle_shadow(tree *node, tree name, tree arguments, int, bool *no_add)
+{
+	bool automatic = TREE_CODE(*node) == PARM_DECL
+		|| (VAR_P(*node) && decl_function_context(*node) && !TREE_STATIC(*node) && !DECL_EXTERNAL(*node));
+	if (!automatic) {
+		warning(OPT_Wattributes, "%qE attribute ignored: only automatic variables and parameters can be"
+			" shadowed", name);
+		*no_add = true;
+	}
+	for (tree a = arguments; a; a = TREE_CHAIN(a))
+		if (TREE_CODE(TREE_VALUE(a)) != STRING_CST) {
+			error("argument of %qE must be a string", name);
+			*no_add = true;
+		}
+	return NULL_TREE;
+}
+
+static struct attribute_spec shadow_attribute = { "shadow", 0, -1, true, false, false, false, handle_shadow, NULL };
+
+static void on_attributes(void *, void *) { register_attribute(&shadow_attribute); }
+
+static const struct ggc_root_tab roots[] = {
+	{ &kept, 1, sizeof kept, &gt_ggc_mx_tree_node, &gt_pch_nx_tree_node }, LAST_GGC_ROOT_TAB
+};
+
+/* ---- loading ----------------------------------------------------------------------------------- */
+
+static bool built_for(const plugin_gcc_version *running)
+{
+	if (plugin_default_version_check(&gcc_version, const_cast<plugin_gcc_version *>(running)))
+		return true;
+	int major = atoi(running->basever);
+	error("umbel: this plugin was built for gcc %s (%s), this is gcc %s (%s): install gcc-%d-plugin-dev and"
+	      " run %<make -C cc-plugin GCC=gcc-%d%>", gcc_version.basever, gcc_version.datestamp,
+	      running->basever, running->datestamp, major, major);
+	return false;
+}
+
+static bool read_options(const plugin_name_args *arguments)
+{
+	for (int i = 0; i < arguments->argc; i++) {
+		std::string key = arguments->argv[i].key;
+		if (key == "all") {
+			opt.all = true;
+		} else if (key == "report") {
+			opt.report = true;
+		} else {
+			error("umbel: unknown option %qs; there are %<all%> and %<report%>", key.c_str());
+			return false;
+		}
+	}
+	return true;
+}
+
+int plugin_init(plugin_name_args *arguments, plugin_gcc_version *running)
+{
+	if (!built_for(running) || !read_options(arguments))
+		return 1;
+	const char *name = arguments->base_name;
+	/* Each is inserted before the same pass, so they run in this order. */
+	static register_pass_info passes[] = {
+		{ make_stubs_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
+		{ make_frames_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
+		{ make_aliases_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
+	};
+	for (register_pass_info &pass : passes)
+		register_callback(name, PLUGIN_PASS_MANAGER_SETUP, NULL, &pass);
+	register_callback(name, PLUGIN_REGISTER_GGC_ROOTS, NULL, const_cast<ggc_root_tab *>(roots));
+	register_callback(name, PLUGIN_ATTRIBUTES, on_attributes, NULL);
+	register_callback(name, PLUGIN_FINISH_DECL, on_declaration, NULL);
+	register_callback(name, PLUGIN_PRE_GENERICIZE, on_pre_genericize, NULL);
+	return 0;
+}

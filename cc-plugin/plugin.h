@@ -1,0 +1,114 @@
+/* plugin.h - what the passes know about a nest, and the entry point of each.
+ *
+ * A nest is one outermost C function with the functions nested in it.  The way through the plugin:
+ *
+ *   PLUGIN_PRE_GENERICIZE, GENERIC trees, once per nest (transform_nest in plugin.cc)
+ *     capture.cc   which functions become threads, which locals become objects
+ *     escape.cc    locals whose address is stored where another thread can read it
+ *     spawn.cc     umbel_thr_create (node, f, arg) -> __umbel_thr_create (&record, descriptor, node, arg)
+ *     share.cc     DECL_VALUE_EXPR (v) = *v.obj, allocation and release
+ *   GIMPLE, each function, directly after GCC lowered the nest (PROP_gimple_any, structured)
+ *     stubs.cc     stack trampolines -> stub pool
+ *     frames.cc    tables of frames and functions
+ *     aliases.cc   object pointers once per function, and what does not alias what
+ *
+ * abi.cc builds the tables' records and finds the functions of umbel_abi.h.
+ */
+#ifndef UMBEL_PLUGIN_H
+#define UMBEL_PLUGIN_H
+
+#include "gcc.h"
+
+struct options {
+	bool all = false;    /* every captured local is sharable */
+	bool report = false; /* say at compile time which locals became objects, and why */
+};
+extern options opt;
+
+/* One local variable that lives in the window. */
+struct object {
+	tree variable;
+	tree pointer; /* v.obj, in the owner; a field of the owner's FRAME once a nested function uses it */
+	tree record;  /* its struct umbel_object */
+	bool vla;
+};
+
+/* One function of a nest. */
+struct nest_function {
+	tree decl;
+	nest_function *outer;
+	std::vector<nest_function *> inner;
+
+	std::vector<tree> captured; /* automatic variables of enclosing functions used here */
+	std::set<tree> captured_set;
+	std::set<nest_function *> uses; /* nested functions called here or whose address is taken here */
+	std::set<nest_function *> goto_owners; /* functions that a non-local goto from here lands in */
+	std::set<tree> nonlocal_labels;        /* own labels that a nested function jumps to */
+	bool spawned = false;  /* named in a call of umbel_thr_create */
+	bool escapes = false;  /* its address goes anywhere else: a stub */
+
+	std::vector<tree> shared; /* own variables that become objects, in order of discovery */
+	std::vector<object *> objects;
+	tree stub_mark = NULL_TREE; /* set if an inner function escapes */
+	tree function_record = NULL_TREE;
+	tree frame_record = NULL_TREE;
+
+	bool thread_root() const { return spawned || escapes; }
+	bool is_within(const nest_function *ancestor) const;
+};
+
+/* plugin.cc */
+extern nest_function *find_nest_function(tree decl);
+extern object *find_object_of_field(tree field);
+extern object *find_object_of_pointer(tree pointer);
+extern void keep_alive(tree node);
+
+/* capture.cc */
+struct captures {
+	std::vector<nest_function *> order; /* outer before inner */
+	std::set<tree> address_taken;
+	std::set<tree> omp_private; /* named in a privatising OpenMP clause: stays where it is */
+};
+extern bool is_automatic(tree decl);
+extern bool is_vla(tree decl);
+extern void scan_captures(captures &nest);
+extern void choose_shared(captures &nest);
+extern void share(captures &nest, tree variable, const char *why);
+
+/* escape.cc */
+extern void share_escaping_addresses(captures &nest);
+
+/* spawn.cc */
+extern tree spawned_function_address(tree call);
+extern void redirect_spawn(tree *call, tree address, nest_function *nested);
+extern unsigned clear_useless_descriptors(function *fun);
+
+/* share.cc */
+extern void move_objects(nest_function *f, const captures &nest);
+
+/* abi.cc */
+extern void remember_abi_function(tree decl);
+extern tree abi_function(const char *name);
+extern tree call_abi(const char *name, const std::vector<tree> &arguments);
+extern tree make_record(const char *kind, tree of, unsigned words, const char *section);
+extern void fill_record(tree record, const std::vector<tree> &words);
+extern tree word(HOST_WIDE_INT value);
+extern tree word_of_size(tree size);
+extern tree word_of_text(const char *text);
+extern tree address_of(tree decl);
+extern tree code_address(tree function);
+extern const char *name_of(tree decl);
+extern std::string shadow_text(tree decl);
+extern tree object_record(tree variable, tree owner, bool address_taken);
+extern tree function_record_of(nest_function *f);
+extern tree frame_record_of(nest_function *f);
+extern tree plain_function_record(tree decl);
+enum { FUNCTION_WORDS = 6, FRAME_WORDS = 6, FIELD_WORDS = 5, OBJECT_WORDS = 12 };
+
+/* frames.cc, stubs.cc, aliases.cc */
+extern gimple_opt_pass *make_stubs_pass(gcc::context *context);
+extern gimple_opt_pass *make_frames_pass(gcc::context *context);
+extern gimple_opt_pass *make_aliases_pass(gcc::context *context);
+extern tree frame_variable(tree function);
+
+#endif
