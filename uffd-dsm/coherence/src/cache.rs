@@ -88,18 +88,29 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) fn new(minimum_hold: bool) -> Self {
-        Self { minimum_hold, copies: BTreeMap::new() }
+        Self {
+            minimum_hold,
+            copies: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn state(&self, object: ObjectId) -> CopyState {
-        self.copies.get(&object).map_or(CopyState::Invalid, |copy| copy.state)
+        self.copies
+            .get(&object)
+            .map_or(CopyState::Invalid, |copy| copy.state)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.copies.len()
     }
 
-    pub(crate) fn on_fault<D>(&mut self, home: NodeId, object: ObjectId, access: Access, out: &mut Vec<Effect<D>>) {
+    pub(crate) fn on_fault<D>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        access: Access,
+        out: &mut Vec<Effect<D>>,
+    ) {
         use CopyState::*;
         let state = self.state(object);
         let next = match (state, access) {
@@ -108,17 +119,29 @@ impl Cache {
             (Shared, Access::Write) => Upgrading,
             // Already asked; the grant wakes every thread, and a writer woken by a read grant faults
             // again. Remembering it would need the same messages: a Get once sent cannot be raised.
-            (FetchRead | FetchWrite, Access::Read | Access::Write) | (Upgrading, Access::Write) => return,
+            (FetchRead | FetchWrite, Access::Read | Access::Write) | (Upgrading, Access::Write) => {
+                return;
+            }
             // A stale or duplicate fault: expose what there is.
             (Shared | Upgrading, Access::Read) | (Exclusive, Access::Read | Access::Write) => {
-                out.push(Effect::SetAccess { object, access: state.rights() });
+                out.push(Effect::SetAccess {
+                    object,
+                    access: state.rights(),
+                });
                 out.push(Effect::Wake { object });
                 return;
             }
         };
-        let copy = self.copies.entry(object).or_insert(Copy { state, holds: 0, deferred: None });
+        let copy = self.copies.entry(object).or_insert(Copy {
+            state,
+            holds: 0,
+            deferred: None,
+        });
         copy.state = next;
-        out.push(Effect::Send { to: home, message: Outgoing::Get { object, access } });
+        out.push(Effect::Send {
+            to: home,
+            message: Outgoing::Get { object, access },
+        });
     }
 
     pub(crate) fn on_grant<D>(
@@ -129,7 +152,9 @@ impl Cache {
         out: &mut Vec<Effect<D>>,
     ) -> Result<(), Refusal> {
         use CopyState::*;
-        let Some(copy) = self.copies.get_mut(&object) else { return Err(Invalid.name()) };
+        let Some(copy) = self.copies.get_mut(&object) else {
+            return Err(Invalid.name());
+        };
         if copy.deferred.is_some() {
             // The home awaits our answer before it grants anybody anything.
             return Err(AWAITS_HOLD);
@@ -155,7 +180,10 @@ impl Cache {
         if let Some(data) = data {
             out.push(Effect::Store { object, data });
         }
-        out.push(Effect::SetAccess { object, access: next.rights() });
+        out.push(Effect::SetAccess {
+            object,
+            access: next.rights(),
+        });
         out.push(Effect::Wake { object });
         if self.minimum_hold {
             copy.holds = copy.holds.saturating_add(1);
@@ -172,12 +200,20 @@ impl Cache {
         out: &mut Vec<Effect<D>>,
     ) -> Result<(), Refusal> {
         use CopyState::*;
-        let Some(copy) = self.copies.get_mut(&object) else { return Err(Invalid.name()) };
+        let Some(copy) = self.copies.get_mut(&object) else {
+            return Err(Invalid.name());
+        };
         match (copy.state, copy.deferred) {
-            (Exclusive, None) if copy.holds > 0 => copy.deferred = Some(Deferred::Recall { keep_read }),
+            (Exclusive, None) if copy.holds > 0 => {
+                copy.deferred = Some(Deferred::Recall { keep_read })
+            }
             (Exclusive, None) => self.give_back(home, object, keep_read, out),
-            (Exclusive, Some(Deferred::Recall { .. } | Deferred::Invalidate)) => return Err(AWAITS_HOLD),
-            (Invalid | FetchRead | FetchWrite | Shared | Upgrading, _) => return Err(copy.state.name()),
+            (Exclusive, Some(Deferred::Recall { .. } | Deferred::Invalidate)) => {
+                return Err(AWAITS_HOLD);
+            }
+            (Invalid | FetchRead | FetchWrite | Shared | Upgrading, _) => {
+                return Err(copy.state.name());
+            }
         }
         Ok(())
     }
@@ -189,12 +225,19 @@ impl Cache {
         out: &mut Vec<Effect<D>>,
     ) -> Result<(), Refusal> {
         use CopyState::*;
-        let Some(copy) = self.copies.get_mut(&object) else { return Err(Invalid.name()) };
+        let Some(copy) = self.copies.get_mut(&object) else {
+            return Err(Invalid.name());
+        };
         match (copy.state, copy.deferred) {
-            (Shared | Upgrading, None) if copy.holds > 0 => copy.deferred = Some(Deferred::Invalidate),
+            (Shared | Upgrading, None) if copy.holds > 0 => {
+                copy.deferred = Some(Deferred::Invalidate)
+            }
             // An owner is invalidated only when the object's life is over: nothing is left to hold for.
             (Shared | Upgrading | Exclusive, None) => self.drop_copy(home, object, out),
-            (Shared | Upgrading | Exclusive, Some(Deferred::Recall { .. } | Deferred::Invalidate)) => {
+            (
+                Shared | Upgrading | Exclusive,
+                Some(Deferred::Recall { .. } | Deferred::Invalidate),
+            ) => {
                 return Err(AWAITS_HOLD);
             }
             (Invalid | FetchRead | FetchWrite, _) => return Err(copy.state.name()),
@@ -203,8 +246,15 @@ impl Cache {
     }
 
     /// Ignores a hold whose copy is gone.
-    pub(crate) fn on_hold_expired<D>(&mut self, home: NodeId, object: ObjectId, out: &mut Vec<Effect<D>>) {
-        let Some(copy) = self.copies.get_mut(&object) else { return };
+    pub(crate) fn on_hold_expired<D>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let Some(copy) = self.copies.get_mut(&object) else {
+            return;
+        };
         copy.holds = copy.holds.saturating_sub(1);
         if copy.holds > 0 {
             return;
@@ -217,7 +267,11 @@ impl Cache {
     }
 
     /// Forgets what the lost home was to answer or be answered; the copies stay readable.
-    pub(crate) fn on_home_lost(&mut self, is_lost: impl Fn(ObjectId) -> bool, lost: &mut Vec<ObjectId>) {
+    pub(crate) fn on_home_lost(
+        &mut self,
+        is_lost: impl Fn(ObjectId) -> bool,
+        lost: &mut Vec<ObjectId>,
+    ) {
         self.copies.retain(|object, copy| {
             if !is_lost(*object) {
                 return true;
@@ -239,13 +293,22 @@ impl Cache {
     }
 
     /// Revoke, then copy, then answer: any other order loses stores.
-    fn give_back<D>(&mut self, home: NodeId, object: ObjectId, keep_read: bool, out: &mut Vec<Effect<D>>) {
+    fn give_back<D>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        keep_read: bool,
+        out: &mut Vec<Effect<D>>,
+    ) {
         if keep_read {
             self.set_state(object, CopyState::Shared, out);
         } else {
             self.set_state(object, CopyState::Invalid, out);
         }
-        out.push(Effect::Send { to: home, message: Outgoing::Recalled { object } });
+        out.push(Effect::Send {
+            to: home,
+            message: Outgoing::Recalled { object },
+        });
     }
 
     fn drop_copy<D>(&mut self, home: NodeId, object: ObjectId, out: &mut Vec<Effect<D>>) {
@@ -258,7 +321,10 @@ impl Cache {
             }
         };
         self.set_state(object, next, out);
-        out.push(Effect::Send { to: home, message: Outgoing::Invalidated { object } });
+        out.push(Effect::Send {
+            to: home,
+            message: Outgoing::Invalidated { object },
+        });
     }
 
     /// Moves to `next` and lowers the threads' rights to it.
@@ -268,6 +334,9 @@ impl Cache {
         } else if let Some(copy) = self.copies.get_mut(&object) {
             copy.state = next;
         }
-        out.push(Effect::SetAccess { object, access: next.rights() });
+        out.push(Effect::SetAccess {
+            object,
+            access: next.rights(),
+        });
     }
 }

@@ -27,7 +27,12 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn new(node: NodeId, minimum_hold: bool) -> Self {
-        Self { node, minimum_hold, entries: BTreeMap::new(), reclaims: BTreeMap::new() }
+        Self {
+            node,
+            minimum_hold,
+            entries: BTreeMap::new(),
+            reclaims: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn entry(&self, object: ObjectId) -> Option<&Entry> {
@@ -38,15 +43,27 @@ impl Directory {
         self.entries.iter().map(|(object, entry)| (*object, entry))
     }
 
+    pub(crate) fn has_entries(&self, objects: Range<ObjectId>) -> bool {
+        self.entries.range(objects).next().is_some()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(crate) fn on_fault<D>(&mut self, object: ObjectId, access: Access, out: &mut Vec<Effect<D>>) {
+    pub(crate) fn on_fault<D>(
+        &mut self,
+        object: ObjectId,
+        access: Access,
+        out: &mut Vec<Effect<D>>,
+    ) {
         let node = self.node;
         let Some(entry) = self.entries.get_mut(&object) else {
             // Never shared: the home's stack faults in this way all the time, and leaves no entry.
-            out.push(Effect::SetAccess { object, access: Some(Access::Write) });
+            out.push(Effect::SetAccess {
+                object,
+                access: Some(Access::Write),
+            });
             out.push(Effect::Wake { object });
             return;
         };
@@ -58,7 +75,11 @@ impl Directory {
         if entry.has_request_of(node) {
             // The grant wakes every thread. A request still in the queue is raised: that spares one.
             entry.update_pending(|pending| {
-                if let Some(request) = pending.queue.iter_mut().find(|request| request.node == node) {
+                if let Some(request) = pending
+                    .queue
+                    .iter_mut()
+                    .find(|request| request.node == node)
+                {
                     request.access = request.access.max(access);
                 }
             });
@@ -87,7 +108,10 @@ impl Directory {
                 }
                 // A reader can read, and answers an Invalidate before it asks again.
                 (Holding::Shared, Access::Read) if is_reader => return Err(entry.state_name()),
-                (Holding::Home | Holding::Shared | Holding::Owned(_), Access::Read | Access::Write) => {}
+                (
+                    Holding::Home | Holding::Shared | Holding::Owned(_),
+                    Access::Read | Access::Write,
+                ) => {}
             }
         }
         let entry = self.entries.entry(object).or_insert_with(Entry::new);
@@ -117,7 +141,8 @@ impl Directory {
                 Ok(())
             }
             (
-                Some(Awaited::Recalled { .. } | Awaited::Invalidated { .. } | Awaited::EndOfLife) | None,
+                Some(Awaited::Recalled { .. } | Awaited::Invalidated { .. } | Awaited::EndOfLife)
+                | None,
                 Holding::Home | Holding::Shared | Holding::Owned(_),
             ) => Err(entry.state_name()),
         }
@@ -140,9 +165,12 @@ impl Directory {
                     entry.holding = Holding::Home;
                 }
             }
-            (Some(Awaited::EndOfLife), Holding::Owned(owner)) if owner == from => entry.holding = Holding::Home,
+            (Some(Awaited::EndOfLife), Holding::Owned(owner)) if owner == from => {
+                entry.holding = Holding::Home
+            }
             (
-                Some(Awaited::Recalled { .. } | Awaited::Invalidated { .. } | Awaited::EndOfLife) | None,
+                Some(Awaited::Recalled { .. } | Awaited::Invalidated { .. } | Awaited::EndOfLife)
+                | None,
                 Holding::Home | Holding::Shared | Holding::Owned(_),
             ) => return Err(entry.state_name()),
         }
@@ -154,13 +182,24 @@ impl Directory {
 
     /// Ignores a hold whose entry is gone.
     pub(crate) fn on_hold_expired<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
-        let Some(entry) = self.entries.get_mut(&object) else { return };
+        let Some(entry) = self.entries.get_mut(&object) else {
+            return;
+        };
         entry.holds = entry.holds.saturating_sub(1);
         self.advance(object, out);
     }
 
-    pub(crate) fn reclaim<D>(&mut self, objects: Range<ObjectId>, token: Token, out: &mut Vec<Effect<D>>) {
-        let known: Vec<ObjectId> = self.entries.range(objects).map(|(object, _)| *object).collect();
+    pub(crate) fn reclaim<D>(
+        &mut self,
+        objects: Range<ObjectId>,
+        token: Token,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let known: Vec<ObjectId> = self
+            .entries
+            .range(objects)
+            .map(|(object, _)| *object)
+            .collect();
         if known.is_empty() {
             out.push(Effect::Reclaimed { token });
             return;
@@ -168,20 +207,33 @@ impl Directory {
         let earlier = self.reclaims.insert(token, known.len());
         assert!(earlier.is_none(), "reclaim token {} is in use", token.0);
         for object in known {
-            let entry = self.entries.get_mut(&object).expect("only its own end of life removes an entry");
+            let entry = self
+                .entries
+                .get_mut(&object)
+                .expect("only its own end of life removes an entry");
             let earlier = entry.update_pending(|pending| pending.reclaim.replace(token));
-            assert!(earlier.is_none(), "object {:#x} is being reclaimed", object.0);
+            assert!(
+                earlier.is_none(),
+                "object {:#x} is being reclaimed",
+                object.0
+            );
             self.advance(object, out);
         }
     }
 
     /// Goes on without `node`; lists the objects whose newest bytes it had. Theirs at the home are older.
-    pub(crate) fn on_node_lost<D>(&mut self, node: NodeId, out: &mut Vec<Effect<D>>) -> Vec<ObjectId> {
+    pub(crate) fn on_node_lost<D>(
+        &mut self,
+        node: NodeId,
+        out: &mut Vec<Effect<D>>,
+    ) -> Vec<ObjectId> {
         let known: Vec<ObjectId> = self.entries.keys().copied().collect();
         let mut lost = Vec::new();
         for object in known {
             // A new life begun by an earlier object's end is still this object's entry.
-            let Some(entry) = self.entries.get_mut(&object) else { continue };
+            let Some(entry) = self.entries.get_mut(&object) else {
+                continue;
+            };
             entry.update_pending(|pending| {
                 pending.queue.retain(|request| request.node != node);
                 if let Some(work) = &mut pending.work {
@@ -212,12 +264,19 @@ impl Directory {
 
     /// Everything awaited has come: grants the request it was for, then goes on.
     fn finish<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
-        let entry = self.entries.get_mut(&object).expect("work is in progress on this entry");
-        let work = entry.update_pending(|pending| pending.work.take()).expect("work is in progress");
+        let entry = self
+            .entries
+            .get_mut(&object)
+            .expect("work is in progress on this entry");
+        let work = entry
+            .update_pending(|pending| pending.work.take())
+            .expect("work is in progress");
         match (work.awaited, work.request) {
             (Awaited::EndOfLife, _) => return self.end_life(object, out),
             (Awaited::Recalled { .. }, Some(request)) => self.grant(object, request, true, out),
-            (Awaited::Invalidated { is_upgrade }, Some(request)) => self.grant(object, request, !is_upgrade, out),
+            (Awaited::Invalidated { is_upgrade }, Some(request)) => {
+                self.grant(object, request, !is_upgrade, out)
+            }
             (Awaited::Recalled { .. } | Awaited::Invalidated { .. }, None) => {}
         }
         self.advance(object, out);
@@ -243,7 +302,10 @@ impl Directory {
 
     /// Grants `request`, or asks for what it needs first.
     fn start<D>(&mut self, object: ObjectId, request: Request, out: &mut Vec<Effect<D>>) {
-        let entry = self.entries.get_mut(&object).expect("the request is for this entry");
+        let entry = self
+            .entries
+            .get_mut(&object)
+            .expect("the request is for this entry");
         match (entry.holding, request.access) {
             (Holding::Home, Access::Read | Access::Write) | (Holding::Shared, Access::Read) => {
                 self.grant(object, request, true, out);
@@ -262,14 +324,26 @@ impl Directory {
                 let keep_read = request.access == Access::Read;
                 entry.begin(Awaited::Recalled { keep_read }, Some(request));
                 entry.counters.recalls = entry.counters.recalls.saturating_add(1);
-                out.push(Effect::Send { to: owner, message: Outgoing::Recall { object, keep_read } });
+                out.push(Effect::Send {
+                    to: owner,
+                    message: Outgoing::Recall { object, keep_read },
+                });
             }
         }
     }
 
     /// Gives `request` its rights; the holding is `Home`, or `Shared` if it wants to read.
-    fn grant<D>(&mut self, object: ObjectId, request: Request, with_data: bool, out: &mut Vec<Effect<D>>) {
-        let entry = self.entries.get_mut(&object).expect("the request is for this entry");
+    fn grant<D>(
+        &mut self,
+        object: ObjectId,
+        request: Request,
+        with_data: bool,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let entry = self
+            .entries
+            .get_mut(&object)
+            .expect("the request is for this entry");
         entry.counters.count_request(request.access);
         if request.node == self.node {
             expose_at_home(entry, object, out);
@@ -294,12 +368,22 @@ impl Directory {
         if with_data {
             entry.counters.grants_with_data = entry.counters.grants_with_data.saturating_add(1);
         }
-        let message = Outgoing::Grant { object, access: request.access, with_data };
-        out.push(Effect::Send { to: request.node, message });
+        let message = Outgoing::Grant {
+            object,
+            access: request.access,
+            with_data,
+        };
+        out.push(Effect::Send {
+            to: request.node,
+            message,
+        });
     }
 
     fn begin_end_of_life<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
-        let entry = self.entries.get_mut(&object).expect("a reclaim is pending on this entry");
+        let entry = self
+            .entries
+            .get_mut(&object)
+            .expect("a reclaim is pending on this entry");
         match entry.holding {
             Holding::Home => self.end_life(object, out),
             Holding::Shared => {
@@ -309,7 +393,10 @@ impl Directory {
             Holding::Owned(owner) => {
                 entry.begin(Awaited::EndOfLife, None);
                 entry.counters.invalidations = entry.counters.invalidations.saturating_add(1);
-                out.push(Effect::Send { to: owner, message: Outgoing::Invalidate { object } });
+                out.push(Effect::Send {
+                    to: owner,
+                    message: Outgoing::Invalidate { object },
+                });
             }
         }
     }
@@ -317,10 +404,19 @@ impl Directory {
     /// Removes the entry. Who still waits used a pointer beyond the object's life: he gets what a new
     /// life gives him, so that no thread waits for ever.
     fn end_life<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
-        let mut entry = self.entries.remove(&object).expect("the caller found this entry");
+        let mut entry = self
+            .entries
+            .remove(&object)
+            .expect("the caller found this entry");
         let token = entry.reclaim().expect("only a reclaim ends a life");
-        out.push(Effect::Retire { object, counters: entry.counters });
-        let left = self.reclaims.get_mut(&token).expect("this object is counted");
+        out.push(Effect::Retire {
+            object,
+            counters: entry.counters,
+        });
+        let left = self
+            .reclaims
+            .get_mut(&token)
+            .expect("this object is counted");
         *left -= 1;
         if *left == 0 {
             self.reclaims.remove(&token);
@@ -330,7 +426,8 @@ impl Directory {
             if request.node == self.node {
                 self.on_fault(object, request.access, out);
             } else {
-                self.on_get(request.node, object, request.access, out).expect("one request per node was queued");
+                self.on_get(request.node, object, request.access, out)
+                    .expect("one request per node was queued");
             }
         }
     }
@@ -339,15 +436,26 @@ impl Directory {
 /// Gives the home's threads all they may have, and wakes them.
 fn expose_at_home<D>(entry: &mut Entry, object: ObjectId, out: &mut Vec<Effect<D>>) {
     entry.view = entry.home_rights();
-    out.push(Effect::SetAccess { object, access: entry.view });
+    out.push(Effect::SetAccess {
+        object,
+        access: entry.view,
+    });
     out.push(Effect::Wake { object });
 }
 
 /// Takes from the home's threads what is above `rights`.
-fn limit_view<D>(entry: &mut Entry, object: ObjectId, rights: Option<Access>, out: &mut Vec<Effect<D>>) {
+fn limit_view<D>(
+    entry: &mut Entry,
+    object: ObjectId,
+    rights: Option<Access>,
+    out: &mut Vec<Effect<D>>,
+) {
     if entry.view > rights {
         entry.view = rights;
-        out.push(Effect::SetAccess { object, access: rights });
+        out.push(Effect::SetAccess {
+            object,
+            access: rights,
+        });
     }
 }
 
@@ -355,6 +463,9 @@ fn limit_view<D>(entry: &mut Entry, object: ObjectId, rights: Option<Access>, ou
 fn invalidate_readers<D>(entry: &mut Entry, object: ObjectId, out: &mut Vec<Effect<D>>) {
     for reader in entry.copyset.iter() {
         entry.counters.invalidations = entry.counters.invalidations.saturating_add(1);
-        out.push(Effect::Send { to: reader, message: Outgoing::Invalidate { object } });
+        out.push(Effect::Send {
+            to: reader,
+            message: Outgoing::Invalidate { object },
+        });
     }
 }

@@ -103,11 +103,20 @@ impl Outgoing {
     pub fn seal<D>(self, read: impl FnOnce(ObjectId) -> D) -> Coherence<D> {
         match self {
             Self::Get { object, access } => Coherence::Get { object, access },
-            Self::Grant { object, access, with_data } => {
-                Coherence::Grant { object, access, data: with_data.then(|| read(object)) }
-            }
+            Self::Grant {
+                object,
+                access,
+                with_data,
+            } => Coherence::Grant {
+                object,
+                access,
+                data: with_data.then(|| read(object)),
+            },
             Self::Recall { object, keep_read } => Coherence::Recall { object, keep_read },
-            Self::Recalled { object } => Coherence::Recalled { object, data: read(object) },
+            Self::Recalled { object } => Coherence::Recalled {
+                object,
+                data: read(object),
+            },
             Self::Invalidate { object } => Coherence::Invalidate { object },
             Self::Invalidated { object } => Coherence::Invalidated { object },
         }

@@ -181,7 +181,9 @@ impl Entry {
     }
 
     pub(crate) fn front(&self) -> Option<Request> {
-        self.pending.as_ref().and_then(|pending| pending.queue.front().copied())
+        self.pending
+            .as_ref()
+            .and_then(|pending| pending.queue.front().copied())
     }
 
     pub(crate) fn reclaim(&self) -> Option<Token> {
@@ -192,7 +194,11 @@ impl Entry {
     pub(crate) fn has_request_of(&self, node: NodeId) -> bool {
         self.pending.as_ref().is_some_and(|pending| {
             let in_work = pending.work.and_then(|work| work.request);
-            pending.queue.iter().chain(in_work.iter()).any(|request| request.node == node)
+            pending
+                .queue
+                .iter()
+                .chain(in_work.iter())
+                .any(|request| request.node == node)
         })
     }
 
@@ -220,8 +226,12 @@ impl Entry {
             return false;
         }
         match (self.holding, request.access) {
-            (Holding::Home, Access::Read | Access::Write) | (Holding::Shared, Access::Write) => true,
-            (Holding::Shared, Access::Read) | (Holding::Owned(_), Access::Read | Access::Write) => false,
+            (Holding::Home, Access::Read | Access::Write) | (Holding::Shared, Access::Write) => {
+                true
+            }
+            (Holding::Shared, Access::Read) | (Holding::Owned(_), Access::Read | Access::Write) => {
+                false
+            }
         }
     }
 }

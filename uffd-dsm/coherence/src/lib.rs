@@ -12,6 +12,7 @@ mod entry;
 mod homes;
 pub mod limits;
 mod machine;
+pub mod sync;
 mod violation;
 
 pub use cache::CopyState;
@@ -20,4 +21,5 @@ pub use effect::{Effect, Outgoing};
 pub use entry::{Counters, Entry, Holding};
 pub use homes::{HomeMap, Homes};
 pub use machine::{Config, Machine};
+pub use sync::{SyncEffect, SyncHome};
 pub use violation::Violation;

@@ -21,3 +21,16 @@ pub const COPY_BYTES_MAX: usize = 8;
 const _: () = assert!(REQUESTS_PER_OBJECT_MAX < u32::MAX as usize);
 // `Copy::deferred` is an `Option`.
 const _: () = assert!(DEFERRED_PER_COPY_MAX == 1);
+
+/// Threads waiting for one synchronization object; one more gets EAGAIN. A thread waits for one thing
+/// at a time, so this bounds a broken peer, not a program.
+pub const WAITERS_PER_OBJECT_MAX: usize = 1 << 20;
+
+/// Synchronization objects of one home; one more gets ENOMEM. Also a bound for broken peers.
+pub const SYNC_OBJECTS_MAX: usize = 1 << 24;
+
+/// Largest value of a semaphore: SEM_VALUE_MAX of glibc.
+pub const SEMAPHORE_VALUE_MAX: u32 = i32::MAX as u32;
+
+// A reply says a semaphore's value as a non-negative result.
+const _: () = assert!(SEMAPHORE_VALUE_MAX <= i32::MAX as u32);

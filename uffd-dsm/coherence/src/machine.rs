@@ -40,7 +40,12 @@ impl<H: HomeMap> Machine<H> {
     ///
     /// Panics if `node` is not below `node_count`.
     pub fn new(config: Config<H>) -> Self {
-        assert!(config.node.0 < config.node_count, "rank {} in a job of {}", config.node.0, config.node_count);
+        assert!(
+            config.node.0 < config.node_count,
+            "rank {} in a job of {}",
+            config.node.0,
+            config.node_count
+        );
         Self {
             cache: Cache::new(config.minimum_hold),
             directory: Directory::new(config.node, config.minimum_hold),
@@ -53,7 +58,11 @@ impl<H: HomeMap> Machine<H> {
     /// Panics if the object has no home in this job: the driver knows stray pointers from objects.
     pub fn on_fault<D>(&mut self, object: ObjectId, access: Access, out: &mut Vec<Effect<D>>) {
         let home = self.config.homes.home(object);
-        assert!(home.0 < self.config.node_count, "object {:#x} has no home", object.0);
+        assert!(
+            home.0 < self.config.node_count,
+            "object {:#x} has no home",
+            object.0
+        );
         if home == self.config.node {
             self.directory.on_fault(object, access, out);
         } else {
@@ -72,22 +81,37 @@ impl<H: HomeMap> Machine<H> {
         let home = self.config.homes.home(object);
         let is_home = home == self.config.node;
         let name = violation::name(&message);
-        let refuse = |state| Violation { from, object, state, message: name };
+        let refuse = |state| Violation {
+            from,
+            object,
+            state,
+            message: name,
+        };
         if from == self.config.node || from.0 >= self.config.node_count {
             return Err(refuse("not for that sender"));
         }
         match message {
-            Coherence::Get { access, .. } if is_home => self.directory.on_get(from, object, access, out),
-            Coherence::Recalled { data, .. } if is_home => self.directory.on_recalled(from, object, data, out),
-            Coherence::Invalidated { .. } if is_home => self.directory.on_invalidated(from, object, out),
+            Coherence::Get { access, .. } if is_home => {
+                self.directory.on_get(from, object, access, out)
+            }
+            Coherence::Recalled { data, .. } if is_home => {
+                self.directory.on_recalled(from, object, data, out)
+            }
+            Coherence::Invalidated { .. } if is_home => {
+                self.directory.on_invalidated(from, object, out)
+            }
             Coherence::Get { .. } | Coherence::Recalled { .. } | Coherence::Invalidated { .. } => {
                 Err("not at home")
             }
-            Coherence::Grant { access, data, .. } if from == home => self.cache.on_grant(object, access, data, out),
+            Coherence::Grant { access, data, .. } if from == home => {
+                self.cache.on_grant(object, access, data, out)
+            }
             Coherence::Recall { keep_read, .. } if from == home => {
                 self.cache.on_recall(home, object, keep_read, out)
             }
-            Coherence::Invalidate { .. } if from == home => self.cache.on_invalidate(home, object, out),
+            Coherence::Invalidate { .. } if from == home => {
+                self.cache.on_invalidate(home, object, out)
+            }
             Coherence::Grant { .. } | Coherence::Recall { .. } | Coherence::Invalidate { .. } => {
                 Err("at home elsewhere")
             }
@@ -120,7 +144,8 @@ impl<H: HomeMap> Machine<H> {
     /// the job instead of carrying the effects out.
     pub fn on_node_lost<D>(&mut self, node: NodeId, out: &mut Vec<Effect<D>>) -> Vec<ObjectId> {
         let mut lost = self.directory.on_node_lost(node, out);
-        self.cache.on_home_lost(|object| self.config.homes.home(object) == node, &mut lost);
+        self.cache
+            .on_home_lost(|object| self.config.homes.home(object) == node, &mut lost);
         lost
     }
 
@@ -137,6 +162,11 @@ impl<H: HomeMap> Machine<H> {
     /// All directory entries, ascending.
     pub fn entries(&self) -> impl Iterator<Item = (ObjectId, &Entry)> {
         self.directory.entries()
+    }
+
+    /// Whether any object of the range has a directory entry: one of them is or was shared.
+    pub fn has_entries(&self, objects: Range<ObjectId>) -> bool {
+        self.directory.has_entries(objects)
     }
 
     /// How many directory entries there are.
@@ -157,7 +187,9 @@ impl<H: HomeMap> Machine<H> {
     /// What this node's threads may do with an object; the view has this much or less.
     pub fn rights(&self, object: ObjectId) -> Option<Access> {
         if self.config.homes.home(object) == self.config.node {
-            self.directory.entry(object).map_or(Some(Access::Write), Entry::home_rights)
+            self.directory
+                .entry(object)
+                .map_or(Some(Access::Write), Entry::home_rights)
         } else {
             self.cache.state(object).rights()
         }

@@ -21,8 +21,17 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, object, state, message } = self;
-        write!(formatter, "node {} sent {message} for object {:#x}, which is {state} here", from.0, object.0)
+        let Self {
+            from,
+            object,
+            state,
+            message,
+        } = self;
+        write!(
+            formatter,
+            "node {} sent {message} for object {:#x}, which is {state} here",
+            from.0, object.0
+        )
     }
 }
 
@@ -34,12 +43,32 @@ pub(crate) fn name<D>(message: &Coherence<D>) -> &'static str {
     match message {
         Coherence::Get { access: Read, .. } => "Get(Read)",
         Coherence::Get { access: Write, .. } => "Get(Write)",
-        Coherence::Grant { access: Read, data: Some(_), .. } => "Grant(Read) with data",
-        Coherence::Grant { access: Read, data: None, .. } => "Grant(Read) without data",
-        Coherence::Grant { access: Write, data: Some(_), .. } => "Grant(Write) with data",
-        Coherence::Grant { access: Write, data: None, .. } => "Grant(Write) without data",
-        Coherence::Recall { keep_read: true, .. } => "Recall(keep_read)",
-        Coherence::Recall { keep_read: false, .. } => "Recall",
+        Coherence::Grant {
+            access: Read,
+            data: Some(_),
+            ..
+        } => "Grant(Read) with data",
+        Coherence::Grant {
+            access: Read,
+            data: None,
+            ..
+        } => "Grant(Read) without data",
+        Coherence::Grant {
+            access: Write,
+            data: Some(_),
+            ..
+        } => "Grant(Write) with data",
+        Coherence::Grant {
+            access: Write,
+            data: None,
+            ..
+        } => "Grant(Write) without data",
+        Coherence::Recall {
+            keep_read: true, ..
+        } => "Recall(keep_read)",
+        Coherence::Recall {
+            keep_read: false, ..
+        } => "Recall",
         Coherence::Recalled { .. } => "Recalled",
         Coherence::Invalidate { .. } => "Invalidate",
         Coherence::Invalidated { .. } => "Invalidated",
