@@ -72,6 +72,8 @@ struct umbel_function {
 	unsigned long reserved[2];
 };
 
+struct umbel_self;
+
 /* Bounds of one module's tables; umbel_crt.o calls this from a constructor and its twin from a destructor. */
 struct umbel_module {
 	unsigned long abi_version;
@@ -79,6 +81,7 @@ struct umbel_module {
 	const struct umbel_frame *frames, *frames_end;
 	const struct umbel_function *functions, *functions_end;
 	const void *base;       /* the module's ELF header: addresses travel as (module, offset from here) */
+	struct umbel_self *(*self)(void); /* the calling thread's umbel_self, which umbel_crt.o defines */
 };
 extern void umbel_register(const struct umbel_module *module);
 extern void umbel_unregister(const struct umbel_module *module);

@@ -1,1 +1,16 @@
+//! Object-granular distributed shared memory.
+//!
+//! [`window`] gives every object its address, [`stack`] keeps what lives in each thread's shadow
+//! stack, and [`Engine`] drives the coherence machine of `umbel-coherence` with real page rights. The
+//! engine knows a [`Link`], never a socket, and runs on one thread.
 
+#![forbid(unsafe_code)]
+
+mod engine;
+pub mod stack;
+mod stats;
+pub mod window;
+
+pub use engine::{Engine, Event, Link};
+pub use stats::{NodeStats, ObjectRow, ObjectStats};
+pub use umbel_fault::Error;

@@ -1,1 +1,26 @@
+//! The fault machinery: page-table rights of a memory range, driven through userfaultfd.
+//!
+//! A [`Space`] is a sparse memory file mapped several times: once as the always-writable *engine view*,
+//! and as the views that programs use. Rights are page-table states of those views, never
+//! `mprotect`, so no mapping is ever split (measured: `notes` in DESIGN.md §3):
+//!
+//! | access of a page | page-table state | entered by |
+//! |---|---|---|
+//! | none | absent | `MADV_DONTNEED`; the bytes stay in the file |
+//! | read | mapped, write-protected | `UFFDIO_CONTINUE` with `MODE_WP`, or `UFFDIO_WRITEPROTECT` |
+//! | write | mapped | `UFFDIO_CONTINUE`, or `UFFDIO_WRITEPROTECT` cleared |
+//!
+//! All unsafe code of the memory is in `sys/`.
 
+mod backend;
+mod error;
+mod space;
+mod sys;
+
+pub use backend::{Backend, BackendReport, probe};
+pub use error::Error;
+pub use space::{Fault, Rights, Space, SpaceLayout, View};
+pub use sys::map::{private_memory, zeroed_words};
+
+/// Bytes of a page. x86-64 has no other base page.
+pub const PAGE_BYTES: usize = 4096;

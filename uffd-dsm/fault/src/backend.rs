@@ -1,0 +1,118 @@
+//! Which way to page faults this machine allows.
+//!
+//! | order | name | what it needs | system calls on absent pages |
+//! |---|---|---|---|
+//! | 1 | `device` | read and write permission on /dev/userfaultfd | work |
+//! | 2 | `syscall` | CAP_SYS_PTRACE, or vm.unprivileged_userfaultfd=1 | work |
+//! | 3 | `user-mode` | nothing (kernel 5.11) | fail with EFAULT |
+//!
+//! Containers often forbid the system call (2, 3) but not the device (1) if it is passed in.
+
+use std::os::fd::OwnedFd;
+
+use crate::error::Error;
+use crate::sys::uffd;
+
+/// A way to get a userfaultfd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// /dev/userfaultfd.
+    Device,
+    /// userfaultfd(2) for user and kernel faults.
+    Syscall,
+    /// userfaultfd(2) with UFFD_USER_MODE_ONLY.
+    UserMode,
+}
+
+/// What [`probe`] found out about one backend.
+#[derive(Clone, Debug)]
+pub struct BackendReport {
+    /// Name as in `UMBEL_FAULT_BACKEND`.
+    pub name: String,
+    /// Whether a distributed program can run with it.
+    pub usable: bool,
+    /// What was tried and what the kernel said.
+    pub reason: String,
+    /// What would make it usable, or better.
+    pub fix: Option<String>,
+}
+
+impl Backend {
+    const ORDER: [Backend; 3] = [Backend::Device, Backend::Syscall, Backend::UserMode];
+
+    /// Name as in `UMBEL_FAULT_BACKEND`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Syscall => "syscall",
+            Self::UserMode => "user-mode",
+        }
+    }
+
+    fn fix(self) -> &'static str {
+        match self {
+            Self::Device => "give the user access: chmod 0666 /dev/userfaultfd (containers: --device /dev/userfaultfd)",
+            Self::Syscall => "run as root, or: sysctl vm.unprivileged_userfaultfd=1",
+            Self::UserMode => "needs Linux 5.13 and a seccomp filter that allows userfaultfd",
+        }
+    }
+}
+
+/// Tries every backend, in the order in which a node would choose.
+pub fn probe() -> Vec<BackendReport> {
+    Backend::ORDER
+        .into_iter()
+        .map(|backend| match uffd::open(backend) {
+            Ok(_) => BackendReport {
+                name: backend.name().into(),
+                usable: true,
+                reason: match backend {
+                    Backend::Device | Backend::Syscall => "allowed; has every feature needed".into(),
+                    Backend::UserMode => "allowed; system calls on absent shared memory fail with EFAULT".into(),
+                },
+                fix: None,
+            },
+            Err(error) => BackendReport {
+                name: backend.name().into(),
+                usable: false,
+                reason: error.to_string(),
+                fix: Some(backend.fix().into()),
+            },
+        })
+        .collect()
+}
+
+/// Opens the first allowed backend, or the one that `UMBEL_FAULT_BACKEND` names.
+pub(crate) fn open_best() -> Result<(Backend, OwnedFd), Error> {
+    let forced = std::env::var("UMBEL_FAULT_BACKEND").ok().filter(|name| !name.is_empty() && name != "auto");
+    let candidates: Vec<Backend> = match &forced {
+        None => Backend::ORDER.to_vec(),
+        Some(name) => Backend::ORDER.into_iter().filter(|backend| backend.name() == name).collect(),
+    };
+    if candidates.is_empty() {
+        return Err(Error::UnknownBackend(forced.unwrap_or_default()));
+    }
+    let mut reasons = Vec::new();
+    for backend in candidates {
+        match uffd::open(backend) {
+            Ok(descriptor) => return Ok((backend, descriptor)),
+            Err(error) => reasons.push(format!("{}: {error}", backend.name())),
+        }
+    }
+    Err(Error::NoBackend { reason: reasons.join("; ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_report_says_why_and_unusable_ones_how_to_fix_it() {
+        let reports = probe();
+        assert_eq!(reports.len(), 3);
+        for report in reports {
+            assert!(!report.reason.is_empty());
+            assert_eq!(report.usable, report.fix.is_none(), "{report:?}");
+        }
+    }
+}

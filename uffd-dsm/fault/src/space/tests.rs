@@ -1,0 +1,112 @@
+//! The three rights of a page, on the real kernel.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use super::*;
+
+/// Each test has a window of its own, away from other tests' (they run in parallel).
+fn space() -> (Space, usize) {
+    static NEXT: AtomicUsize = AtomicUsize::new(0x2000_0000_0000);
+    let address = NEXT.fetch_add(1 << 30, Ordering::Relaxed);
+    let layout = SpaceLayout {
+        file_bytes: 1 << 20,
+        views: (0..2).map(|i| View { address: address + (i << 20), len: 1 << 20, file_offset: 0 }).collect(),
+    };
+    (Space::new(&layout).expect("a fault backend is needed for this test"), address)
+}
+
+/// Runs `access` on another thread and serves its faults by `rights` until it is done; the faults seen.
+fn serve(space: &mut Space, rights: Rights, access: impl FnOnce() + Send) -> Vec<Fault> {
+    let done = AtomicBool::new(false);
+    let mut seen = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            access();
+            done.store(true, Ordering::Release);
+        });
+        let mut faults = Vec::new();
+        while !done.load(Ordering::Acquire) {
+            space.take_faults(&mut faults).unwrap();
+            for fault in &faults {
+                space.set_rights(fault.address, 1, rights).unwrap();
+                seen.push(*fault);
+            }
+        }
+    });
+    seen
+}
+
+fn load(address: usize) -> u8 {
+    crate::sys::testing::load(address)
+}
+
+fn store(address: usize, value: u8) {
+    crate::sys::testing::store(address, value);
+}
+
+#[test]
+fn first_load_faults_once_and_sees_what_the_engine_wrote() {
+    let (mut space, address) = space();
+    space.write(5, &[42]);
+    let faults = serve(&mut space, Rights::Read, || assert_eq!(load(address + 5), 42));
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert_eq!(faults[0], Fault { address, write: false });
+    assert!(serve(&mut space, Rights::Read, || assert_eq!(load(address + 5), 42)).is_empty());
+}
+
+#[test]
+fn a_store_to_a_read_only_page_faults_as_a_write() {
+    let (mut space, address) = space();
+    space.set_rights(address, 1, Rights::Read).unwrap();
+    let faults = serve(&mut space, Rights::Write, || store(address + 9, 7));
+    assert!(!faults.is_empty());
+    assert!(faults.iter().all(|fault| fault.write && fault.address == address), "{faults:?}");
+    let mut byte = [0];
+    space.read(9, &mut byte);
+    assert_eq!(byte, [7]);
+}
+
+#[test]
+fn downgrade_keeps_the_bytes_and_makes_stores_fault() {
+    let (mut space, address) = space();
+    space.set_rights(address, 1, Rights::Write).unwrap();
+    assert!(serve(&mut space, Rights::Write, || store(address, 1)).is_empty());
+    space.set_rights(address, 1, Rights::Read).unwrap();
+    assert!(serve(&mut space, Rights::Write, || assert_eq!(load(address), 1)).is_empty());
+    assert!(!serve(&mut space, Rights::Write, || store(address, 2)).is_empty());
+}
+
+#[test]
+fn revoke_keeps_the_bytes_in_the_file() {
+    let (mut space, address) = space();
+    space.set_rights(address, 4, Rights::Write).unwrap();
+    serve(&mut space, Rights::Write, || store(address + 4096, 3));
+    space.set_rights(address, 4, Rights::None).unwrap();
+    let mut byte = [0];
+    space.read(4096, &mut byte);
+    assert_eq!(byte, [3]);
+    let faults = serve(&mut space, Rights::Read, || assert_eq!(load(address + 4096), 3));
+    assert_eq!(faults.len(), 1);
+}
+
+#[test]
+fn rights_of_two_views_of_one_page_are_independent() {
+    let (mut space, address) = space();
+    space.set_rights(address, 1, Rights::Write).unwrap();
+    serve(&mut space, Rights::Write, || store(address + 64, 8));
+    let other = address + (1 << 20);
+    let faults = serve(&mut space, Rights::Read, || assert_eq!(load(other + 64), 8));
+    assert_eq!(faults, [Fault { address: other, write: false }]);
+    space.set_rights(other, 1, Rights::None).unwrap();
+    assert!(serve(&mut space, Rights::Read, || assert_eq!(load(address + 64), 8)).is_empty());
+}
+
+#[test]
+fn one_call_maps_a_run_over_pages_that_are_mapped_already_and_holes() {
+    let (mut space, address) = space();
+    space.set_rights(address + 2 * 4096, 1, Rights::Read).unwrap();
+    space.set_rights(address, 16, Rights::Write).unwrap();
+    let faults = serve(&mut space, Rights::Write, || (0..16).for_each(|page| store(address + page * 4096, 1)));
+    assert!(faults.is_empty(), "{faults:?}");
+}

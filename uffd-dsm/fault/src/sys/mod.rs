@@ -1,0 +1,30 @@
+//! All unsafe code of the fault machinery: one system call or one pointer operation per block.
+
+pub mod map;
+pub mod uffd;
+
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+
+use userfaultfd::Uffd;
+
+/// Hands a descriptor opened by [`uffd::open`] to the crate's handle.
+pub fn adopt(descriptor: OwnedFd) -> Uffd {
+    // SAFETY: the descriptor is a userfaultfd whose API handshake is done, and ownership moves.
+    unsafe { Uffd::from_raw_fd(descriptor.into_raw_fd()) }
+}
+
+/// Accesses for the tests of the rights.
+#[cfg(test)]
+pub mod testing {
+    /// Loads a byte of a view that a test mapped.
+    pub fn load(address: usize) -> u8 {
+        // SAFETY: the test mapped the address and keeps the mapping for ever.
+        unsafe { (address as *const u8).read_volatile() }
+    }
+
+    /// Stores a byte of a view that a test mapped.
+    pub fn store(address: usize, value: u8) {
+        // SAFETY: as above; no other thread uses the byte.
+        unsafe { (address as *mut u8).write_volatile(value) };
+    }
+}

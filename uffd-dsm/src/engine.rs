@@ -1,0 +1,328 @@
+//! The driver: carries out the coherence machine's effects on real pages.
+//!
+//! One thread calls it. A fault comes in from the kernel, a message from a peer, an expired hold from
+//! the clock; each is handed to the machine, and the effects are carried out in order: revoke, then
+//! copy, then answer. Any other order loses stores (measured: DESIGN.md §3).
+//!
+//! An object's bytes travel with their place in the page: 2 bytes of offset, then the bytes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::os::fd::RawFd;
+
+use umbel_coherence::{Config, Effect, HomeMap, Machine, Violation};
+use umbel_fault::{Backend, Error, Fault, PAGE_BYTES, Rights, Space};
+use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
+
+use crate::stack::StackMap;
+use crate::stats::{ObjectStats, StatsTable};
+use crate::window::{self, Arena, GROUP_PAGES, Homes, Place};
+
+/// Where the engine's messages leave. Sending never blocks; a link may hold messages back until the
+/// turn of the event loop ends.
+pub trait Link {
+    /// Queues a message for a peer.
+    fn send(&mut self, to: NodeId, message: &Coherence<&[u8]>);
+}
+
+/// What the engine tells its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// As [`Effect::Reclaimed`].
+    Reclaimed(Token),
+    /// A thread accessed an address of the window that belongs to no node.
+    WildAccess {
+        /// The page accessed.
+        address: usize,
+        /// Whether it was a store.
+        write: bool,
+    },
+    /// A peer sent bytes that fit no object; the link must be closed.
+    BadData(ObjectId),
+}
+
+/// The distributed shared memory of one node.
+pub struct Engine {
+    space: Space,
+    node: NodeId,
+    node_count: u16,
+    homes: Homes,
+    machine: Machine<Homes>,
+    effects: Vec<Effect<Vec<u8>>>,
+    /// Shadow stacks of this node that are or were in use.
+    stacks: BTreeMap<u32, StackMap>,
+    /// Which bytes of a foreign page are the object's, as its home said.
+    extents: BTreeMap<ObjectId, (u16, u16)>,
+    /// Holds in force, oldest first: all last equally long.
+    holds: VecDeque<(u64, ObjectId)>,
+    hold_ns: u64,
+    faults: Vec<Fault>,
+    events: VecDeque<Event>,
+    stats: StatsTable,
+    read_faults: u64,
+    write_faults: u64,
+}
+
+impl Engine {
+    /// Reserves the window and registers it. `hold_ns`: how long a granted copy can't be recalled.
+    pub fn new(node: NodeId, node_count: u16, hold_ns: u64) -> Result<Self, Error> {
+        let homes = Homes::new(node_count);
+        Ok(Self {
+            space: Space::new(&window::layout())?,
+            node,
+            node_count,
+            homes,
+            machine: Machine::new(Config { node, homes, node_count, minimum_hold: hold_ns > 0 }),
+            effects: Vec::new(),
+            stacks: BTreeMap::new(),
+            extents: BTreeMap::new(),
+            holds: VecDeque::new(),
+            hold_ns,
+            faults: Vec::new(),
+            events: VecDeque::new(),
+            stats: StatsTable::default(),
+            read_faults: 0,
+            write_faults: 0,
+        })
+    }
+
+    /// The fault backend in use.
+    pub fn backend(&self) -> Backend {
+        self.space.backend()
+    }
+
+    /// Descriptor that becomes readable when a thread faults.
+    pub fn descriptor(&self) -> RawFd {
+        self.space.descriptor()
+    }
+
+    /// Makes a stack of this node known, before its first object.
+    pub fn add_stack(&mut self, stack: u32, map: StackMap) {
+        self.stacks.insert(stack, map);
+    }
+
+    /// Next event for the owner.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Serves the faults that threads wait for. `now_ns`: a monotonic clock.
+    pub fn on_faults(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        loop {
+            let mut faults = std::mem::take(&mut self.faults);
+            let result = self.space.take_faults(&mut faults);
+            for fault in &faults {
+                self.on_fault(*fault, now_ns, link)?;
+            }
+            let more = !faults.is_empty();
+            self.faults = faults;
+            result?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A message from a peer. `Err(Ok(..))` is the peer's fault: close the link.
+    pub fn on_message(
+        &mut self,
+        from: NodeId,
+        message: Coherence<Vec<u8>>,
+        now_ns: u64,
+        link: &mut dyn Link,
+    ) -> Result<Result<(), Violation>, Error> {
+        if let Err(violation) = self.machine.on_message(from, message, &mut self.effects) {
+            return Ok(Err(violation));
+        }
+        self.carry_out(now_ns, link)?;
+        Ok(Ok(()))
+    }
+
+    /// When [`Engine::on_tick`] wants to be called next.
+    pub fn next_deadline_ns(&self) -> Option<u64> {
+        self.holds.front().map(|(deadline, _)| *deadline)
+    }
+
+    /// Ends the holds that are over.
+    pub fn on_tick(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        while let Some((_, object)) = self.holds.pop_front_if(|(deadline, _)| *deadline <= now_ns) {
+            self.machine.on_hold_expired(object, &mut self.effects);
+            self.carry_out(now_ns, link)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back every copy of a scope's objects; [`Event::Reclaimed`] when that is done.
+    pub fn reclaim(
+        &mut self,
+        objects: Range<ObjectId>,
+        token: Token,
+        now_ns: u64,
+        link: &mut dyn Link,
+    ) -> Result<(), Error> {
+        self.machine.reclaim(objects, token, &mut self.effects);
+        self.carry_out(now_ns, link)
+    }
+
+    /// Objects of this node that were ever shared: counters by `umbel_object` record.
+    pub fn object_stats(&mut self) -> Vec<ObjectStats> {
+        let live: Vec<_> = self.machine.entries().map(|(object, entry)| (object, *entry.counters())).collect();
+        let mut table = self.stats.clone();
+        for (object, counters) in live {
+            self.count(&mut table, object, &counters);
+        }
+        table.into_rows()
+    }
+
+    /// Faults served for threads of this node: (read, write).
+    pub fn fault_counts(&self) -> (u64, u64) {
+        (self.read_faults, self.write_faults)
+    }
+
+    fn on_fault(&mut self, fault: Fault, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        let counter = if fault.write { &mut self.write_faults } else { &mut self.read_faults };
+        *counter += 1;
+        let wild = Event::WildAccess { address: fault.address, write: fault.write };
+        let Some(place) = Place::at(fault.address) else {
+            self.events.push_back(wild);
+            return Ok(());
+        };
+        let object = place.id();
+        let home = self.homes.home(object);
+        if home.0 >= self.node_count {
+            self.events.push_back(wild);
+            return Ok(());
+        }
+        if home == self.node && self.install_neighbours(place)? {
+            return Ok(());
+        }
+        let access = if fault.write { Access::Write } else { Access::Read };
+        self.machine.on_fault(object, access, &mut self.effects);
+        self.carry_out(now_ns, link)
+    }
+
+    /// First touch of own memory that nobody shares: maps the neighbours with it, for one fault costs what
+    /// mapping dozens of pages costs.
+    fn install_neighbours(&mut self, place: Place) -> Result<bool, Error> {
+        let run = match place.arena {
+            Arena::Small => GROUP_PAGES,
+            Arena::Pages => PAGES_PER_FIRST_TOUCH,
+        };
+        let first = Place { number: place.number & !(run - 1), ..place };
+        let range = first.id()..ObjectId(first.id().0 + run);
+        if self.machine.has_entries(range) {
+            return Ok(false);
+        }
+        self.space.set_rights(first.page_address(), run as usize, Rights::Write)?;
+        Ok(true)
+    }
+
+    fn carry_out(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send { to, message } => {
+                    let sealed = message.seal(|object| self.read(object));
+                    link.send(to, &borrow(&sealed));
+                    if let Coherence::Invalidated { object } = sealed {
+                        self.extents.remove(&object);
+                    }
+                }
+                Effect::Store { object, data } => self.store(object, &data),
+                Effect::SetAccess { object, access } => {
+                    let place = place(object);
+                    let rights = match access {
+                        None => Rights::None,
+                        Some(Access::Read) => Rights::Read,
+                        Some(Access::Write) => Rights::Write,
+                    };
+                    self.space.set_rights(place.page_address(), 1, rights)?;
+                }
+                Effect::Wake { object } => self.space.wake(place(object).page_address())?,
+                Effect::Hold { object } => self.holds.push_back((now_ns + self.hold_ns, object)),
+                Effect::Retire { object, counters } => {
+                    let mut table = std::mem::take(&mut self.stats);
+                    self.count(&mut table, object, &counters);
+                    self.stats = table;
+                }
+                Effect::Reclaimed { token } => self.events.push_back(Event::Reclaimed(token)),
+            }
+        }
+        self.effects = effects;
+        Ok(())
+    }
+
+    fn extent(&self, object: ObjectId) -> (usize, usize) {
+        let place = place(object);
+        match place.arena {
+            Arena::Small => (place.offset_in_page(), window::SLOT_BYTES),
+            Arena::Pages if self.homes.home(object) == self.node => {
+                let stack = self.stacks.get(&place.stack);
+                stack.map_or((0, PAGE_BYTES), |map| map.extent(place, PAGE_BYTES))
+            }
+            Arena::Pages => {
+                let known = self.extents.get(&object);
+                known.map_or((0, PAGE_BYTES), |(offset, len)| (usize::from(*offset), usize::from(*len)))
+            }
+        }
+    }
+
+    fn read(&self, object: ObjectId) -> Vec<u8> {
+        let (offset, len) = self.extent(object);
+        let mut data = vec![0; OFFSET_BYTES + len];
+        data[..OFFSET_BYTES].copy_from_slice(&(offset as u16).to_le_bytes());
+        self.space.read(place(object).page_file_offset() + offset as u64, &mut data[OFFSET_BYTES..]);
+        data
+    }
+
+    fn store(&mut self, object: ObjectId, data: &[u8]) {
+        let place = place(object);
+        let Some((head, bytes)) = data.split_first_chunk::<OFFSET_BYTES>() else {
+            self.events.push_back(Event::BadData(object));
+            return;
+        };
+        let offset = usize::from(u16::from_le_bytes(*head));
+        let fits = match place.arena {
+            Arena::Small => offset == place.offset_in_page() && bytes.len() == window::SLOT_BYTES,
+            Arena::Pages => offset + bytes.len() <= PAGE_BYTES,
+        };
+        if !fits {
+            self.events.push_back(Event::BadData(object));
+            return;
+        }
+        self.space.write(place.page_file_offset() + offset as u64, bytes);
+        if self.homes.home(object) != self.node && place.arena == Arena::Pages {
+            self.extents.insert(object, (offset as u16, bytes.len() as u16));
+        }
+    }
+
+    fn count(&self, table: &mut StatsTable, object: ObjectId, counters: &umbel_coherence::Counters) {
+        let place = place(object);
+        let found = self.stacks.get(&place.stack).and_then(|map| map.find(place));
+        let (_, len) = self.extent(object);
+        table.add(found, counters, len as u64);
+    }
+}
+
+fn place(object: ObjectId) -> Place {
+    Place::of(object).expect("the machine names only objects that a fault or a checked message named")
+}
+
+fn borrow(message: &Coherence<Vec<u8>>) -> Coherence<&[u8]> {
+    match message {
+        Coherence::Get { object, access } => Coherence::Get { object: *object, access: *access },
+        Coherence::Grant { object, access, data } => {
+            Coherence::Grant { object: *object, access: *access, data: data.as_deref() }
+        }
+        Coherence::Recall { object, keep_read } => Coherence::Recall { object: *object, keep_read: *keep_read },
+        Coherence::Recalled { object, data } => Coherence::Recalled { object: *object, data },
+        Coherence::Invalidate { object } => Coherence::Invalidate { object: *object },
+        Coherence::Invalidated { object } => Coherence::Invalidated { object: *object },
+    }
+}
+
+/// Bytes before an object's data: its offset in the page.
+const OFFSET_BYTES: usize = 2;
+
+/// Pages of a large object mapped at its first touch: beyond this the fault itself no longer matters.
+const PAGES_PER_FIRST_TOUCH: u64 = 64;
