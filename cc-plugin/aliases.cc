@@ -17,7 +17,7 @@
  * clique of its own, and so do loop transformations of inlined bodies.  Clique 1 is left to points-to
  * analysis, which clears it.  Two arrays of disjoint scopes may reuse one address: between their accesses
  * lies the call of __umbel_alloc_pages, which must therefore not be declared malloc.
- * Dump: -fdump-tree-umbel_aliases; bases show as "clique N base M".
+ * Dump: -fdump-tree-all (GCC reads -fdump-tree-NAME before it knows a plugin's NAME); bases show as "clique N base M".
  */
 #include "plugin.h"
 
@@ -115,7 +115,9 @@ static tree local_of(alias_state *s, object *o)
 	if (found != s->locals.end())
 		return found->second;
 	tree local = NULL_TREE;
-	if (decl_function_context(o->pointer) == s->fun->decl) {
+	if (decl_function_context(o->pointer) == s->fun->decl && !DECL_HAS_VALUE_EXPR_P(o->pointer)) {
+		local = o->pointer; /* no nested function uses it, so it stayed out of the FRAME */
+	} else if (decl_function_context(o->pointer) == s->fun->decl) {
 		local = new_pointer(TREE_TYPE(o->pointer), "umbel.object");
 	} else {
 		tree field = TREE_OPERAND(DECL_VALUE_EXPR(o->pointer), 1);
@@ -176,7 +178,7 @@ static void replace_load(alias_state *s, gassign *load)
 	}
 }
 
-/* In the owner, where FRAME.v.obj (or v.obj, if no nested function uses it) is set: the local too. */
+/* In the owner, where FRAME.v.obj is set: the local too. */
 static void follow_store(alias_state *s, gimple_stmt_iterator *gsi, object *o)
 {
 	tree local = local_of(s, o);
@@ -194,9 +196,9 @@ static tree visit_pointers(gimple_stmt_iterator *gsi, bool *, walk_stmt_info *in
 	if (!target)
 		return NULL_TREE;
 	object *stored = object_of_reference(target);
-	if (stored && TREE_CODE(target) == COMPONENT_REF
-	    && decl_function_context(stored->pointer) == s->fun->decl) {
-		follow_store(s, gsi, stored);
+	if (stored) {
+		if (TREE_CODE(target) == COMPONENT_REF)
+			follow_store(s, gsi, stored);
 		return NULL_TREE;
 	}
 	gassign *assign = dyn_cast<gassign *>(statement);
@@ -216,18 +218,10 @@ static tree visit_reference(tree *node, int *, void *data)
 	if (TREE_CODE(*node) != MEM_REF)
 		return NULL_TREE;
 	tree pointer = TREE_OPERAND(*node, 0);
-	if (object *direct = VAR_P(pointer) ? find_object_of_pointer(pointer) : NULL) {
-		mark_reference(s, *node, base_of(s, direct)); /* v.obj itself: no nested function uses it */
-		return NULL_TREE;
-	}
-	if (s->reassigned.count(pointer) && !s->locals.empty())
-		for (auto &entry : s->locals)
-			if (entry.second == pointer) {
-				mark_reference(s, *node, base_of(s, entry.first));
-				return NULL_TREE;
-			}
 	if (s->reassigned.count(pointer))
 		return NULL_TREE;
+	if (object *direct = VAR_P(pointer) ? find_object_of_pointer(pointer) : NULL)
+		local_of(s, direct);
 	auto known = s->object_of_pointer.find(pointer);
 	if (known != s->object_of_pointer.end()) {
 		TREE_OPERAND(*node, 0) = s->locals[known->second];

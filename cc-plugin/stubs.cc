@@ -4,7 +4,7 @@
  *     *(void **) &FRAME.f = __umbel_stub_make (f, &FRAME)
  * behind the function's __umbel_stub_mark (), so that the TRY_FINALLY of share.cc gives the stub back; and
  * __builtin_adjust_trampoline (&FRAME.f) becomes a load of that word.  The field keeps its size.
- * Dump: -fdump-tree-umbel_stubs; readelf -lW shows GNU_STACK RW.
+ * Dump: -fdump-tree-all, file *.umbel_stubs; readelf -lW shows GNU_STACK RW.
  */
 #include "plugin.h"
 

@@ -16,7 +16,9 @@ enum { SLOTS = 1 << 20, STUBS = 4096 };
 
 typedef unsigned long thread_id;
 struct thread {
-	void *code, *chain;
+	void *code, *chain; /* the father's frame */
+	const struct umbel_frame *frame;
+	pthread_barrier_t copied;
 	long arg;
 	pthread_t handle;
 	unsigned long small, pages; /* of the father, when it was created */
@@ -71,6 +73,8 @@ void umbel_unregister(const struct umbel_module *module)
 			modules[i] = modules[--module_count];
 }
 
+int dist_thr_join_all(void);
+
 /* ---- shadow stack ---- */
 
 static void *reserve(unsigned long bytes)
@@ -116,19 +120,16 @@ void *__umbel_alloc_pages(const struct umbel_object *object, unsigned long bytes
 	return pages_base + first * 4096;
 }
 
-static int join_children_since(unsigned long small, unsigned long pages)
+static void join_children_since(unsigned long small, unsigned long pages)
 {
-	int joined = 0;
 	while (children && (children->small > small || children->pages > pages)) {
 		struct thread *t = children;
 		children = t->next;
 		pthread_join(t->handle, 0);
 		free(t);
-		joined++;
 	}
 	umbel_self.shared_small = children ? children->small : 0;
 	umbel_self.shared_pages = children ? children->pages : 0;
-	return joined;
 }
 
 void __umbel_leave_slow(unsigned long small, unsigned long pages)
@@ -175,29 +176,80 @@ void __umbel_stub_leave(unsigned long mark)
 
 /* ---- threads ---- */
 
+/* A thread works on copies of the frames of its static chain, made while the father waits in spawn. */
+static void *copy_frame(const struct umbel_frame *frame, void *original)
+{
+	char *copy = malloc(frame->size);
+	memcpy(copy, original, frame->size);
+	for (unsigned long i = 0; i < frame->field_count; i++) {
+		const struct umbel_field *field = &frame->fields[i];
+		const struct umbel_function *function = field->ref;
+		void **words = (void **)(copy + field->offset);
+		switch (field->kind) {
+		case UMBEL_FIELD_CHAIN:
+			words[0] = copy_frame(frame->parent, words[0]);
+			break;
+		case UMBEL_FIELD_DESCRIPTOR:
+			words[0] = copy;
+			if (words[1] != function->code)
+				fail("descriptor and record name different code");
+			break;
+		case UMBEL_FIELD_STUB:
+			words[0] = __umbel_stub_make(function->code, copy);
+			break;
+		case UMBEL_FIELD_NONLOCAL_GOTO:
+		case UMBEL_FIELD_FRAME_BASE:
+			memset(words, 0x5a, field->size);
+			break;
+		}
+	}
+	return copy;
+}
+
+static void free_frames(const struct umbel_frame *frame, char *copy)
+{
+	if (frame->parent)
+		free_frames(frame->parent, *(void **)(copy + frame->chain_offset));
+	memset(copy, 0x5a, frame->size);
+	free(copy);
+}
+
 static void *start(void *data)
 {
 	struct thread *t = data;
-	__builtin_call_with_static_chain(((void (*)(long))t->code)(t->arg), t->chain);
-	join_children_since(0, 0);
-	if (umbel_self.small || umbel_self.pages || stub_top)
-		fail("a thread ended with objects or stubs");
+	void *chain = 0;
+	if (t->frame)
+		chain = copy_frame(t->frame, t->chain);
+	pthread_barrier_wait(&t->copied);
+	__builtin_call_with_static_chain(((void (*)(long))t->code)(t->arg), chain);
+	dist_thr_join_all();
+	__umbel_stub_leave(0);
+	if (umbel_self.small || umbel_self.pages)
+		fail("a thread ended with objects");
+	if (chain)
+		free_frames(t->frame, chain);
 	return 0;
 }
 
-static thread_id spawn(void *code, void *chain, long arg)
+static thread_id spawn(void *code, const struct umbel_frame *frame, void *chain, long arg)
 {
 	static thread_id last;
 	struct thread *t = calloc(1, sizeof *t);
 	if (!umbel_self.small_limit)
 		attach();
-	*t = (struct thread) { code, chain, arg, 0, umbel_self.small, umbel_self.pages, children };
-	umbel_self.shared_small = t->small;
-	umbel_self.shared_pages = t->pages;
+	t->code = code;
+	t->frame = frame;
+	t->chain = chain;
+	t->arg = arg;
+	t->next = children;
+	umbel_self.shared_small = t->small = umbel_self.small;
+	umbel_self.shared_pages = t->pages = umbel_self.pages;
 	children = t;
+	pthread_barrier_init(&t->copied, 0, 2);
 	if (pthread_create(&t->handle, 0, start, t))
 		fail("no thread");
-	return ++last;
+	pthread_barrier_wait(&t->copied);
+	return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
 }
 
 thread_id __umbel_thr_create(const struct umbel_function *function, void *descriptor, int node, long arg)
@@ -206,11 +258,11 @@ thread_id __umbel_thr_create(const struct umbel_function *function, void *descri
 	if (function->has_chain != (descriptor != 0))
 		fail("a descriptor without a chain, or the reverse");
 	if (!descriptor)
-		return spawn(function->code, 0, arg);
+		return spawn(function->code, 0, 0, arg);
 	void **pair = (void **)((unsigned long)descriptor & ~1ul);
 	if (pair[1] != function->code)
 		fail("descriptor and record name different code");
-	return spawn(pair[1], pair[0], arg);
+	return spawn(pair[1], function->frame, pair[0], arg);
 }
 
 thread_id umbel_thr_create(int node, void (*fn)(), long arg)
@@ -218,13 +270,13 @@ thread_id umbel_thr_create(int node, void (*fn)(), long arg)
 	(void)node;
 	unsigned long offset = (char *)fn - double_stub_code;
 	if (offset >= 32ul * STUBS)
-		return spawn((void *)fn, 0, arg);
+		return spawn((void *)fn, 0, 0, arg);
 	/* Escaped functions have a record too: a runtime must be able to name this code elsewhere. */
 	void *code = double_stub_data[offset / 32].code;
 	for (int i = 0; i < module_count; i++)
 		for (const struct umbel_function *f = modules[i]->functions; f < modules[i]->functions_end; f++)
 			if (f->code == code)
-				return spawn(code, double_stub_data[offset / 32].chain, arg);
+				return spawn(code, f->frame, double_stub_data[offset / 32].chain, arg);
 	fail("a stub's function has no record");
 	return 0;
 }
