@@ -261,6 +261,8 @@ unsigned int aliases_pass::execute(function *fun)
 	walk_gimple_seq_mod(&body, visit_pointers, NULL, &info);
 	walk_gimple_seq_mod(&body, NULL, visit_reference, &info);
 	gimple_set_body(fun->decl, body);
+	if (s.base_count > 1)
+		find_nest_function(fun->decl)->clique = s.clique;
 	if (s.entry) {
 		gbind *bind = gimple_seq_first_stmt_as_a_bind(gimple_body(fun->decl));
 		gimple_seq_add_seq(&s.entry, gimple_bind_body(bind));

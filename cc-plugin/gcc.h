@@ -16,6 +16,7 @@
 #include "backend.h"
 #include "tree.h"
 #include "gimple.h"
+#include "cfgloop.h"
 #include "tree-pass.h"
 #include "cgraph.h"
 #include "stringpool.h"

@@ -195,11 +195,12 @@ int plugin_init(plugin_name_args *arguments, plugin_gcc_version *running)
 	if (!built_for(running) || !read_options(arguments))
 		return 1;
 	const char *name = arguments->base_name;
-	/* Each is inserted before the same pass, so they run in this order. */
+	/* The first three are inserted before the same pass, so they run in this order. */
 	static register_pass_info passes[] = {
 		{ make_stubs_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
 		{ make_frames_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
 		{ make_aliases_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
+		{ make_loops_pass(g), "cfg", 1, PASS_POS_INSERT_AFTER },
 	};
 	for (register_pass_info &pass : passes)
 		register_callback(name, PLUGIN_PASS_MANAGER_SETUP, NULL, &pass);

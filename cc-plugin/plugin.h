@@ -11,6 +11,7 @@
  *     stubs.cc     stack trampolines -> stub pool
  *     frames.cc    tables of frames and functions
  *     aliases.cc   object pointers once per function, and what does not alias what
+ *     loops.cc     after the CFG is built: the same, from one iteration to the next
  *
  * abi.cc builds the tables' records and finds the functions of umbel_abi.h.
  */
@@ -52,6 +53,7 @@ struct nest_function {
 	tree stub_mark = NULL_TREE; /* set if an inner function escapes */
 	tree function_record = NULL_TREE;
 	tree frame_record = NULL_TREE;
+	unsigned short clique = 0; /* set by aliases.cc if it marked references */
 
 	bool thread_root() const { return spawned || escapes; }
 	bool is_within(const nest_function *ancestor) const;
@@ -109,6 +111,7 @@ enum { FUNCTION_WORDS = 6, FRAME_WORDS = 6, FIELD_WORDS = 5, OBJECT_WORDS = 12 }
 extern gimple_opt_pass *make_stubs_pass(gcc::context *context);
 extern gimple_opt_pass *make_frames_pass(gcc::context *context);
 extern gimple_opt_pass *make_aliases_pass(gcc::context *context);
+extern gimple_opt_pass *make_loops_pass(gcc::context *context);
 extern tree frame_variable(tree function);
 
 #endif

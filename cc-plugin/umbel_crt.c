@@ -11,6 +11,14 @@ extern const struct umbel_frame __start_umbel_frames[] BOUND, __stop_umbel_frame
 extern const struct umbel_function __start_umbel_functions[] BOUND, __stop_umbel_functions[] BOUND;
 extern const char __ehdr_start[] BOUND;
 
+/* The thread's shadow stacks; the program's definition serves all its shared objects. */
+__thread struct umbel_self umbel_self;
+
+static struct umbel_self *self(void)
+{
+	return &umbel_self;
+}
+
 static struct umbel_module module;
 
 /* 101: before the program's own constructors, which may already run code with objects. */
@@ -22,6 +30,7 @@ static void __attribute__((constructor(101))) enter(void)
 		__start_umbel_frames, __stop_umbel_frames,
 		__start_umbel_functions, __stop_umbel_functions,
 		__ehdr_start,
+		self,
 	};
 	umbel_register(&module);
 }
