@@ -1,0 +1,91 @@
+//! Where an installed Umbel has its parts, all under one folder:
+//!
+//! | path | what |
+//! |---|---|
+//! | bin/umbel | the command |
+//! | lib/umbel/libumbel.so | the runtime |
+//! | lib/umbel/umbel_crt.o | registers a module's tables |
+//! | lib/umbel/umbel-gcc12.so | the plugin for gcc 12; one for each gcc |
+//! | include/umbel/umbel.h | the C interface; includes umbel_abi.h |
+//! | share/man/man1/umbel.1 | the manual page |
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+/// The parts of one installation.
+pub struct Layout {
+    prefix: PathBuf,
+}
+
+impl Layout {
+    /// The one this command belongs to, or the one that `UMBEL_PREFIX` names.
+    pub fn find() -> Result<Self> {
+        let prefix = match env::var_os("UMBEL_PREFIX").filter(|value| !value.is_empty()) {
+            Some(prefix) => PathBuf::from(prefix),
+            None => {
+                let command = env::current_exe().context("cannot find this command's own file")?;
+                let prefix = command.parent().and_then(|bin| bin.parent());
+                prefix.context("this command has no folder")?.to_owned()
+            }
+        };
+        let layout = Self { prefix };
+        if !layout.runtime().is_file() {
+            bail!(
+                "no libumbel.so in {}; install with `cargo xtask install --prefix DIR` and use \
+                 DIR/bin/umbel, or set UMBEL_PREFIX=DIR",
+                layout.libraries().display()
+            );
+        }
+        Ok(layout)
+    }
+
+    pub fn prefix(&self) -> &PathBuf {
+        &self.prefix
+    }
+
+    pub fn libraries(&self) -> PathBuf {
+        self.prefix.join("lib/umbel")
+    }
+
+    pub fn runtime(&self) -> PathBuf {
+        self.libraries().join("libumbel.so")
+    }
+
+    pub fn crt(&self) -> PathBuf {
+        self.libraries().join("umbel_crt.o")
+    }
+
+    pub fn header(&self) -> PathBuf {
+        self.prefix.join("include/umbel/umbel.h")
+    }
+
+    /// Plugin for this major version of gcc; its options begin with its base name.
+    pub fn plugin(&self, gcc_major: u32) -> PathBuf {
+        self.libraries()
+            .join(format!("{}.so", plugin_name(gcc_major)))
+    }
+
+    /// Versions of gcc that there are plugins for.
+    pub fn plugin_majors(&self) -> Vec<u32> {
+        let entries = std::fs::read_dir(self.libraries()).into_iter().flatten();
+        let major = |name: String| {
+            name.strip_prefix("umbel-gcc")?
+                .strip_suffix(".so")?
+                .parse()
+                .ok()
+        };
+        let mut majors: Vec<u32> = entries
+            .flatten()
+            .filter_map(|entry| major(entry.file_name().into_string().ok()?))
+            .collect();
+        majors.sort_unstable();
+        majors
+    }
+}
+
+/// File name of a plugin without its ending.
+pub fn plugin_name(gcc_major: u32) -> String {
+    format!("umbel-gcc{gcc_major}")
+}

@@ -1,0 +1,163 @@
+//! `umbel run`: starts a job's nodes on this machine and sees it through.
+
+use std::ffi::OsString;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use umbel_wire::limits::NODES_MAX;
+
+use crate::status;
+use job::{Job, Plan};
+use output::Outputs;
+use program::Program;
+
+mod control;
+mod job;
+mod limits;
+mod node;
+mod output;
+mod program;
+mod sink;
+mod stats;
+mod stats_table;
+
+/// Runs a program on several nodes; rank 0 runs `main`, its status is the job's.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  umbel run -n 4 ./fig1                 4 nodes: processes on this machine
+  umbel run -n 4 ./sort -r < numbers    standard input goes to rank 0, the other nodes read nothing
+  umbel run -n 4 --tag ./fig1           output lines begin with their node: [2] ...
+  umbel run -n 4 --stats ./fig1         then which objects moved, how often, and how many bytes
+  umbel run -n 4 --stats --stats-format json ./fig1 2> log    the same as one line of JSON
+
+The program comes from `umbel cc`. A name without a slash is looked up in PATH.
+Output is forwarded in whole lines, so lines of two nodes never mix.
+
+Ctrl-C and signals to the launcher reach rank 0, whose end is the job's; if it has not ended
+after 2 seconds, or at a second signal, all nodes are killed. No process stays behind, whatever dies.
+
+Exit status: that of main, or
+  2        wrong arguments
+  120      a node could not go on; its message says why
+  121      a node died; the message says which, how, and what ran there
+  122      the nodes were not ready in time
+  123      the launcher itself failed
+  126      the program is no executable made by `umbel cc`
+  127      there is no such program
+  128+N    rank 0, or the job as a whole, was ended by signal N (130 after Ctrl-C)")]
+pub struct Options {
+    /// Nodes to start.
+    #[arg(short = 'n', long = "nodes", value_name = "N", default_value = "1", value_parser = node_count)]
+    node_count: usize,
+
+    /// Begin each line of output with its node: "[2] ...".
+    #[arg(long)]
+    tag: bool,
+
+    /// After the run, show what moved between nodes, per object and per node, on standard error.
+    #[arg(long)]
+    stats: bool,
+
+    /// How --stats shows it.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "table",
+        requires = "stats"
+    )]
+    stats_format: StatsFormat,
+
+    /// Program to run.
+    #[arg(value_name = "PROG", required = true)]
+    program: OsString,
+
+    /// Its arguments.
+    #[arg(
+        value_name = "ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    arguments: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StatsFormat {
+    /// Columns for people.
+    Table,
+    /// One line of JSON.
+    Json,
+}
+
+/// Runs the job; the launcher's exit status.
+pub fn run(options: Options) -> u8 {
+    let program = match Program::find(&options.program) {
+        Ok(program) => program,
+        Err(error) => return fail(error.status(), error),
+    };
+    if let Err(text) = make_room_for_sockets(options.node_count) {
+        return fail(status::USAGE, text);
+    }
+    let format = options.stats.then_some(options.stats_format);
+    let plan = Plan {
+        program,
+        arguments: options.arguments,
+        node_count: options.node_count,
+        wants_stats: options.stats,
+    };
+    let mut job = match start(&plan, options.tag) {
+        Ok(job) => job,
+        Err(error) => return fail(status::LAUNCHER_FAILED, format_args!("{error:#}")),
+    };
+    job.see_through();
+    if let Some(format) = format {
+        job.show_stats(|documents| match format {
+            StatsFormat::Table => stats_table::table(&stats::merge(documents)),
+            StatsFormat::Json => stats::json(&stats::merge(documents)),
+        });
+    }
+    job.finish()
+}
+
+fn start(plan: &Plan, tags: bool) -> Result<Job> {
+    let outputs = Outputs::new(plan.node_count, tags).context("cannot use standard output")?;
+    Job::start(plan, outputs)
+}
+
+fn fail(status: u8, error: impl std::fmt::Display) -> u8 {
+    eprintln!("umbel run: {error}");
+    status
+}
+
+fn node_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("a job has at least one node, for instance: umbel run -n 4 ./prog".into()),
+        Ok(count) if count > NODES_MAX => Err(format!("a job has at most {NODES_MAX} nodes")),
+        Ok(count) => Ok(count),
+        Err(_) => Err("give a number of nodes, for instance: umbel run -n 4 ./prog".into()),
+    }
+}
+
+/// Raises the soft limit of open files to the hard one, and checks that the job fits.
+fn make_room_for_sockets(node_count: usize) -> Result<(), String> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
+        .map_err(|errno| format!("cannot read the limit of open files: {errno}"))?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+            .map_err(|errno| format!("cannot raise the limit of open files: {errno}"))?;
+    }
+    let fits = |count| u64::try_from(limits::open_files(count)).is_ok_and(|files| files <= hard);
+    if fits(node_count) {
+        return Ok(());
+    }
+    let most = (1..node_count)
+        .rev()
+        .find(|&count| fits(count))
+        .unwrap_or(0);
+    Err(format!(
+        "{node_count} nodes need {} open files in the launcher, the limit is {hard}: \
+         start at most {most} nodes, or raise the hard limit (ulimit -Hn)",
+        limits::open_files(node_count)
+    ))
+}

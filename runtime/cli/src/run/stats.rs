@@ -1,0 +1,148 @@
+//! Statistics of a job: the nodes' documents added up.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What one node sends at its end.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct NodeStats {
+    pub rank: u16,
+    pub messages_sent: u64,
+    pub batches_sent: u64,
+    pub bytes_sent: u64,
+    pub messages_received: u64,
+    #[serde(skip_serializing)]
+    objects: Vec<ObjectStats>,
+}
+
+/// Objects of one name, size and home.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ObjectStats {
+    pub name: String,
+    /// Bytes of one object.
+    pub size: u64,
+    pub home: u16,
+    /// How many objects the row adds up.
+    #[serde(default = "one")]
+    pub count: u64,
+    pub read_faults: u64,
+    pub write_faults: u64,
+    pub invalidations: u64,
+    /// Bytes moved.
+    pub bytes: u64,
+}
+
+/// A job's statistics: nodes by rank, objects with most traffic first.
+#[derive(Debug, Default, Serialize)]
+pub struct JobStats {
+    pub nodes: Vec<NodeStats>,
+    pub objects: Vec<ObjectStats>,
+    /// Documents that could not be read; shown, because their numbers are missing.
+    pub unreadable: Vec<String>,
+}
+
+/// Adds up the nodes' documents.
+///
+/// A node counts what happened to an object there, so the same object may be in several documents:
+/// a row's count is the largest number of such objects that one node knows.
+pub fn merge(documents: &[Vec<u8>]) -> JobStats {
+    let mut job = JobStats::default();
+    let mut objects = BTreeMap::<(String, u64, u16), ObjectStats>::new();
+    for document in documents {
+        let mut node: NodeStats = match serde_json::from_slice(document) {
+            Ok(node) => node,
+            Err(error) => {
+                job.unreadable.push(error.to_string());
+                continue;
+            }
+        };
+        let mut counts = BTreeMap::<(String, u64, u16), u64>::new();
+        for object in node.objects.drain(..) {
+            let key = (object.name.clone(), object.size, object.home);
+            *counts.entry(key.clone()).or_default() += object.count;
+            objects.entry(key).or_default().add(object);
+        }
+        for (key, count) in counts {
+            let row = objects.entry(key).or_default();
+            row.count = row.count.max(count);
+        }
+        job.nodes.push(node);
+    }
+    job.nodes.sort_by_key(|node| node.rank);
+    job.objects = objects.into_values().collect();
+    // Stable: rows of equal traffic stay in order of their names.
+    job.objects
+        .sort_by_key(|object| std::cmp::Reverse((object.bytes, object.faults())));
+    job
+}
+
+/// One line of JSON.
+pub fn json(job: &JobStats) -> String {
+    serde_json::to_string(job).expect("names and numbers are always JSON")
+}
+
+/// A node that lists each object by itself need not say how many they are.
+fn one() -> u64 {
+    1
+}
+
+impl ObjectStats {
+    fn add(&mut self, other: Self) {
+        self.name = other.name;
+        self.size = other.size;
+        self.home = other.home;
+        self.read_faults += other.read_faults;
+        self.write_faults += other.write_faults;
+        self.invalidations += other.invalidations;
+        self.bytes += other.bytes;
+    }
+
+    fn faults(&self) -> u64 {
+        self.read_faults + self.write_faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_one_name_size_and_home_add_up() {
+        let documents = [
+            br#"{"rank":1,"messages_sent":5,"objects":[
+                {"name":"main:a","size":8,"home":0,"read_faults":1,"bytes":8},
+                {"name":"main:a","size":8,"home":0,"read_faults":2,"bytes":8},
+                {"name":"main:b","size":8,"home":0,"write_faults":9,"bytes":800}]}"#
+                .to_vec(),
+            br#"{"rank":0,"messages_sent":7,"objects":[
+                {"name":"main:a","size":8,"home":0,"invalidations":4,"bytes":1},
+                {"name":"main:a","size":8,"home":1}]}"#
+                .to_vec(),
+            b"not json".to_vec(),
+        ];
+        let job = merge(&documents);
+        let rows: Vec<_> = job
+            .objects
+            .iter()
+            .map(|row| (row.name.as_str(), row.home, row.count, row.bytes))
+            .collect();
+        let expected = [
+            ("main:b", 0, 1, 800),
+            ("main:a", 0, 2, 17),
+            ("main:a", 1, 1, 0),
+        ];
+        assert_eq!(rows, expected);
+        assert_eq!(
+            (job.objects[1].read_faults, job.objects[1].invalidations),
+            (3, 4)
+        );
+        assert_eq!(
+            job.nodes.iter().map(|node| node.rank).collect::<Vec<_>>(),
+            [0, 1]
+        );
+        assert_eq!(job.unreadable.len(), 1);
+    }
+}
