@@ -57,8 +57,12 @@ impl Layout {
         self.libraries().join("umbel_crt.o")
     }
 
+    pub fn headers(&self) -> PathBuf {
+        self.prefix.join("include/umbel")
+    }
+
     pub fn header(&self) -> PathBuf {
-        self.prefix.join("include/umbel/umbel.h")
+        self.headers().join("umbel.h")
     }
 
     /// Plugin for this major version of gcc; its options begin with its base name.

@@ -147,17 +147,19 @@ fn make_room_for_sockets(node_count: usize) -> Result<(), String> {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
             .map_err(|errno| format!("cannot raise the limit of open files: {errno}"))?;
     }
-    let fits = |count| u64::try_from(limits::open_files(count)).is_ok_and(|files| files <= hard);
-    if fits(node_count) {
+    if limits::open_files(node_count) as u64 <= hard {
         return Ok(());
     }
-    let most = (1..node_count)
-        .rev()
-        .find(|&count| fits(count))
-        .unwrap_or(0);
     Err(format!(
         "{node_count} nodes need {} open files in the launcher, the limit is {hard}: \
-         start at most {most} nodes, or raise the hard limit (ulimit -Hn)",
-        limits::open_files(node_count)
+         start at most {} nodes, or raise the hard limit (ulimit -Hn)",
+        limits::open_files(node_count),
+        most_nodes(hard)
     ))
+}
+
+/// Nodes that fit a limit of `open_files`.
+pub fn most_nodes(open_files: u64) -> usize {
+    let fits = |count: &usize| limits::open_files(*count) as u64 <= open_files;
+    (1..=NODES_MAX).take_while(fits).last().unwrap_or(0)
 }
