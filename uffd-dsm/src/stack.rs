@@ -66,6 +66,11 @@ impl StackMap {
         self.slots.as_ptr() as usize
     }
 
+    /// Publishes a small object, as compiled code does.
+    pub fn set_slot(&self, slot: u64, record: u64) {
+        self.slots[slot as usize].store(record, Ordering::Release);
+    }
+
     /// Publishes an object of the page arena. Called by the owning thread only.
     pub fn push(&self, object: PageObject) {
         // Relaxed: only the owner changes the count.

@@ -1,0 +1,5 @@
+//! The C interface: `umbel.h` for programs, `umbel_abi.h` for the plugin. Documented there.
+
+mod memory;
+mod sync;
+mod threads;

@@ -1,0 +1,113 @@
+//! What the launcher passed on: rank, size, sockets.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | UMBEL_RANK | this node's rank |
+//! | UMBEL_SIZE | nodes in the job |
+//! | UMBEL_LINKS | descriptors of the sockets to the peers, by rank, separated by commas; `-` at the own place |
+//! | UMBEL_CONTROL | descriptor of the socket to the launcher |
+//! | UMBEL_JOB | the job's secret, 32 hexadecimal digits |
+//! | UMBEL_STATS | 1: send statistics at the end |
+//! | UMBEL_HOLD_US | microseconds for which a granted copy can't be recalled (default 100) |
+//!
+//! The first five are removed from the environment, so that programs started by this one run alone.
+
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
+
+use umbel_wire::limits::NODES_MAX;
+
+use crate::error::Error;
+use crate::sys::process::{inherited_socket, take_variable as take};
+
+/// A node's place in its job.
+pub struct Launch {
+    /// This node.
+    pub rank: u16,
+    /// Nodes in the job.
+    pub node_count: u16,
+    /// Sockets to the peers, by rank.
+    pub links: Vec<Option<UnixStream>>,
+    /// Socket to the launcher.
+    pub control: Option<UnixStream>,
+    /// The job's secret.
+    pub job: [u8; 16],
+    /// Whether statistics are wanted.
+    pub stats: bool,
+    /// Minimum hold in nanoseconds.
+    pub hold_ns: u64,
+}
+
+/// Minimum hold: below it most grants are taken away again before their thread has run (DESIGN.md §3).
+const HOLD_US_DEFAULT: u64 = 100;
+
+impl Launch {
+    /// Reads and clears the environment. Called once, before the program's main.
+    pub fn from_environment() -> Result<Self, Error> {
+        let Some(rank) = take("UMBEL_RANK") else { return Ok(Self::alone()) };
+        let rank: u16 = parse("UMBEL_RANK", &rank)?;
+        let node_count: u16 = parse("UMBEL_SIZE", &take("UMBEL_SIZE").unwrap_or_default())?;
+        if rank >= node_count || usize::from(node_count) > NODES_MAX {
+            let reason = format!("rank {rank} of {node_count} nodes, at most {NODES_MAX} are possible");
+            return Err(Error::Launch { variable: "UMBEL_RANK", reason });
+        }
+        let control: RawFd = parse("UMBEL_CONTROL", &take("UMBEL_CONTROL").unwrap_or_default())?;
+        let control = adopt("UMBEL_CONTROL", control)?;
+        let links = take("UMBEL_LINKS").unwrap_or_default();
+        let links = links
+            .split(',')
+            .map(|text| match text {
+                "-" => Ok(None),
+                text => adopt("UMBEL_LINKS", parse("UMBEL_LINKS", text)?).map(Some),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if links.len() != usize::from(node_count) {
+            let reason = format!("{} links for {node_count} nodes", links.len());
+            return Err(Error::Launch { variable: "UMBEL_LINKS", reason });
+        }
+        Ok(Self {
+            rank,
+            node_count,
+            links,
+            control: Some(control),
+            job: parse_job(&take("UMBEL_JOB").unwrap_or_default())?,
+            stats: std::env::var("UMBEL_STATS").is_ok_and(|value| value == "1"),
+            hold_ns: hold_ns()?,
+        })
+    }
+
+    fn alone() -> Self {
+        Self { rank: 0, node_count: 1, links: vec![None], control: None, job: [0; 16], stats: false, hold_ns: 0 }
+    }
+}
+
+fn parse<T: std::str::FromStr>(variable: &'static str, text: &str) -> Result<T, Error> {
+    text.parse().map_err(|_| Error::Launch { variable, reason: format!("{text:?} is not a number") })
+}
+
+fn adopt(variable: &'static str, descriptor: RawFd) -> Result<UnixStream, Error> {
+    inherited_socket(descriptor)
+        .map_err(|error| Error::Launch { variable, reason: format!("descriptor {descriptor}: {error}") })
+}
+
+fn parse_job(text: &str) -> Result<[u8; 16], Error> {
+    let wrong = || Error::Launch { variable: "UMBEL_JOB", reason: "it is not 32 hexadecimal digits".into() };
+    let digits = text.as_bytes();
+    if digits.len() != 32 || !text.is_ascii() {
+        return Err(wrong());
+    }
+    let mut job = [0; 16];
+    for (byte, pair) in job.iter_mut().zip(digits.chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    }
+    Ok(job)
+}
+
+fn hold_ns() -> Result<u64, Error> {
+    let us = match std::env::var("UMBEL_HOLD_US") {
+        Ok(text) => parse("UMBEL_HOLD_US", &text)?,
+        Err(_) => HOLD_US_DEFAULT,
+    };
+    Ok(us * 1000)
+}

@@ -1,0 +1,233 @@
+//! What each application thread knows of itself.
+
+use std::cell::{Cell, OnceCell};
+
+use uffd_dsm::window::{self, Arena, Place};
+use umbel_agents::Reach;
+use umbel_wire::thread::Frame;
+use umbel_wire::{ObjectId, ThreadId};
+
+use crate::chain::PrivateChain;
+use crate::modules;
+use crate::node::{self, MAIN, Node, Stack};
+use crate::request::{Reply, Request};
+use crate::sys::abi::{SelfPointer, UmbelSelf};
+use crate::sys::{call, process, stubs};
+
+/// A thread of the program that is known to its node.
+pub struct Local {
+    /// Its name.
+    pub thread: ThreadId,
+    /// Its shadow stack.
+    pub stack: Stack,
+    /// Compiled code's view of it; absent in a program without any module of ours.
+    own: Option<SelfPointer>,
+    /// Stubs that its functions hold, in order.
+    stubs: std::cell::RefCell<Vec<u32>>,
+    /// The way out of its function, while it runs.
+    way_out: Cell<usize>,
+    /// Whether somebody else reports its end.
+    managed: Cell<bool>,
+}
+
+thread_local! {
+    static LOCAL: OnceCell<Local> = const { OnceCell::new() };
+}
+
+/// Calls `body` with the calling thread's record; a thread that the program made by itself gets one now.
+pub fn with<T>(body: impl FnOnce(&Local) -> T) -> T {
+    LOCAL.with(|local| body(local.get_or_init(adopt)))
+}
+
+/// Runs main, then waits for every thread that it created.
+pub fn run_main_thread(main: impl FnOnce() -> i32) -> i32 {
+    attach(MAIN, take_stack());
+    let status = main();
+    with(|local| {
+        local.managed.set(true);
+        local.end();
+    });
+    status
+}
+
+/// Runs `code(argument)` as `thread` on the calling thread, from creation to end.
+pub fn run_thread(thread: ThreadId, stack: Stack, code: usize, argument: u64, frames: &[Frame]) {
+    attach(thread, stack);
+    let Some(chain) = PrivateChain::rebuild(frames) else {
+        node::fatal("a thread's frames do not fit this program: are all nodes running the same binary?")
+    };
+    with(|local| {
+        local.managed.set(true);
+        call::call(code, argument, chain.address(), &local.way_out);
+        local.end();
+        Node::get().submit(Request::Ended { thread, stack: local.stack.index });
+    });
+}
+
+/// Ends the calling thread as if its function had returned.
+pub fn exit_thread() -> ! {
+    let way_out = with(|local| call::Frame::saved(&local.way_out));
+    if let Some(saved) = way_out {
+        call::unwind(saved)
+    }
+    // main, or a thread of the program's own making.
+    with(Local::end);
+    if with(|local| local.thread) == MAIN {
+        process::exit(0)
+    }
+    process::exit_foreign_thread()
+}
+
+fn adopt() -> Local {
+    let stack = take_stack();
+    record(Node::get().name_root(), stack)
+}
+
+fn attach(thread: ThreadId, stack: Stack) {
+    LOCAL.with(|local| {
+        let fresh = local.set(record(thread, stack)).is_ok();
+        // A constructor of the program may have used the runtime before main: then it is a root already.
+        assert!(fresh || thread == MAIN, "a new thread has no record");
+    });
+}
+
+fn record(thread: ThreadId, stack: Stack) -> Local {
+    let own = modules::self_of_this_thread();
+    if let Some(own) = own {
+        own.set(UmbelSelf {
+            small: 0,
+            small_limit: window::SLOTS,
+            pages: 0,
+            shared_small: 0,
+            shared_pages: 0,
+            small_base: stack.geometry.base as u64,
+            view_stride: stack.geometry.view_stride as u64,
+            small_objects: stack.map.slots_address() as u64,
+        });
+    }
+    Local {
+        thread,
+        stack,
+        own,
+        stubs: std::cell::RefCell::default(),
+        way_out: Cell::new(0),
+        managed: Cell::new(false),
+    }
+}
+
+fn take_stack() -> Stack {
+    let node = Node::get();
+    match node.take_stack() {
+        Ok(Some((stack, new))) => {
+            if new {
+                node.submit(Request::Stack { stack: stack.index, map: stack.map });
+            }
+            stack
+        }
+        Ok(None) => node::fatal("too many threads: every shadow stack of this node is in use"),
+        Err(error) => node::fatal(&format!("cannot get memory for a shadow stack: {error}")),
+    }
+}
+
+impl Local {
+    /// Compiled code's counters.
+    pub fn counters(&self) -> UmbelSelf {
+        self.own.map_or(EMPTY, SelfPointer::get)
+    }
+
+    /// Changes them.
+    pub fn update(&self, change: impl FnOnce(&mut UmbelSelf)) {
+        if let Some(own) = self.own {
+            let mut value = own.get();
+            change(&mut value);
+            own.set(value);
+        }
+    }
+
+    /// From now on, scopes that end take their objects back: others may know what lives here now.
+    pub fn share_all(&self) {
+        self.update(|own| {
+            own.shared_small = own.shared_small.max(own.small);
+            own.shared_pages = own.shared_pages.max(own.pages);
+        });
+    }
+
+    /// The end of a scope whose objects others may know.
+    pub fn leave(&self, marks: Reach) {
+        let own = self.counters();
+        let range = |arena, from: u64, to: u64| {
+            let id = |number| Place { stack: self.stack.index, arena, number }.id();
+            let from = id(from);
+            from..ObjectId(from.0.max(id(to.max(1) - 1).0 + u64::from(to > 0)))
+        };
+        let objects =
+            [range(Arena::Small, marks.small, own.shared_small), range(Arena::Pages, marks.pages, own.shared_pages)];
+        let reply = Reply::new();
+        let request = Request::Leave { father: self.thread, above: marks, objects, reply: reply.clone() };
+        Node::get().submit(request);
+        reply.wait();
+        self.update(|own| {
+            own.shared_small = own.shared_small.min(marks.small);
+            own.shared_pages = own.shared_pages.min(marks.pages);
+        });
+    }
+
+    /// Waits for all children, and forgets them.
+    pub fn join_all(&self) {
+        let reply = Reply::new();
+        Node::get().submit(Request::JoinAll { father: self.thread, reply: reply.clone() });
+        reply.wait();
+    }
+
+    /// Remembers a stub until the function that made it ends.
+    pub fn hold_stub(&self, stub: u32) {
+        self.stubs.borrow_mut().push(stub);
+    }
+
+    /// How many stubs are held.
+    pub fn stub_mark(&self) -> usize {
+        self.stubs.borrow().len()
+    }
+
+    /// Gives back the stubs above the mark.
+    pub fn drop_stubs(&self, mark: usize) {
+        let mut held = self.stubs.borrow_mut();
+        let mark = mark.min(held.len());
+        stubs::put(held.drain(mark..));
+    }
+
+    fn end(&self) {
+        self.join_all();
+        let own = self.counters();
+        if own.shared_small > 0 || own.shared_pages > 0 {
+            self.leave(Reach::default());
+        }
+        self.update(|own| {
+            own.small = 0;
+            own.pages = 0;
+        });
+        self.drop_stubs(0);
+    }
+}
+
+/// The end of a thread that the program made by itself.
+impl Drop for Local {
+    fn drop(&mut self) {
+        if !self.managed.get() && self.thread != MAIN {
+            self.end();
+            self.update(|own| own.small_limit = 0);
+            Node::get().submit(Request::Ended { thread: self.thread, stack: self.stack.index });
+        }
+    }
+}
+
+const EMPTY: UmbelSelf = UmbelSelf {
+    small: 0,
+    small_limit: 0,
+    pages: 0,
+    shared_small: 0,
+    shared_pages: 0,
+    small_base: 0,
+    view_stride: 0,
+    small_objects: 0,
+};

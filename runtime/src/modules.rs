@@ -1,0 +1,63 @@
+//! Loaded modules: how places in them travel between nodes.
+//!
+//! An address in a module is sent as (index in registration order, bytes from the ELF header). The
+//! program is the same on every node, so the order is too.
+
+use std::sync::RwLock;
+
+use umbel_wire::thread::CodeRef;
+
+use crate::sys::abi::{ABI_VERSION, Module, SelfPointer};
+use crate::sys::process::module_base;
+
+static MODULES: RwLock<Vec<Option<Module>>> = RwLock::new(Vec::new());
+
+/// Adds a module whose constructors run; ends the program if it was compiled for another runtime.
+pub fn register(module: Module) {
+    if module.abi_version != ABI_VERSION {
+        crate::node::fatal(&format!(
+            "a module was compiled for version {} of the runtime, this is version {ABI_VERSION}; \
+             build it again with this installation's `umbel cc`",
+            module.abi_version
+        ));
+    }
+    let mut modules = MODULES.write().expect("no code under this lock panics");
+    if !modules.iter().flatten().any(|known| known.base == module.base) {
+        modules.push(Some(module));
+    }
+}
+
+/// Forgets a module that is being unloaded; its index is not used again.
+pub fn unregister(base: usize) {
+    let mut modules = MODULES.write().expect("no code under this lock panics");
+    for entry in modules.iter_mut().filter(|entry| entry.is_some_and(|module| module.base == base)) {
+        *entry = None;
+    }
+}
+
+/// The calling thread's `umbel_self`, if any module was registered.
+pub fn self_of_this_thread() -> Option<SelfPointer> {
+    let modules = MODULES.read().expect("no code under this lock panics");
+    modules.iter().flatten().next().map(Module::self_of_this_thread)
+}
+
+/// Names an address of a registered module.
+pub fn name(address: usize) -> Option<CodeRef> {
+    let base = module_base(address)?;
+    let modules = MODULES.read().expect("no code under this lock panics");
+    let index = modules.iter().position(|entry| entry.is_some_and(|module| module.base == base))?;
+    Some(CodeRef { module: index as u32, offset: (address - base) as u64 })
+}
+
+/// The address with this name here.
+pub fn address(code: CodeRef) -> Option<usize> {
+    let modules = MODULES.read().expect("no code under this lock panics");
+    let module = modules.get(code.module as usize).copied().flatten()?;
+    module.base.checked_add(usize::try_from(code.offset).ok()?)
+}
+
+/// The record of the thread function with this code.
+pub fn function_with_code(code: usize) -> Option<usize> {
+    let modules = MODULES.read().expect("no code under this lock panics");
+    modules.iter().flatten().find_map(|module| module.function_with_code(code))
+}

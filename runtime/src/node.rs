@@ -1,0 +1,186 @@
+//! The node that this process is: start, end, and what its threads share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use crossbeam_queue::SegQueue;
+use mio::{Poll, Waker};
+use uffd_dsm::stack::StackMap;
+use uffd_dsm::window::{self, Homes, SlotGeometry};
+use umbel_wire::{NodeId, ThreadId};
+
+use crate::error::{Error, STATUS_FATAL};
+use crate::launch::Launch;
+use crate::local;
+use crate::request::{Reply, Request};
+use crate::service::{self, Service};
+use crate::sys::process;
+
+/// This process as a node.
+pub struct Node {
+    /// Its rank.
+    pub rank: NodeId,
+    /// Nodes in the job.
+    pub node_count: u16,
+    /// Homes of the shadow stacks.
+    pub homes: Homes,
+    /// Whether a launcher started it.
+    launched: bool,
+    requests: SegQueue<Request>,
+    waker: Waker,
+    stacks: Mutex<Stacks>,
+    /// Names of threads that the program made without us, downwards from the end of the range.
+    next_root: AtomicU64,
+}
+
+/// Shadow stacks of this node.
+struct Stacks {
+    free: Vec<u32>,
+    unused: std::ops::Range<u32>,
+    maps: BTreeMap<u32, StackMap>,
+}
+
+/// A shadow stack in use.
+#[derive(Clone, Copy)]
+pub struct Stack {
+    /// Its index in the window.
+    pub index: u32,
+    /// What lives in it.
+    pub map: StackMap,
+    /// Where its slots are.
+    pub geometry: SlotGeometry,
+}
+
+static NODE: OnceLock<&'static Node> = OnceLock::new();
+
+/// main is the first thread of node 0.
+pub const MAIN: ThreadId = ThreadId::new(NodeId(0), 1);
+
+impl Node {
+    /// This process's node; the first call starts it.
+    pub fn get() -> &'static Node {
+        NODE.get_or_init(|| start().unwrap_or_else(|error| fatal(&error.to_string())))
+    }
+
+    /// Hands a request to the service thread.
+    pub fn submit(&self, request: Request) {
+        self.requests.push(request);
+        if let Err(error) = self.waker.wake() {
+            die(&format!("cannot wake the service thread: {error}"));
+        }
+    }
+
+    /// Next request, for the service thread.
+    pub fn next_request(&self) -> Option<Request> {
+        self.requests.pop()
+    }
+
+    /// Whether the window is shared with other nodes: pages fault and copies must be taken back.
+    pub fn distributed(&self) -> bool {
+        self.node_count > 1
+    }
+
+    /// A stack for a new thread; nothing when all are in use. The map is new if nobody had this stack yet.
+    pub fn take_stack(&self) -> Result<Option<(Stack, bool)>, std::io::Error> {
+        let mut stacks = self.stacks.lock().expect("no code under this lock panics");
+        let Some(index) = stacks.free.pop().or_else(|| stacks.unused.next()) else { return Ok(None) };
+        let geometry =
+            if self.distributed() { window::shared_geometry(index) } else { window::solo_geometry(index) };
+        if let Some(map) = stacks.maps.get(&index) {
+            return Ok(Some((Stack { index, map: *map, geometry }, false)));
+        }
+        if !self.distributed() {
+            window::map_solo_stack(index)?;
+        }
+        let map = StackMap::new()?;
+        stacks.maps.insert(index, map);
+        Ok(Some((Stack { index, map, geometry }, true)))
+    }
+
+    /// Gives a stack back.
+    pub fn put_stack(&self, index: u32) {
+        self.stacks.lock().expect("no code under this lock panics").free.push(index);
+    }
+
+    /// A name for a thread that the program made by pthread_create: it can have children, but no father.
+    pub fn name_root(&self) -> ThreadId {
+        let last = (1 << ThreadId::SEQUENCE_BITS) - 1;
+        ThreadId::new(self.rank, last - self.next_root.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Runs the program: main on node 0, nothing but other nodes' threads elsewhere.
+pub fn run_main(main: impl FnOnce() -> i32) -> i32 {
+    let node = Node::get();
+    if node.launched {
+        process::line_buffered_stdout();
+        process::at_exit(on_exit);
+    }
+    if node.rank == NodeId(0) {
+        local::run_main_thread(main)
+    } else {
+        // The service thread ends the process.
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Ends the job because of something nobody can repair; `text` is for the user.
+pub fn fatal(text: &str) -> ! {
+    match NODE.get().filter(|node| node.launched) {
+        None => die(text),
+        Some(node) => {
+            node.submit(Request::Fatal { text: text.into() });
+            // The service thread tells the launcher and ends the process; if it can't, end all the same.
+            std::thread::sleep(FATAL_WAIT);
+            die(text)
+        }
+    }
+}
+
+fn die(text: &str) -> ! {
+    eprintln!("umbel: {text}");
+    process::end_now(STATUS_FATAL)
+}
+
+fn start() -> Result<&'static Node, Error> {
+    let launch = Launch::from_environment()?;
+    let (rank, node_count) = (NodeId(launch.rank), launch.node_count);
+    let homes = Homes::new(node_count);
+    let poll = Poll::new().map_err(Error::system("make the event loop"))?;
+    // For the process's life: the service thread uses it before this function is done.
+    let node: &'static Node = Box::leak(Box::new(Node {
+        rank,
+        node_count,
+        homes,
+        launched: launch.control.is_some(),
+        requests: SegQueue::new(),
+        waker: service::waker(&poll)?,
+        stacks: Mutex::new(Stacks { free: Vec::new(), unused: homes.stacks(rank), maps: BTreeMap::new() }),
+        next_root: AtomicU64::new(0),
+    }));
+    let service = Service::new(node, poll, launch)?;
+    let greeted = Reply::new();
+    let answer = greeted.clone();
+    std::thread::Builder::new()
+        .name("umbel-service".into())
+        .spawn(move || service.run(&answer))
+        .map_err(Error::system("start the service thread"))?;
+    greeted.wait();
+    Ok(node)
+}
+
+/// The program calls exit, or main has returned: the job ends with this status.
+extern "C" fn on_exit(status: i32, _: *mut libc::c_void) {
+    let Some(node) = NODE.get() else { return };
+    process::flush_streams();
+    let reply = Reply::new();
+    node.submit(Request::Exit { status, reply: reply.clone() });
+    reply.wait();
+}
+
+/// How long a dying thread lets the service thread tell the launcher.
+const FATAL_WAIT: Duration = Duration::from_millis(500);

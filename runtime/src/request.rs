@@ -1,0 +1,136 @@
+//! What an application thread asks of its node's service thread, and how it waits for the answer.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::Thread;
+
+use uffd_dsm::stack::StackMap;
+use umbel_agents::Reach;
+use umbel_wire::sync::{SyncKey, SyncOp};
+use umbel_wire::thread::{CodeRef, Frame};
+use umbel_wire::{NodeId, ObjectId, ThreadId};
+
+/// A request; those with a [`Reply`] are answered once.
+pub enum Request {
+    /// Start a thread.
+    Spawn {
+        /// Its father, the caller.
+        father: ThreadId,
+        /// Where; round robin if absent.
+        node: Option<NodeId>,
+        /// What it runs.
+        code: CodeRef,
+        /// The record of that function, or the default.
+        function: CodeRef,
+        /// Its argument.
+        argument: u64,
+        /// Its static chain.
+        frames: Vec<Frame>,
+        /// What it can reach of the father's stacks.
+        reach: Reach,
+        /// The thread's name, or -errno.
+        reply: Reply,
+    },
+    /// Wait for a thread.
+    Join {
+        /// The caller.
+        waiter: ThreadId,
+        /// Whom to wait for.
+        thread: ThreadId,
+        /// 0 or -errno.
+        reply: Reply,
+    },
+    /// Wait for all children of the caller, and forget them.
+    JoinAll {
+        /// The caller.
+        father: ThreadId,
+        /// 0.
+        reply: Reply,
+    },
+    /// The caller's scope ends: wait for the children that reach above the marks, then take its objects back.
+    Leave {
+        /// The caller.
+        father: ThreadId,
+        /// The marks.
+        above: Reach,
+        /// The objects above the marks that others may know: slots, pages.
+        objects: [Range<ObjectId>; 2],
+        /// 0.
+        reply: Reply,
+    },
+    /// The thread has ended, and so have its children; its stack is empty.
+    Ended {
+        /// Who.
+        thread: ThreadId,
+        /// Its stack, free again.
+        stack: u32,
+    },
+    /// A thread was given a stack that was never used before.
+    Stack {
+        /// Which.
+        stack: u32,
+        /// Its map.
+        map: StackMap,
+    },
+    /// An operation on a synchronization object.
+    Sync {
+        /// The caller.
+        thread: ThreadId,
+        /// Which object.
+        key: SyncKey,
+        /// Its home.
+        home: NodeId,
+        /// What to do.
+        op: SyncOp,
+        /// As in `sync::Sync::Reply`.
+        reply: Reply,
+    },
+    /// The program ended with this status.
+    Exit {
+        /// Its status.
+        status: i32,
+        /// Answered when the node may go.
+        reply: Reply,
+    },
+    /// The caller met something that the job can't survive.
+    Fatal {
+        /// For the user.
+        text: String,
+    },
+}
+
+/// Where an answer goes.
+#[derive(Clone)]
+pub struct Reply(Arc<Cell>);
+
+struct Cell {
+    value: AtomicI64,
+    waiter: Thread,
+}
+
+const PENDING: i64 = i64::MIN;
+
+impl Reply {
+    /// For one request of the calling thread.
+    pub fn new() -> Self {
+        Self(Arc::new(Cell { value: AtomicI64::new(PENDING), waiter: std::thread::current() }))
+    }
+
+    /// Answers.
+    pub fn send(&self, value: i64) {
+        // Release: pairs with the Acquire load in `wait`; what the service thread did before is seen after.
+        self.0.value.store(value, Ordering::Release);
+        self.0.waiter.unpark();
+    }
+
+    /// Waits for the answer; to be called by the thread that made the reply.
+    pub fn wait(&self) -> i64 {
+        loop {
+            match self.0.value.load(Ordering::Acquire) {
+                PENDING => std::thread::park(),
+                value => return value,
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The service thread: one loop over the userfaultfd, the links, the launcher's socket, a timer and the
+//! application threads' requests. It owns all of the node's state.
+
+mod peers;
+mod requests;
+mod shutdown;
+
+use std::collections::BTreeMap;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token as MioToken, Waker};
+use uffd_dsm::{Engine, Event, Link};
+use umbel_agents::Threads;
+use umbel_coherence::{SyncEffect, SyncHome};
+use umbel_wire::{NodeId, ThreadId, Token};
+
+use crate::error::Error;
+use crate::launch::Launch;
+use crate::links::{Links, Socket};
+use crate::node::{MAIN, Node};
+use crate::request::Reply;
+use crate::sys::process::{self, Timer};
+
+/// Everything a node is made of, owned by its service thread.
+pub struct Service {
+    node: &'static Node,
+    rank: NodeId,
+    node_count: u16,
+    job: [u8; 16],
+    stats_wanted: bool,
+    poll: Poll,
+    timer: Timer,
+    armed_ns: u64,
+    engine: Option<Engine>,
+    links: Links,
+    /// Peers that have proved to be of this job.
+    greeted: Vec<bool>,
+    control: Option<Socket>,
+    threads: Threads,
+    sync: SyncHome,
+    /// Requests whose answer is on its way.
+    waiting: BTreeMap<Token, Waiting>,
+    next_token: u64,
+    /// Names of thread functions by thread, for messages about lost nodes: of threads created here.
+    names: BTreeMap<ThreadId, String>,
+    /// Answered when every peer has greeted.
+    start: Option<Reply>,
+    /// Answered when the launcher has ended the job.
+    exit: Option<Reply>,
+}
+
+/// What happens when a token comes back.
+enum Waiting {
+    /// The answer goes to a thread.
+    Reply(Reply),
+    /// The answer goes to a thread, and its ended children are forgotten.
+    JoinAll(Reply, ThreadId),
+    /// The children that reach into a scope have ended: take its objects back next.
+    Leave(Reply, [std::ops::Range<umbel_wire::ObjectId>; 2]),
+    /// One of the parts of a scope was taken back.
+    Reclaim(requests::ReclaimParts),
+}
+
+/// Interrupts the loop when a request was queued.
+pub fn waker(poll: &Poll) -> Result<Waker, Error> {
+    Waker::new(poll.registry(), WAKE).map_err(Error::system("make the event loop's waker"))
+}
+
+const WAKE: MioToken = MioToken(usize::MAX);
+const FAULTS: MioToken = MioToken(usize::MAX - 1);
+const TIMER: MioToken = MioToken(usize::MAX - 2);
+const CONTROL: MioToken = MioToken(usize::MAX - 3);
+
+/// Events taken from the kernel per turn.
+const EVENTS_PER_TURN: usize = 128;
+
+impl Service {
+    /// Sets a node up: the window, its registration, the loop.
+    pub fn new(node: &'static Node, poll: Poll, launch: Launch) -> Result<Self, Error> {
+        let rank = NodeId(launch.rank);
+        let engine = match launch.node_count {
+            1 => None,
+            node_count => Some(Engine::new(rank, node_count, launch.hold_ns)?),
+        };
+        let mut threads = Threads::new(rank, launch.node_count);
+        let first = threads.name_root();
+        debug_assert!(rank != NodeId(0) || first == MAIN);
+        let mut service = Self {
+            node,
+            rank,
+            node_count: launch.node_count,
+            job: launch.job,
+            stats_wanted: launch.stats,
+            poll,
+            timer: Timer::new().map_err(Error::system("make a timer"))?,
+            armed_ns: 0,
+            engine,
+            greeted: launch.links.iter().map(Option::is_none).collect(),
+            links: Links::new(launch.links),
+            control: launch.control.map(Socket::new),
+            threads,
+            sync: SyncHome::new(),
+            waiting: BTreeMap::new(),
+            next_token: 0,
+            names: BTreeMap::new(),
+            start: None,
+            exit: None,
+        };
+        service.register().map_err(Error::system("register with the event loop"))?;
+        Ok(service)
+    }
+
+    fn register(&mut self) -> std::io::Result<()> {
+        let registry = self.poll.registry();
+        if let Some(engine) = &self.engine {
+            registry.register(&mut SourceFd(&engine.descriptor()), FAULTS, Interest::READABLE)?;
+        }
+        registry.register(&mut SourceFd(&self.timer.descriptor()), TIMER, Interest::READABLE)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        for (rank, socket) in self.links.sockets.iter_mut().enumerate() {
+            if let Some(socket) = socket {
+                registry.register(socket.source(), MioToken(rank), both)?;
+            }
+        }
+        if let Some(socket) = &mut self.control {
+            registry.register(socket.source(), CONTROL, both)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the node; `started` is answered when the program may begin. Returns only in a program alone,
+    /// when the process ends.
+    pub fn run(mut self, started: &Reply) {
+        process::block_signals();
+        self.start = Some(started.clone());
+        self.greet();
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        loop {
+            if let Err(error) = self.turn(&mut events) {
+                self.fail(&error.to_string());
+            }
+        }
+    }
+
+    fn turn(&mut self, events: &mut Events) -> Result<(), Error> {
+        match self.poll.poll(events, None) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
+            result => result.map_err(Error::system("wait for events"))?,
+        }
+        for event in events.iter() {
+            match event.token() {
+                WAKE => {}
+                TIMER => self.timer.acknowledge(),
+                FAULTS => self.with_engine(|engine, links| engine.on_faults(process::now_ns(), links))?,
+                CONTROL => self.on_control()?,
+                MioToken(rank) => self.on_link(NodeId(rank as u16))?,
+            }
+        }
+        self.on_requests()?;
+        self.with_engine(|engine, links| engine.on_tick(process::now_ns(), links))?;
+        self.on_engine_events()?;
+        self.links.flush();
+        if let Some(control) = &mut self.control {
+            control.flush();
+        }
+        self.arm_timer()
+    }
+
+    fn with_engine(
+        &mut self,
+        body: impl FnOnce(&mut Engine, &mut dyn Link) -> Result<(), uffd_dsm::Error>,
+    ) -> Result<(), Error> {
+        match &mut self.engine {
+            Some(engine) => Ok(body(engine, &mut self.links)?),
+            None => Ok(()),
+        }
+    }
+
+    fn on_engine_events(&mut self) -> Result<(), Error> {
+        while let Some(event) = self.engine.as_mut().and_then(Engine::next_event) {
+            match event {
+                Event::Reclaimed(token) => self.answer(token, 0)?,
+                Event::WildAccess { address, write } => {
+                    return Err(Error::WildAccess { verb: if write { "wrote to" } else { "read" }, address });
+                }
+                Event::BadData(object) => {
+                    let reason = format!("data of object {:#x} do not fit it", object.0);
+                    return Err(Error::Peer { rank: self.rank.0, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn arm_timer(&mut self) -> Result<(), Error> {
+        let deadline_ns = self.engine.as_ref().and_then(Engine::next_deadline_ns).unwrap_or(0);
+        if deadline_ns != self.armed_ns {
+            self.timer.set(deadline_ns).map_err(Error::system("set the timer"))?;
+            self.armed_ns = deadline_ns;
+        }
+        Ok(())
+    }
+
+    /// A token for an answer that comes later.
+    fn wait_for(&mut self, waiting: Waiting) -> Token {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.waiting.insert(token, waiting);
+        token
+    }
+
+    /// The answer to a token; goes on with what waited for it.
+    fn answer(&mut self, token: Token, result: i64) -> Result<(), Error> {
+        match self.waiting.remove(&token) {
+            // A peer may answer a thread that is gone only if it invents tokens.
+            None => {}
+            Some(Waiting::Reply(reply)) => reply.send(result),
+            Some(Waiting::JoinAll(reply, father)) => {
+                self.threads.collect(father);
+                reply.send(0);
+            }
+            Some(Waiting::Leave(reply, objects)) => self.reclaim(reply, objects)?,
+            Some(Waiting::Reclaim(parts)) => parts.done(),
+        }
+        Ok(())
+    }
+
+    fn carry_out_sync(&mut self, effects: Vec<SyncEffect>) -> Result<(), Error> {
+        for SyncEffect::Reply { to, token, result } in effects {
+            if to == self.rank {
+                self.answer(token, i64::from(result))?;
+            } else {
+                let reply = umbel_wire::sync::Sync::Reply { token, result };
+                self.links.send_message(to, &umbel_wire::Message::Sync(reply));
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out_threads(&mut self, effects: Vec<umbel_agents::Effect>) -> Result<(), Error> {
+        use umbel_agents::Effect;
+        for effect in effects {
+            match effect {
+                Effect::ChildrenEnded { token } => self.answer(token, 0)?,
+                Effect::Joined { joiner, result } if joiner.node == self.rank => {
+                    self.answer(joiner.token, i64::from(result))?;
+                }
+                Effect::Joined { joiner, result } => {
+                    let joined = umbel_wire::thread::Thread::Joined { token: joiner.token, result };
+                    self.links.send_message(joiner.node, &umbel_wire::Message::Thread(joined));
+                }
+            }
+        }
+        Ok(())
+    }
+}

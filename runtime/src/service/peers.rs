@@ -1,0 +1,121 @@
+//! Messages from peers.
+
+use umbel_wire::sync::Sync;
+use umbel_wire::thread::Thread;
+use umbel_wire::{Hello, Message, NodeId};
+
+use super::Service;
+use crate::error::Error;
+use crate::sys::process::now_ns;
+
+impl Service {
+    /// Tells every peer who we are; in a program alone, starts it.
+    pub(super) fn greet(&mut self) {
+        let hello = self.hello();
+        for rank in 0..self.node_count {
+            if NodeId(rank) != self.rank {
+                self.links.send_message(NodeId(rank), &Message::Hello(hello));
+            }
+        }
+        self.links.flush();
+        self.start_if_greeted();
+    }
+
+    pub(super) fn on_link(&mut self, from: NodeId) -> Result<(), Error> {
+        let Some(socket) = self.links.sockets.get_mut(usize::from(from.0)).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        socket.fill();
+        let refuse = |reason: String| Error::Peer { rank: from.0, reason };
+        while let Some(message) = self.links.next_message(from).map_err(refuse)? {
+            self.on_message(from, message)?;
+        }
+        let socket = self.links.sockets[usize::from(from.0)].as_mut().expect("it was there above");
+        if socket.closed() {
+            if !socket.incoming().is_empty() && self.greeted[usize::from(from.0)] {
+                // Cut off inside a message: the launcher reports the death.
+                socket.incoming().clear();
+            }
+            self.links.sockets[usize::from(from.0)] = None;
+        }
+        Ok(())
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message) -> Result<(), Error> {
+        let greeted = self.greeted[usize::from(from.0)];
+        let refuse = |reason: String| Err(Error::Peer { rank: from.0, reason });
+        match message {
+            Message::Hello(_) if greeted => refuse("it greeted twice".into()),
+            Message::Hello(hello) => self.on_hello(from, hello),
+            _ if !greeted => refuse("it sent a message before its greeting".into()),
+            Message::Coherence(message) => {
+                let Some(engine) = &mut self.engine else { return Ok(()) };
+                match engine.on_message(from, message, now_ns(), &mut self.links)? {
+                    Ok(()) => Ok(()),
+                    Err(violation) => refuse(violation.to_string()),
+                }
+            }
+            Message::Thread(thread) => self.on_thread(from, thread),
+            Message::Sync(Sync::Request { token, thread, key, op }) => {
+                let mut effects = Vec::new();
+                self.sync.on_request(from, token, thread, key, op, &mut effects);
+                self.carry_out_sync(effects)
+            }
+            Message::Sync(Sync::Reply { token, result }) => self.answer(token, i64::from(result)),
+            Message::Bye => Ok(()),
+        }
+    }
+
+    fn on_hello(&mut self, from: NodeId, hello: Hello) -> Result<(), Error> {
+        let own = self.hello();
+        let reason = if hello.job != own.job {
+            "it belongs to another job"
+        } else if hello.rank != from.0 || hello.node_count != own.node_count {
+            "it takes itself for another node"
+        } else if hello.program != own.program {
+            "it runs another program: every node must have the same binary"
+        } else {
+            self.greeted[usize::from(from.0)] = true;
+            self.start_if_greeted();
+            return Ok(());
+        };
+        Err(Error::Peer { rank: from.0, reason: reason.into() })
+    }
+
+    fn on_thread(&mut self, from: NodeId, message: Thread) -> Result<(), Error> {
+        match message {
+            Thread::Spawn { thread, father, .. } if thread.creator() != from => {
+                let reason = format!("it created thread {:#x}, which is not its own (father {:#x})", thread.0, father.0);
+                Err(Error::Peer { rank: from.0, reason })
+            }
+            spawn @ Thread::Spawn { thread, .. } => {
+                let result = self.start_thread(spawn);
+                self.links.send_message(from, &Message::Thread(Thread::Spawned { thread, result }));
+                Ok(())
+            }
+            Thread::Spawned { thread, result } => self.on_spawned(from, thread, result),
+            Thread::Ended { thread } => self.on_ended(from, thread),
+            Thread::Join { token, waiter, thread } => self.join(from, token, waiter, thread),
+            Thread::Joined { token, result } => self.answer(token, i64::from(result)),
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            rank: self.rank.0,
+            node_count: self.node_count,
+            job: self.job,
+            program: crate::program::digest(),
+        }
+    }
+
+    fn start_if_greeted(&mut self) {
+        if !self.greeted.iter().all(|greeted| *greeted) {
+            return;
+        }
+        if let Some(start) = self.start.take() {
+            self.send_control(&umbel_wire::control::Control::Ready { rank: self.rank.0 });
+            start.send(0);
+        }
+    }
+}

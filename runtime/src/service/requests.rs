@@ -1,0 +1,216 @@
+//! Requests of this node's application threads.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use umbel_agents::{Joiner, Reach};
+use umbel_wire::sync::Sync;
+use umbel_wire::thread::Thread;
+use umbel_wire::{Message, NodeId, ObjectId, ThreadId, Token};
+
+use super::{Service, Waiting};
+use crate::capi_keys::key_in_window;
+use crate::error::Error;
+use crate::local;
+use crate::modules;
+use crate::request::{Reply, Request};
+use crate::sys::abi;
+use crate::sys::process::now_ns;
+
+impl Service {
+    pub(super) fn on_requests(&mut self) -> Result<(), Error> {
+        while let Some(request) = self.node.next_request() {
+            self.on_request(request)?;
+        }
+        Ok(())
+    }
+
+    fn on_request(&mut self, request: Request) -> Result<(), Error> {
+        match request {
+            Request::Spawn { father, node, code, function, argument, frames, reach, reply } => {
+                let node = node.unwrap_or_else(|| self.threads.place());
+                let thread = self.threads.create(father, node, reach);
+                self.names.insert(thread, function_text(function, argument));
+                let spawn = Thread::Spawn { thread, father, code, function, argument, frames };
+                self.waiting.insert(spawn_token(thread), Waiting::Reply(reply));
+                if node == self.rank {
+                    let result = self.start_thread(spawn);
+                    self.on_spawned(node, thread, result)?;
+                } else {
+                    self.links.send_message(node, &Message::Thread(spawn));
+                }
+            }
+            Request::Join { waiter, thread, reply } => {
+                let token = self.wait_for(Waiting::Reply(reply));
+                if thread.creator() == self.rank {
+                    self.join(self.rank, token, waiter, thread)?;
+                } else {
+                    let join = Thread::Join { token, waiter, thread };
+                    self.links.send_message(thread.creator(), &Message::Thread(join));
+                }
+            }
+            Request::JoinAll { father, reply } => {
+                let token = self.wait_for(Waiting::JoinAll(reply, father));
+                self.wait_children(father, None, token)?;
+            }
+            Request::Leave { father, above, objects, reply } => {
+                let token = self.wait_for(Waiting::Leave(reply, objects));
+                self.wait_children(father, Some(above), token)?;
+            }
+            Request::Ended { thread, stack } => {
+                self.node.put_stack(stack);
+                self.threads.collect(thread);
+                if thread.creator() == self.rank {
+                    self.on_ended(self.rank, thread)?;
+                } else {
+                    self.links.send_message(thread.creator(), &Message::Thread(Thread::Ended { thread }));
+                }
+            }
+            Request::Stack { stack, map } => {
+                if let Some(engine) = &mut self.engine {
+                    engine.add_stack(stack, map);
+                }
+            }
+            Request::Sync { thread, key, home, op, reply } => {
+                let token = self.wait_for(Waiting::Reply(reply));
+                if home == self.rank {
+                    let mut effects = Vec::new();
+                    self.sync.on_request(home, token, thread, key, op, &mut effects);
+                    self.carry_out_sync(effects)?;
+                } else {
+                    self.links.send_message(home, &Message::Sync(Sync::Request { token, thread, key, op }));
+                }
+            }
+            Request::Exit { status, reply } => self.on_exit(status, reply),
+            Request::Fatal { text } => self.fail(&text),
+        }
+        Ok(())
+    }
+
+    /// Runs a thread here: 0, or -errno.
+    pub(super) fn start_thread(&mut self, spawn: Thread) -> i32 {
+        let Thread::Spawn { thread, code, argument, frames, .. } = spawn else { return -libc::EINVAL };
+        let Some(code) = modules::address(code) else { return -libc::EINVAL };
+        let (stack, new) = match self.node.take_stack() {
+            Ok(Some(found)) => found,
+            Ok(None) => return -libc::EAGAIN,
+            Err(_) => return -libc::ENOMEM,
+        };
+        if let (Some(engine), true) = (&mut self.engine, new) {
+            engine.add_stack(stack.index, stack.map);
+        }
+        let started = std::thread::Builder::new()
+            .name(format!("umbel-{}.{}", thread.creator().0, thread.sequence()))
+            .stack_size(THREAD_STACK_BYTES)
+            .spawn(move || {
+                crate::sys::process::unblock_signals();
+                local::run_thread(thread, stack, code, argument, &frames);
+            });
+        match started {
+            Ok(_) => 0,
+            Err(_) => {
+                self.node.put_stack(stack.index);
+                -libc::EAGAIN
+            }
+        }
+    }
+
+    pub(super) fn on_spawned(&mut self, from: NodeId, thread: ThreadId, result: i32) -> Result<(), Error> {
+        self.check(from, |threads| threads.on_spawned(from, thread, result))?;
+        if result != 0 {
+            self.names.remove(&thread);
+        }
+        let answer = if result == 0 { thread.0 as i64 } else { i64::from(result) };
+        self.answer(spawn_token(thread), answer)
+    }
+
+    pub(super) fn on_ended(&mut self, from: NodeId, thread: ThreadId) -> Result<(), Error> {
+        // A thread that the program made by itself has no record.
+        if !self.names.contains_key(&thread) && from == self.rank {
+            return Ok(());
+        }
+        self.names.remove(&thread);
+        let mut effects = Vec::new();
+        self.check(from, |threads| threads.on_ended(from, thread, &mut effects))?;
+        self.carry_out_threads(effects)
+    }
+
+    pub(super) fn join(&mut self, node: NodeId, token: Token, waiter: ThreadId, thread: ThreadId) -> Result<(), Error> {
+        let mut effects = Vec::new();
+        self.threads.join(waiter, thread, Joiner { node, token }, &mut effects);
+        self.carry_out_threads(effects)
+    }
+
+    fn wait_children(&mut self, father: ThreadId, above: Option<Reach>, token: Token) -> Result<(), Error> {
+        let mut effects = Vec::new();
+        self.threads.wait_children(father, above, token, &mut effects);
+        self.carry_out_threads(effects)
+    }
+
+    /// Takes a scope's objects back: nobody waits for its synchronization objects any more, and every
+    /// copy of its memory goes.
+    pub(super) fn reclaim(&mut self, reply: Reply, objects: [Range<ObjectId>; 2]) -> Result<(), Error> {
+        let mut effects = Vec::new();
+        for range in objects.iter().filter(|range| !range.is_empty()) {
+            self.sync.forget(key_in_window(range.start, 0)..key_in_window(range.end, 0), &mut effects);
+        }
+        self.carry_out_sync(effects)?;
+        let parts: Vec<_> = objects.into_iter().filter(|range| !range.is_empty()).collect();
+        let Some(engine) = self.engine.as_mut().filter(|_| !parts.is_empty()) else {
+            reply.send(0);
+            return Ok(());
+        };
+        let shared = ReclaimParts::new(reply, parts.len());
+        for range in parts {
+            self.next_token += 1;
+            let token = Token(self.next_token);
+            self.waiting.insert(token, Waiting::Reclaim(shared.clone()));
+            engine.reclaim(range, token, now_ns(), &mut self.links)?;
+        }
+        Ok(())
+    }
+
+    fn check(
+        &mut self,
+        from: NodeId,
+        step: impl FnOnce(&mut umbel_agents::Threads) -> Result<(), umbel_agents::Violation>,
+    ) -> Result<(), Error> {
+        step(&mut self.threads).map_err(|violation| {
+            let reason = format!("thread {:#x} {}", violation.thread.0, violation.what);
+            Error::Peer { rank: from.0, reason }
+        })
+    }
+}
+
+/// The answer to a scope's end: sent when all its parts were taken back.
+#[derive(Clone)]
+pub(super) struct ReclaimParts(Arc<(Reply, AtomicUsize)>);
+
+impl ReclaimParts {
+    fn new(reply: Reply, parts: usize) -> Self {
+        Self(Arc::new((reply, AtomicUsize::new(parts))))
+    }
+
+    pub(super) fn done(&self) {
+        let (reply, left) = &*self.0;
+        // Relaxed: only the service thread counts; it is atomic because the service moves to that thread.
+        if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            reply.send(0);
+        }
+    }
+}
+
+/// Tokens of creations: the thread's own name, apart from running numbers.
+fn spawn_token(thread: ThreadId) -> Token {
+    Token(1 << 63 | thread.0)
+}
+
+fn function_text(function: umbel_wire::thread::CodeRef, argument: u64) -> String {
+    let record = if function.offset == 0 { None } else { modules::address(function) };
+    let name = record.map_or_else(|| "a thread function".into(), |record| abi::function(record).name);
+    format!("{name}({})", argument as i64)
+}
+
+/// As large as main's by default.
+const THREAD_STACK_BYTES: usize = 8 << 20;

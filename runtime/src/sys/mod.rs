@@ -1,0 +1,8 @@
+//! All unsafe code of the runtime besides the C interface: the program's tables, its threads' registers,
+//! entry into `main`, inherited descriptors.
+
+pub mod abi;
+pub mod call;
+pub mod process;
+pub mod start;
+pub mod stubs;
