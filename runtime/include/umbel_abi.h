@@ -10,7 +10,7 @@
 #ifndef UMBEL_ABI_H
 #define UMBEL_ABI_H
 
-#pragma GCC system_header
+ #pragma GCC system_header
 
 #define UMBEL_ABI_VERSION 1
 
