@@ -1,1 +1,9 @@
 //! Simulator, model checking and tests on real nodes.
+
+pub mod model;
+
+/// The machine under test: here the shipping one. `tests/mutations.rs` compiles the same harness
+/// against mutants.
+pub mod subject {
+    pub use umbel_coherence::*;
+}

@@ -7,7 +7,7 @@ use core::ops::Range;
 use umbel_wire::{Access, NodeId, ObjectId, Token};
 
 use crate::effect::{Effect, Outgoing};
-use crate::entry::{Awaited, Entry, Holding, Request};
+use crate::entry::{Awaited, Counters, Entry, Holding, Request};
 
 /// The state a message found, where it cannot be accepted.
 type Refusal = &'static str;
@@ -41,6 +41,12 @@ impl Directory {
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (ObjectId, &Entry)> {
         self.entries.iter().map(|(object, entry)| (*object, entry))
+    }
+
+    pub(crate) fn reset_counters(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.counters = Counters::default();
+        }
     }
 
     pub(crate) fn has_entries(&self, objects: Range<ObjectId>) -> bool {

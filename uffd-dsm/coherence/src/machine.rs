@@ -164,6 +164,11 @@ impl<H: HomeMap> Machine<H> {
         self.directory.entries()
     }
 
+    /// Starts a new window of observation: sets every entry's counters to 0.
+    pub fn reset_counters(&mut self) {
+        self.directory.reset_counters();
+    }
+
     /// Whether any object of the range has a directory entry: one of them is or was shared.
     pub fn has_entries(&self, objects: Range<ObjectId>) -> bool {
         self.directory.has_entries(objects)
