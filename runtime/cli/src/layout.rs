@@ -5,7 +5,7 @@
 //! | bin/umbel | the command |
 //! | lib/umbel/libumbel.so | the runtime |
 //! | lib/umbel/umbel_crt.o | registers a module's tables |
-//! | lib/umbel/umbel-gcc12.so | the plugin for gcc 12; one for each gcc |
+//! | lib/umbel/umbel_gcc12.so | the plugin for gcc 12; one for each gcc |
 //! | include/umbel/umbel.h | the C interface; includes umbel_abi.h |
 //! | share/man/man1/umbel.1 | the manual page |
 
@@ -75,7 +75,7 @@ impl Layout {
     pub fn plugin_majors(&self) -> Vec<u32> {
         let entries = std::fs::read_dir(self.libraries()).into_iter().flatten();
         let major = |name: String| {
-            name.strip_prefix("umbel-gcc")?
+            name.strip_prefix("umbel_gcc")?
                 .strip_suffix(".so")?
                 .parse()
                 .ok()
@@ -89,7 +89,8 @@ impl Layout {
     }
 }
 
-/// File name of a plugin without its ending.
+/// File name of a plugin without its ending; no hyphen, because gcc takes a plugin's name in
+/// `-fplugin-arg-NAME-...` to end at the first.
 pub fn plugin_name(gcc_major: u32) -> String {
-    format!("umbel-gcc{gcc_major}")
+    format!("umbel_gcc{gcc_major}")
 }

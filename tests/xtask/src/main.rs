@@ -1,1 +1,100 @@
-fn main() {}
+//! The project's own commands. `cargo xtask demo` and `cargo xtask test` need nothing but cargo on a
+//! fresh machine: what is missing they install, or say how to.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod conformance;
+mod demo;
+mod deps;
+mod stage;
+mod step;
+mod test;
+mod workspace;
+
+/// Umbel's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compile the program of the Shadow Stacks paper's Figure 1 and run it on four nodes.
+    Demo,
+    /// Run every test: packages, plugin, examples, and a quarter of GCC's own nested-function tests.
+    Test,
+    /// Build everything and put it under DIR: command, runtime, plugins, headers, manual page.
+    Install {
+        /// Where to: DIR/bin/umbel and so on.
+        #[arg(long, value_name = "DIR")]
+        prefix: PathBuf,
+    },
+    /// Build everything into the target folder, where the tests find it.
+    Stage,
+    /// Measure, and print estimate, figure and ratio.
+    Bench {
+        /// Short runs, to see that everything works.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Run somebody else's tests through `umbel cc`.
+    Conformance {
+        #[command(subcommand)]
+        suite: Suite,
+    },
+    /// Fuzz the wire decoders, each time with a new seed.
+    Fuzz {
+        /// How long.
+        #[arg(long, value_name = "N", default_value = "60")]
+        seconds: u64,
+        /// Repeat the run that printed this seed.
+        #[arg(long, value_name = "SEED")]
+        seed: Option<u64>,
+    },
+    /// Install the packages that building and testing need, or say how to.
+    Deps,
+}
+
+#[derive(Subcommand)]
+enum Suite {
+    /// GCC's own tests with nested functions, all of them, with gcc 12 and gcc 11.
+    Gcc,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo => demo::run(),
+        Command::Test => test::run(),
+        Command::Install { prefix } => {
+            deps::for_building()?;
+            stage::install(&prefix)?;
+            println!("installed; try: {}/bin/umbel doctor", prefix.display());
+            Ok(())
+        }
+        Command::Stage => {
+            deps::for_building()?;
+            stage::stage().map(drop)
+        }
+        Command::Bench { quick } => bench::run(quick),
+        Command::Conformance { suite: Suite::Gcc } => conformance::full(),
+        Command::Fuzz { seconds, seed } => test::fuzz(seconds, seed),
+        Command::Deps => deps::for_testing(),
+    }
+}
