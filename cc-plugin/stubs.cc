@@ -10,7 +10,9 @@
 
 static tree stub_word(tree trampoline)
 {
-	return build2(MEM_REF, ptr_type_node, trampoline, build_int_cst(build_pointer_type(ptr_type_node), 0));
+	/* Folded: GIMPLE wants MEM_REF (&FRAME, offset), not MEM_REF (&FRAME.f, 0). */
+	return fold_build2(MEM_REF, ptr_type_node, trampoline,
+			   build_int_cst(build_pointer_type(ptr_type_node), 0));
 }
 
 static tree replace_trampoline(gimple_stmt_iterator *gsi, bool *, walk_stmt_info *info)
