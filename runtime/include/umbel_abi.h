@@ -107,9 +107,10 @@ struct umbel_self {
 extern __thread struct umbel_self umbel_self __attribute__((tls_model("initial-exec")));
 
 extern void *__umbel_alloc_slow(const struct umbel_object *object);
-/* Object of more than 64 bytes, of an alignment over 64, or of variable length: `bytes` long. */
+/* Object of more than 64 bytes, of an alignment over 64, or of variable length: `bytes` long.  Not malloc: pages
+ * are given again after __umbel_leave, of which the compiler doesn't know that it frees. */
 extern void *__umbel_alloc_pages(const struct umbel_object *object, unsigned long bytes)
-	__attribute__((malloc, assume_aligned(64)));
+	__attribute__((assume_aligned(64)));
 extern void __umbel_leave_slow(unsigned long small, unsigned long pages);
 
 /* Marks at the owner's entry; handed to __umbel_leave on every way out. */
