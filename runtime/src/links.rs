@@ -11,6 +11,8 @@ use umbel_wire::{Coherence, Message, NodeId, codec};
 /// One socket. Reads until it would block; writes once per turn of the loop what was queued in it (a batch).
 pub struct Socket {
     stream: UnixStream,
+    /// Where a read lands before it is appended: growing `incoming` in place would clear it first.
+    landing: Box<[u8]>,
     incoming: BytesMut,
     outgoing: Vec<u8>,
     /// How much of `outgoing` was written already.
@@ -27,6 +29,7 @@ impl Socket {
     pub fn new(stream: StdStream) -> Self {
         Self {
             stream: UnixStream::from_std(stream),
+            landing: vec![0; READ_BYTES].into_boxed_slice(),
             incoming: BytesMut::with_capacity(READ_BYTES),
             outgoing: Vec::new(),
             written: 0,
@@ -57,13 +60,15 @@ impl Socket {
     /// Reads all that has arrived.
     pub fn fill(&mut self) {
         while !self.closed {
-            let start = self.incoming.len();
-            self.incoming.resize(start + READ_BYTES, 0);
-            let result = self.stream.read(&mut self.incoming[start..]);
-            self.incoming.truncate(start + *result.as_ref().unwrap_or(&0));
-            match result {
+            match self.stream.read(&mut self.landing) {
                 Ok(0) => self.closed = true,
-                Ok(_) => {}
+                Ok(count) => {
+                    self.incoming.extend_from_slice(&self.landing[..count]);
+                    if count < READ_BYTES {
+                        // A short read of a stream has emptied it; more raises a new event.
+                        return;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A reset peer is a dead peer.

@@ -132,6 +132,7 @@ impl Service {
     /// when the process ends.
     pub fn run(mut self, started: &Reply) {
         process::block_signals();
+        process::prefer_short_turns();
         self.start = Some(started.clone());
         self.greet();
         let mut events = Events::with_capacity(EVENTS_PER_TURN);

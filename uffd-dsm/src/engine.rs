@@ -114,10 +114,8 @@ impl Engine {
             for fault in &faults {
                 self.on_fault(*fault, now_ns, link)?;
             }
-            let more = !faults.is_empty();
             self.faults = faults;
-            result?;
-            if !more {
+            if !result? {
                 return Ok(());
             }
         }

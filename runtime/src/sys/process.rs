@@ -117,6 +117,32 @@ pub fn block_signals() {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut()) };
 }
 
+/// Asks the scheduler to run the calling thread soon after it wakes, though it uses the processor as
+/// fairly as before: its turns are short, so they come before longer ones (EEVDF, Linux 6.12).
+/// Measured: a hand-over between spinning threads took 3 ms without it. Older kernels ignore it.
+pub fn prefer_short_turns() {
+    let attributes = SchedAttr { size: size_of::<SchedAttr>() as u32, runtime_ns: SHORT_TURN_NS, ..SchedAttr::default() };
+    // SAFETY: `attributes` is a live sched_attr of the size it states; 0 is the calling thread.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &attributes as *const SchedAttr, 0) };
+}
+
+/// `struct sched_attr`, first version.
+#[repr(C)]
+#[derive(Default)]
+struct SchedAttr {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime_ns: u64,
+    deadline_ns: u64,
+    period_ns: u64,
+}
+
+/// The shortest that the kernel takes.
+const SHORT_TURN_NS: u64 = 100_000;
+
 /// Lets signals through again: a thread of the program, started by the service thread.
 pub fn unblock_signals() {
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();

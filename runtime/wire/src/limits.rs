@@ -6,8 +6,8 @@ pub const HEADER_BYTES: usize = 8;
 /// Longest body: a thread creation with the deepest chain of frames; an object's data is at most a page.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// Longest data of one unit of coherence: a page.
-pub const DATA_BYTES_MAX: usize = 4096;
+/// Longest data of one unit of coherence: a page, and 2 bytes that say where in it the bytes belong.
+pub const DATA_BYTES_MAX: usize = 4096 + 2;
 
 /// Frames of one static chain: GCC's own limit on nesting is far lower in practice.
 pub const FRAMES_MAX: usize = 64;

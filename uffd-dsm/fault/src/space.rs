@@ -113,9 +113,9 @@ impl Space {
         self.uffd.as_raw_fd()
     }
 
-    /// Faults that threads wait for now; empty when there are none. The same fault may come twice (a
+    /// Faults that threads wait for now; `true` if there may be more. The same fault may come twice (a
     /// signal handler ran in between).
-    pub fn take_faults(&mut self, faults: &mut Vec<Fault>) -> Result<(), Error> {
+    pub fn take_faults(&mut self, faults: &mut Vec<Fault>) -> Result<bool, Error> {
         faults.clear();
         let events = self.uffd.read_events(&mut self.events).map_err(|error| {
             Error::system("read page faults", io::Error::other(error), "this is a fault in Umbel or the kernel")
@@ -137,7 +137,7 @@ impl Space {
                 }
             }
         }
-        Ok(())
+        Ok(faults.len() == limits::EVENTS_PER_READ)
     }
 
     /// Gives `pages` pages from `address` these rights and wakes the threads that wait for them.
