@@ -1,5 +1,6 @@
 //! Simulator, model checking and tests on real nodes.
 
+pub mod cluster;
 pub mod model;
 
 /// The machine under test: here the shipping one. `tests/mutations.rs` compiles the same harness
