@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod model;
+pub mod sim;
 
 /// The machine under test: here the shipping one. `tests/mutations.rs` compiles the same harness
 /// against mutants.

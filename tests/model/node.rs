@@ -78,8 +78,22 @@ pub struct Node<V> {
 }
 
 impl<V: Clone + std::fmt::Debug> Node<V> {
-    /// A node at the start: it can write what it is home to, and has nothing else.
+    /// A node at the start: it can write what it is home to, and has nothing else. Its counters stay 0.
     pub fn new(
+        node: u16,
+        node_count: u16,
+        minimum_hold: bool,
+        objects: &[ObjectId],
+        bytes: impl Fn(bool) -> V,
+    ) -> Self {
+        Self {
+            forgets_counters: true,
+            ..Self::counting(node, node_count, minimum_hold, objects, bytes)
+        }
+    }
+
+    /// As `new`, with counters.
+    pub fn counting(
         node: u16,
         node_count: u16,
         minimum_hold: bool,
@@ -107,7 +121,7 @@ impl<V: Clone + std::fmt::Debug> Node<V> {
             places: objects.iter().map(place).collect(),
             outbox: VecDeque::new(),
             objects: objects.to_vec(),
-            forgets_counters: true,
+            forgets_counters: false,
         }
     }
 
