@@ -57,6 +57,8 @@ pub struct Job {
     /// What ends the current phase by itself.
     deadline: Option<Instant>,
     stats: Vec<Vec<u8>>,
+    /// Whether the user wants it to end now, rather than to wait for a slow reader of its output.
+    is_hurried: bool,
     read_buffer: Vec<u8>,
 }
 
@@ -101,6 +103,7 @@ impl Job {
             phase: Phase::Starting,
             deadline: Some(Instant::now() + READY_WAIT),
             stats: Vec::new(),
+            is_hurried: false,
             read_buffer: vec![0; READ_BYTES],
         })
     }
@@ -134,7 +137,8 @@ impl Job {
             Phase::Signalled { signal, .. } => status::of_signal(*signal as i32),
             Phase::Starting | Phase::Running | Phase::Failing { .. } => status::NODE_LOST,
         };
-        while !self.outputs.is_empty() {
+        self.deadline = self.is_hurried.then(|| Instant::now() + SIGNAL_WAIT);
+        while !self.outputs.is_empty() && self.deadline.is_none_or(|at| Instant::now() < at) {
             self.wait();
             if let Some((signal, _)) = self.next_signal() {
                 return status::of_signal(signal as i32);
@@ -200,6 +204,7 @@ impl Job {
 
     fn on_signal(&mut self, signal: Signal, is_from_terminal: bool) {
         let now = Instant::now();
+        self.is_hurried = true;
         match &self.phase {
             Phase::Starting | Phase::Running | Phase::Failing { .. } => {
                 if !is_from_terminal {
@@ -392,10 +397,11 @@ impl Job {
 
     fn on_end(&mut self, index: usize, end: ExitStatus) {
         match &self.phase {
-            Phase::Starting => self.on_lost(index, end),
-            Phase::Running => match end.code() {
+            Phase::Starting | Phase::Running => match end.code() {
                 // _exit() in the program: its author's way to end it.
-                Some(code) if index == 0 => self.on_exit(u8::try_from(code).unwrap_or(u8::MAX)),
+                Some(code) if index == 0 && self.nodes[0].is_ready => {
+                    self.on_exit(u8::try_from(code).unwrap_or(u8::MAX));
+                }
                 Some(_) | None => self.on_lost(index, end),
             },
             Phase::Failing { rank, .. } => {
@@ -519,6 +525,10 @@ impl Job {
                     }
                     self.kill_all(status);
                 }
+            }
+            Phase::Leaving { .. } if is_over && !self.outputs.is_empty() => {
+                // It may be our own reader that is slow, and the node waits to write its last.
+                self.deadline = Some(now + LEAVE_WAIT);
             }
             Phase::Leaving { status } if is_over => self.kill_all(status),
             Phase::Starting
