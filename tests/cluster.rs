@@ -74,6 +74,7 @@ pub struct Running {
 }
 
 /// Compiles a C file; a message from the compiler fails the test.
+#[track_caller]
 pub fn compile(source: &Path, flags: &[&str]) -> Program {
     let (program, outcome) = try_compile(source, flags);
     assert!(
@@ -85,7 +86,14 @@ pub fn compile(source: &Path, flags: &[&str]) -> Program {
     program
 }
 
+/// Compiles `tests/programs/NAME.c`, one of the tests' own programs.
+pub fn compile_ours(name: &str, flags: &[&str]) -> Program {
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    compile(&programs.join(name).with_extension("c"), flags)
+}
+
 /// Compiles C text.
+#[track_caller]
 pub fn compile_text(source: &str, flags: &[&str]) -> Program {
     let folder = new_folder();
     let file = folder.join("program.c");
