@@ -41,6 +41,8 @@ pub struct Service {
     /// Requests whose answer is on its way.
     waiting: BTreeMap<Token, Waiting>,
     next_token: u64,
+    /// Threads that were started here, main included.
+    threads_started: u64,
     /// Names of thread functions by thread, for messages about lost nodes: of threads created here.
     names: BTreeMap<ThreadId, String>,
     /// Answered when every peer has greeted.
@@ -102,6 +104,7 @@ impl Service {
             sync: SyncHome::new(),
             waiting: BTreeMap::new(),
             next_token: 0,
+            threads_started: u64::from(rank == NodeId(0)),
             names: BTreeMap::new(),
             start: None,
             exit: None,

@@ -29,6 +29,8 @@ pub struct ObjectStats {
 pub struct NodeStats {
     /// The node.
     pub rank: u16,
+    /// Threads that ran there, main included.
+    pub threads: u64,
     /// Faults served for its threads: loads.
     pub read_faults: u64,
     /// Faults served for its threads: stores.

@@ -108,7 +108,10 @@ impl Service {
                 local::run_thread(thread, stack, code, argument, &frames);
             });
         match started {
-            Ok(_) => 0,
+            Ok(_) => {
+                self.threads_started += 1;
+                0
+            }
             Err(_) => {
                 self.node.put_stack(stack.index);
                 -libc::EAGAIN

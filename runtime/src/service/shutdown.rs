@@ -111,6 +111,7 @@ impl Service {
         let rows = self.engine.as_mut().map(Engine::object_stats).unwrap_or_default();
         NodeStats {
             rank: self.rank.0,
+            threads: self.threads_started,
             read_faults,
             write_faults,
             messages_sent: traffic.messages_sent,

@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct NodeStats {
     pub rank: u16,
+    /// Threads that ran there, main included.
+    pub threads: u64,
+    /// Faults of those threads: loads.
+    pub read_faults: u64,
+    /// Faults of those threads: stores.
+    pub write_faults: u64,
     pub messages_sent: u64,
     pub batches_sent: u64,
     pub bytes_sent: u64,

@@ -28,6 +28,9 @@ pub fn table(job: &JobStats) -> String {
     }
     let mut nodes = Table::new(&[
         "node",
+        "threads",
+        "read faults",
+        "write faults",
         "messages sent",
         "batches",
         "bytes sent",
@@ -36,6 +39,9 @@ pub fn table(job: &JobStats) -> String {
     for node in &job.nodes {
         nodes.row([
             node.rank.to_string(),
+            node.threads.to_string(),
+            node.read_faults.to_string(),
+            node.write_faults.to_string(),
             node.messages_sent.to_string(),
             node.batches_sent.to_string(),
             bytes(node.bytes_sent),
@@ -125,14 +131,14 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let document = br#"{"rank":0,"messages_sent":12,"bytes_sent":2048,"objects":[
+        let document = br#"{"rank":0,"threads":2,"read_faults":3,"messages_sent":12,"bytes_sent":2048,"objects":[
             {"name":"main:a","size":1200,"home":0,"read_faults":3,"write_faults":10,"bytes":4096}]}"#;
         let expected = "\
 object     size  count  home  read faults  write faults  invalidations    moved
 main:a  1.2 KiB      1     0            3            10              0  4.0 KiB
 
-node  messages sent  batches  bytes sent  messages received
-0                12        0     2.0 KiB                  0";
+node  threads  read faults  write faults  messages sent  batches  bytes sent  messages received
+0           2            3             0             12        0     2.0 KiB                  0";
         assert_eq!(table(&merge(&[document.to_vec()])), expected);
     }
 }
