@@ -1,5 +1,8 @@
 //! Signals to the launcher.
 
+use std::io::Read;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -64,8 +67,14 @@ fn a_second_signal_does_not_wait() {
 #[test]
 fn a_stuck_reader_does_not_keep_the_job_from_ending() {
     let mut job = Running::start(umbel_run(3, &[], &["flood"]));
-    // Its pipe stays open and full from here on.
-    let _out = job.take_out();
+    let mut out = job.take_out();
+    let (sender, begun) = mpsc::channel();
+    thread::spawn(move || sender.send(out.read_exact(&mut [0]).map(|()| out)));
+    // One byte is read, no more: the pipe stays open, and is soon full.
+    let _out = begun
+        .recv_timeout(PATIENCE)
+        .expect("it writes")
+        .expect("it is a pipe");
     job.signal(Signal::SIGTERM);
     assert_eq!(job.wait().code(), Some(128 + 15));
 }
