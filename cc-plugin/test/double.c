@@ -25,7 +25,6 @@ struct thread {
 	struct thread *next;
 };
 
-__thread struct umbel_self umbel_self __attribute__((tls_model("initial-exec")));
 static __thread struct thread *children;
 static __thread char *pages_base;
 static __thread unsigned long stub_top;
