@@ -250,6 +250,9 @@ impl Cluster {
                 self.members[rank].lost_peer = Some(gone);
             }
         }
+        if before.leaves_entry(&self.members[rank].node, rank, &input) {
+            return Err("a home's fault on an unshared object leaves no entry".to_owned());
+        }
         before.reach(
             &self.members[rank].node,
             rank,

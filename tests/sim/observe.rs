@@ -62,6 +62,18 @@ impl Before {
         }
     }
 
+    /// Whether a home's fault on an object it has alone made a directory entry.
+    pub fn leaves_entry(&self, node: &Node<u64>, rank: usize, input: &Input) -> bool {
+        match input {
+            Input::Fault(object, _) => {
+                home_of(*object) == rank && !self.is_shared && node.machine.entry(*object).is_some()
+            }
+            Input::Message(..) | Input::HoldExpired(_) | Input::Reclaim(_) | Input::NodeLost(_) => {
+                false
+            }
+        }
+    }
+
     /// Counts the paths that `input` took.
     pub fn reach(
         &self,

@@ -11,7 +11,7 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -21,16 +21,16 @@ impl Random {
 
     /// A number from `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
+        low + self.any() % (high - low + 1)
     }
 
     /// An index below `count`.
     pub fn index(&mut self, count: usize) -> usize {
-        usize::try_from(self.next() % count as u64).expect("below a usize")
+        usize::try_from(self.any() % count as u64).expect("below a usize")
     }
 
     /// True `percent` times of a hundred.
     pub fn chance(&mut self, percent: u64) -> bool {
-        self.next() % 100 < percent
+        self.any() % 100 < percent
     }
 }
