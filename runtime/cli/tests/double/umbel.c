@@ -79,7 +79,7 @@ static void leave(int status)
 	if (getenv("UMBEL_STATS")) {
 		char json[512];
 		int bytes = snprintf(json, sizeof json,
-			"{\"rank\":%d,\"messages_sent\":%d,\"batches_sent\":1,\"bytes_sent\":2048,"
+			"{\"rank\":%d,\"threads\":1,\"read_faults\":2,\"write_faults\":5,\"messages_sent\":%d,\"batches_sent\":1,\"bytes_sent\":2048,"
 			"\"messages_received\":3,\"objects\":[{\"name\":\"main:a\",\"size\":1200,\"home\":0,"
 			"\"read_faults\":1,\"write_faults\":2,\"invalidations\":3,\"bytes\":4096}]}", rank, 10 * rank);
 		say(STATS, json, bytes);
