@@ -114,8 +114,11 @@ struct frames_pass : gimple_opt_pass {
 		nest_function *f = find_nest_function(fun->decl);
 		if (tree frame = frame_variable(fun->decl))
 			emit_frame(f, frame);
-		if (f->outer && f->thread_root())
-			emit_function(f);
+		/* With the owner, not with the function itself: once its record is all that names a function,
+		 * GCC lowers it only because the record exists. */
+		for (nest_function *inner : f->inner)
+			if (inner->thread_root())
+				emit_function(inner);
 		return 0;
 	}
 };

@@ -133,13 +133,15 @@ static void on_pre_genericize(void *data, void *)
 	if (TREE_CODE(decl) != FUNCTION_DECL || !DECL_SAVED_TREE(decl) || decl_function_context(decl))
 		return;
 	remember_abi_function(decl);
+	mark_void_main(decl);
 	transform_nest(decl);
 }
 
 static tree handle_shadow(tree *node, tree name, tree arguments, int, bool *no_add)
 {
+	/* The variable's own DECL_CONTEXT is not set yet. */
 	bool automatic = TREE_CODE(*node) == PARM_DECL
-		|| (VAR_P(*node) && decl_function_context(*node) && !TREE_STATIC(*node) && !DECL_EXTERNAL(*node));
+		|| (VAR_P(*node) && current_function_decl && !TREE_STATIC(*node) && !DECL_EXTERNAL(*node));
 	if (!automatic) {
 		warning(OPT_Wattributes, "%qE attribute ignored: only automatic variables and parameters can be"
 			" shadowed", name);

@@ -6,6 +6,7 @@
  *     capture.cc   which functions become threads, which locals become objects
  *     escape.cc    locals whose address is stored where another thread can read it
  *     spawn.cc     umbel_thr_create (node, f, arg) -> __umbel_thr_create (&record, descriptor, node, arg)
+ *     voidmain.cc  void main () ends with status 0
  *     share.cc     DECL_VALUE_EXPR (v) = *v.obj, allocation and release
  *   GIMPLE, each function, directly after GCC lowered the nest (PROP_gimple_any, structured)
  *     stubs.cc     stack trampolines -> stub pool
@@ -87,6 +88,9 @@ extern unsigned clear_useless_descriptors(function *fun);
 
 /* share.cc */
 extern void move_objects(nest_function *f, const captures &nest);
+
+/* voidmain.cc */
+extern void mark_void_main(tree decl);
 
 /* abi.cc */
 extern void remember_abi_function(tree decl);
