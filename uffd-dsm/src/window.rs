@@ -1,7 +1,8 @@
 //! The window: the address range that is equal on all nodes, and what each address names.
 //!
 //! ```text
-//! 0x2000_0000_0000  64 views of one small arena of 64 GiB: objects up to 64 bytes, one view apart
+//! 0x2000_0000_0000  64 views of one small arena of 64 GiB: objects up to 64 bytes, one view apart;
+//!                   64 KiB lie between two views
 //! 0x2800_0000_0000  the page arena, 16 TiB: everything larger
 //! ```
 //!
@@ -36,11 +37,14 @@ const SMALL_BASE: usize = 0x2000_0000_0000;
 const PAGE_BASE: usize = 0x2800_0000_0000;
 const SMALL_STACK_BYTES: usize = SLOTS as usize * SLOT_BYTES;
 const VIEW_BYTES: usize = SMALL_STACK_BYTES << STACKS_LOG2;
+/// From a view to the next. Were it a power of two, a group's pages of all views would share a few sets of
+/// the TLB (measured: following a list through 1000 slots took 27.8 ns a step, with this 4.7).
+const VIEW_STRIDE: usize = VIEW_BYTES + GROUP_PAGES as usize * PAGE_BYTES;
 const PAGE_STACK_BYTES: usize = PAGES as usize * PAGE_BYTES;
 const PAGE_ARENA_BYTES: usize = PAGE_STACK_BYTES << STACKS_LOG2;
 const GROUP_SLOTS: u64 = GROUP_PAGES * VIEWS as u64;
 
-const _: () = assert!(SMALL_BASE + VIEWS * VIEW_BYTES <= PAGE_BASE);
+const _: () = assert!(SMALL_BASE + VIEWS * VIEW_STRIDE <= PAGE_BASE);
 const _: () = assert!(SLOTS_LOG2 <= PAGES_LOG2);
 
 /// One of a thread's two shadow stacks.
@@ -88,9 +92,12 @@ impl Place {
 
     /// The place whose virtual page holds `address`, if it is in the window.
     pub fn at(address: usize) -> Option<Self> {
-        if (SMALL_BASE..SMALL_BASE + VIEWS * VIEW_BYTES).contains(&address) {
-            let view = (address - SMALL_BASE) / VIEW_BYTES;
-            let offset = (address - SMALL_BASE) % VIEW_BYTES;
+        if (SMALL_BASE..SMALL_BASE + VIEWS * VIEW_STRIDE).contains(&address) {
+            let view = (address - SMALL_BASE) / VIEW_STRIDE;
+            let offset = (address - SMALL_BASE) % VIEW_STRIDE;
+            if offset >= VIEW_BYTES {
+                return None;
+            }
             let page = (offset % SMALL_STACK_BYTES / PAGE_BYTES) as u64;
             return Some(Self {
                 stack: (offset / SMALL_STACK_BYTES) as u32,
@@ -111,7 +118,7 @@ impl Place {
         match self.arena {
             Arena::Small => {
                 SMALL_BASE
-                    + self.view() * VIEW_BYTES
+                    + self.view() * VIEW_STRIDE
                     + self.stack as usize * SMALL_STACK_BYTES
                     + self.physical_page() * PAGE_BYTES
             }
@@ -162,7 +169,7 @@ pub fn contains(address: usize) -> bool {
 /// The window's mappings.
 pub fn layout() -> SpaceLayout {
     let small = (0..VIEWS).map(|view| View {
-        address: SMALL_BASE + view * VIEW_BYTES,
+        address: SMALL_BASE + view * VIEW_STRIDE,
         len: VIEW_BYTES,
         file_offset: 0,
     });
@@ -182,7 +189,7 @@ pub struct SlotGeometry {
 /// Geometry of `stack` when several nodes share the window.
 pub fn shared_geometry(stack: u32) -> SlotGeometry {
     let base = Place { stack, arena: Arena::Small, number: 0 }.address();
-    SlotGeometry { base, view_stride: VIEW_BYTES + SLOT_BYTES }
+    SlotGeometry { base, view_stride: VIEW_STRIDE + SLOT_BYTES }
 }
 
 /// Geometry of `stack` in a program alone: one view, private memory, nothing ever faults here.
@@ -297,7 +304,9 @@ mod tests {
 
     #[test]
     fn addresses_outside_are_refused() {
-        for address in [0, 0x1000, SMALL_BASE - 1, PAGE_BASE - 1, PAGE_BASE + PAGE_ARENA_BYTES, usize::MAX] {
+        let between = SMALL_BASE + VIEW_BYTES;
+        let after = PAGE_BASE + PAGE_ARENA_BYTES;
+        for address in [0, 0x1000, SMALL_BASE - 1, between, PAGE_BASE - 1, after, usize::MAX] {
             assert_eq!(Place::at(address), None, "{address:#x}");
         }
     }
