@@ -151,6 +151,9 @@ static inline __attribute__((always_inline, artificial)) void __umbel_leave(unsi
  * function's descriptor is {chain, code} (gcc's tag bit may be set), an ordinary function's is 0. */
 extern unsigned long __umbel_thr_create(const struct umbel_function *function, void *descriptor, int node, long arg);
 
+/* Called first in a main that returns nothing: its exit status is 0. */
+extern void __umbel_main_is_void(void);
+
 /* ---- stubs: addresses of nested functions without executable stacks ------------------------------
  * A pool of constant stubs in libumbel's text; stub i loads chain and code from a data table.  Marks work
  * as above: take a mark at entry of a function that makes stubs, give back in its TRY_FINALLY. */

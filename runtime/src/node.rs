@@ -1,7 +1,7 @@
 //! The node that this process is: start, end, and what its threads share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -119,13 +119,23 @@ pub fn run_main(main: impl FnOnce() -> i32) -> i32 {
         process::at_exit(on_exit);
     }
     if node.rank == NodeId(0) {
-        local::run_main_thread(main)
+        let status = local::run_main_thread(main);
+        // Relaxed: main ran on this thread.
+        if MAIN_IS_VOID.load(Ordering::Relaxed) { 0 } else { status }
     } else {
         // The service thread ends the process.
         loop {
             std::thread::park();
         }
     }
+}
+
+/// What `void main` leaves in the status register means nothing.
+static MAIN_IS_VOID: AtomicBool = AtomicBool::new(false);
+
+/// The program's main declared so.
+pub fn main_is_void() {
+    MAIN_IS_VOID.store(true, Ordering::Relaxed);
 }
 
 /// Ends the job because of something nobody can repair; `text` is for the user.

@@ -26,6 +26,12 @@ pub extern "C" fn __umbel_thr_create(record: usize, descriptor: usize, node: i32
     finish(create(Target { code, record, chain }, node, argument))
 }
 
+/// See `umbel_abi.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn __umbel_main_is_void() {
+    crate::node::main_is_void();
+}
+
 /// A thread function given as a pointer: the address of an ordinary function or of a stub.
 #[unsafe(no_mangle)]
 pub extern "C" fn umbel_thr_create(node: i32, function: usize, argument: i64) -> u64 {
