@@ -6,9 +6,13 @@ use umbel_tests::cluster::{LIMIT, On, Outcome, Program, compile_ours, start};
 fn migrations(outcome: &Outcome, object: &str) -> u64 {
     let rows = outcome.stderr.split("{\"name\":\"").skip(1);
     let counted = rows.filter(|row| row.starts_with(object)).map(|row| {
-        let (_, rest) = row.split_once("\"write_faults\":").expect("every row has this column");
+        let (_, rest) = row
+            .split_once("\"write_faults\":")
+            .expect("every row has this column");
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
-        digits.and_then(|digits| digits.parse::<u64>().ok()).expect("the column is a number")
+        digits
+            .and_then(|digits| digits.parse::<u64>().ok())
+            .expect("the column is a number")
     });
     counted.sum()
 }
@@ -17,7 +21,11 @@ fn run(program: &Program, nodes: usize, hold_us: &str, argument: &str) -> Outcom
     let options = ["--stats", "--stats-format", "json"];
     let mut command = program.command(On::Nodes(nodes), &options, &[argument]);
     let outcome = start(command.env("UMBEL_HOLD_US", hold_us), b"").wait(LIMIT);
-    assert_eq!(outcome.status, Some(0), "hold {hold_us} us, {nodes} nodes: {outcome}");
+    assert_eq!(
+        outcome.status,
+        Some(0),
+        "hold {hold_us} us, {nodes} nodes: {outcome}"
+    );
     outcome
 }
 
@@ -27,7 +35,10 @@ fn atomic_increments_from_all_nodes_are_all_counted() {
     for (nodes, hold_us) in [(2, "0"), (2, "20"), (4, "0"), (4, "100"), (3, "0")] {
         let outcome = run(&program, nodes, hold_us, "2");
         let moved = migrations(&outcome, "main:");
-        assert!(moved > 1000, "only {moved} migrations tell little: {outcome}");
+        assert!(
+            moved > 1000,
+            "only {moved} migrations tell little: {outcome}"
+        );
     }
     assert_eq!(program.leftovers(), [""; 0]);
 }
@@ -54,7 +65,10 @@ fn a_counter_that_moves_with_every_increment_takes_its_neighbour_along() {
     for (nodes, hold_us, steps) in [(2, "0", 4000), (4, "0", 2000), (4, "100", 2000)] {
         let outcome = run(&program, nodes, hold_us, &steps.to_string());
         let moved = migrations(&outcome, "main:turn");
-        assert!(moved + 1 >= steps, "{moved} migrations in {steps} steps: {outcome}");
+        assert!(
+            moved + 1 >= steps,
+            "{moved} migrations in {steps} steps: {outcome}"
+        );
     }
 }
 

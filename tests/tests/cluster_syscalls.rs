@@ -8,7 +8,10 @@ fn system_calls_take_absent_and_read_only_objects_as_buffers() {
     for (nodes, hold_us) in [(2, "0"), (2, "100"), (3, "100")] {
         for _ in 0..10 {
             let outcome = program.run(On::Nodes(nodes), &[], &[("UMBEL_HOLD_US", hold_us)]);
-            assert_eq!(outcome.stdout, "system calls agree\n", "{nodes} nodes: {outcome}");
+            assert_eq!(
+                outcome.stdout, "system calls agree\n",
+                "{nodes} nodes: {outcome}"
+            );
             assert_eq!(outcome.status, Some(0), "{outcome}");
         }
     }
