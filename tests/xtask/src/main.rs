@@ -65,7 +65,11 @@ enum Command {
 #[derive(Subcommand)]
 enum Suite {
     /// GCC's own tests with nested functions, all of them, with gcc 12 and gcc 11.
-    Gcc,
+    Gcc {
+        /// Only what `cargo xtask test` runs: a fixed quarter at -O0 and -O2 with the default gcc.
+        #[arg(long)]
+        quarter: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -93,7 +97,15 @@ fn run(command: Command) -> Result<()> {
             stage::stage().map(drop)
         }
         Command::Bench { quick } => bench::run(quick),
-        Command::Conformance { suite: Suite::Gcc } => conformance::full(),
+        Command::Conformance {
+            suite: Suite::Gcc { quarter: false },
+        } => conformance::full(),
+        Command::Conformance {
+            suite: Suite::Gcc { quarter: true },
+        } => {
+            deps::for_testing()?;
+            conformance::quarter(&stage::stage()?)
+        }
         Command::Fuzz { seconds, seed } => test::fuzz(seconds, seed),
         Command::Deps => deps::for_testing(),
     }

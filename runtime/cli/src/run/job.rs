@@ -17,10 +17,9 @@
 //! | Killed | all nodes are reaped | over |
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -30,15 +29,14 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use umbel_wire::control::Control;
 
-use super::limits::{
-    CAUSE_WAIT, LAST_READS_MAX, LEAVE_WAIT, READ_BYTES, READY_WAIT, SIGNAL_REPEAT, SIGNAL_WAIT,
-    THREADS_WAIT,
-};
+use super::limits::{CAUSE_WAIT, LEAVE_WAIT, READ_BYTES, READY_WAIT, SIGNAL_REPEAT, SIGNAL_WAIT};
 use super::node::{Node, start_all};
 use super::output::{Outputs, Stream};
 use super::program::Program;
 use super::sink::Closed;
 use crate::status;
+
+mod ends;
 
 /// What to run.
 pub struct Plan {
@@ -84,12 +82,16 @@ const ENDING_SIGNALS: [Signal; 4] = [
 impl Job {
     /// Starts the nodes of `plan`.
     pub fn start(plan: &Plan, outputs: Outputs) -> Result<Self> {
+        let ignored = ignored_signals().context("cannot read /proc/self/status")?;
         let mut watched = SigSet::empty();
         watched.add(Signal::SIGCHLD);
-        ENDING_SIGNALS
-            .iter()
-            .for_each(|signal| watched.add(*signal));
-        // A signal that was ignored when we were started (nohup) stays so: it is never queued.
+        for signal in ENDING_SIGNALS {
+            // Ignored when we were started (nohup, a shell's background job): it stays so. Blocked,
+            // it would be queued all the same.
+            if ignored & (1 << (signal as i32 - 1)) == 0 {
+                watched.add(signal);
+            }
+        }
         let mask = watched
             .thread_swap_mask(SigmaskHow::SIG_BLOCK)
             .context("cannot block signals")?;
@@ -361,133 +363,6 @@ impl Job {
         }
     }
 
-    // ---- ends of nodes ------------------------------------------------------------------------------
-
-    fn reap(&mut self) {
-        let mut dead: Vec<usize> = (0..self.nodes.len())
-            .filter(|&index| self.nodes[index].try_reap())
-            .collect();
-        for &index in &dead {
-            // What it said and wrote last comes before the news of its death.
-            self.read_control(index);
-            self.read_last_output(index);
-        }
-        // Killed ones first: they are the cause when others ended because a link broke.
-        dead.sort_by_key(|&index| self.nodes[index].end.and_then(|end| end.signal()).is_none());
-        for index in dead {
-            if let Some(end) = self.nodes[index].end {
-                self.on_end(index, end);
-            }
-        }
-        for index in 0..self.nodes.len() {
-            self.check_connection(index);
-        }
-    }
-
-    fn read_last_output(&mut self, index: usize) {
-        for stream in [Stream::Out, Stream::Err] {
-            let reads = (0..LAST_READS_MAX).find(|_| !self.read_pipe(index, stream));
-            if reads.is_none() || self.nodes[index].pipes[stream as usize].is_some() {
-                // A process it left behind holds the pipe; the job doesn't wait for that.
-                self.nodes[index].pipes[stream as usize] = None;
-                self.outputs.end(index, stream);
-            }
-        }
-    }
-
-    fn on_end(&mut self, index: usize, end: ExitStatus) {
-        match &self.phase {
-            Phase::Starting | Phase::Running => match end.code() {
-                // _exit() in the program: its author's way to end it.
-                Some(code) if index == 0 && self.nodes[0].is_ready => {
-                    self.on_exit(u8::try_from(code).unwrap_or(u8::MAX));
-                }
-                Some(_) | None => self.on_lost(index, end),
-            },
-            Phase::Failing { rank, .. } => {
-                if end.signal().is_some() && usize::from(*rank) != index {
-                    self.on_lost(index, end);
-                }
-            }
-            Phase::Signalled { signal, .. } => {
-                if index == 0 {
-                    let signalled = status::of_signal(*signal as i32);
-                    let by_itself = end.code().and_then(|code| u8::try_from(code).ok());
-                    self.kill_all(by_itself.unwrap_or(signalled));
-                }
-            }
-            Phase::Losing { .. } => {
-                if end.signal().is_some() {
-                    self.say_end(index, end);
-                }
-            }
-            Phase::Leaving { .. } => {
-                if let Some(signal) = end.signal() {
-                    self.say_end(index, end);
-                    self.kill_all(match index {
-                        0 => status::of_signal(signal),
-                        _ => status::NODE_LOST,
-                    });
-                }
-            }
-            Phase::Killed { .. } => {}
-        }
-    }
-
-    fn on_lost(&mut self, index: usize, end: ExitStatus) {
-        self.say_end(index, end);
-        let status = match end.signal() {
-            Some(signal) if index == 0 => status::of_signal(signal),
-            Some(_) | None => status::NODE_LOST,
-        };
-        let lost = Control::Lost {
-            rank: self.nodes[index].rank,
-        };
-        for node in self.nodes.iter_mut().filter(|node| node.is_alive()) {
-            node.control.send(&lost);
-        }
-        let threads = Vec::new();
-        self.enter(Phase::Losing { status, threads }, THREADS_WAIT);
-    }
-
-    fn say_end(&mut self, index: usize, end: ExitStatus) {
-        let node = &self.nodes[index];
-        let before = match node.is_ready {
-            true => "",
-            false => " before it was ready",
-        };
-        let how = match end.signal() {
-            Some(number) => match Signal::try_from(number) {
-                Ok(signal) => format!("was killed by signal {number} ({signal})"),
-                Err(_) => format!("was killed by signal {number}"),
-            },
-            None => format!("exited with status {}", end.code().unwrap_or_default()),
-        };
-        let text = format!(
-            "umbel: node {} (pid {}) {how}{before}",
-            node.rank,
-            node.pid()
-        );
-        self.outputs.message(&text);
-    }
-
-    /// A node that closed its connection but lives on can't be ended in order.
-    fn check_connection(&mut self, index: usize) {
-        let node = &self.nodes[index];
-        let is_early = match &self.phase {
-            Phase::Starting | Phase::Running => true,
-            Phase::Failing { .. }
-            | Phase::Signalled { .. }
-            | Phase::Losing { .. }
-            | Phase::Leaving { .. }
-            | Phase::Killed { .. } => false,
-        };
-        if is_early && node.is_alive() && !node.control.is_open() && self.deadline.is_none() {
-            // It is on its way out as a rule: its files close before its end is known.
-            self.deadline = Some(Instant::now() + LEAVE_WAIT);
-        }
-    }
-
     // ---- time -----------------------------------------------------------------------------------------
 
     fn enter(&mut self, phase: Phase, wait: Duration) {
@@ -565,4 +440,12 @@ impl Job {
         self.phase = Phase::Killed { status };
         self.deadline = None;
     }
+}
+
+/// Bit n - 1 is set if signal n is ignored.
+fn ignored_signals() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let digits = line.context("no line SigIgn")?.trim();
+    Ok(u64::from_str_radix(digits, 16)?)
 }

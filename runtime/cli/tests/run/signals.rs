@@ -1,6 +1,7 @@
 //! Signals to the launcher.
 
 use std::io::Read;
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,6 +21,20 @@ fn a_signal_to_the_launcher_ends_everything() {
         assert_eq!(finished.err, "", "a death the user asked for is not news");
         assert_gone(pids.values());
     }
+}
+
+#[test]
+fn a_signal_that_was_ignored_before_stays_so() {
+    let launcher = umbel_run(3, &[], &["wait"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    shell.arg(launcher.get_program()).args(launcher.get_args());
+    let mut job = Running::start(shell);
+    let pids = job.node_pids(3);
+    job.signal(Signal::SIGHUP);
+    job.signal(Signal::SIGTERM);
+    job.finish().expect(128 + 15);
+    assert_gone(pids.values());
 }
 
 #[test]
