@@ -7,7 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[path = "mutants/list.rs"]
-#[allow(dead_code, reason = "which rule catches a mutant matters to the test alone")]
+#[allow(
+    dead_code,
+    reason = "which rule catches a mutant matters to the test alone"
+)]
 mod list;
 
 const SOURCE: &str = "../uffd-dsm/coherence/src";
