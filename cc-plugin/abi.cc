@@ -138,7 +138,7 @@ tree object_record(tree variable, tree owner, bool address_taken)
 	tree type = TREE_TYPE(variable);
 	bool array = TREE_CODE(type) == ARRAY_TYPE;
 	unsigned flags = (is_vla(variable) ? VLA : 0) | (TREE_CODE(variable) == PARM_DECL ? PARAMETER : 0)
-		| (address_taken ? ADDRESS_TAKEN : 0) | (TREE_THIS_VOLATILE(variable) ? VOLATILE : 0)
+		| (address_taken ? ADDRESS_TAKEN : 0) | (TYPE_VOLATILE(strip_array_types(type)) ? VOLATILE : 0)
 		| (TYPE_ATOMIC(strip_array_types(type)) ? ATOMIC : 0) | (TREE_READONLY(variable) ? CONST : 0)
 		| (array ? ARRAY : 0);
 	char *type_text = print_generic_expr_to_str(type);

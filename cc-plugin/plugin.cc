@@ -48,6 +48,13 @@ object *find_object_of_field(tree field)
 
 /* ---- GENERIC ----------------------------------------------------------------------------------- */
 
+/* An outermost function without nested ones has no cgraph node yet. */
+static cgraph_node *first_nested(tree decl)
+{
+	cgraph_node *node = cgraph_node::get(decl);
+	return node ? first_nested_function(node) : NULL;
+}
+
 static nest_function *build_nest(tree decl, nest_function *outer, std::vector<nest_function *> &order)
 {
 	nest_function *f = new nest_function();
@@ -58,7 +65,7 @@ static nest_function *build_nest(tree decl, nest_function *outer, std::vector<ne
 	order.push_back(f);
 	/* GCC lists the last function first. */
 	std::vector<tree> inner;
-	for (cgraph_node *n = first_nested_function(cgraph_node::get(decl)); n; n = next_nested_function(n))
+	for (cgraph_node *n = first_nested(decl); n; n = next_nested_function(n))
 		if (DECL_SAVED_TREE(n->decl))
 			inner.push_back(n->decl);
 	for (auto i = inner.rbegin(); i != inner.rend(); ++i)
@@ -98,7 +105,7 @@ static tree find_reason(tree *node, int *walk_subtrees, void *)
 
 static bool concerns_us(tree decl)
 {
-	if (first_nested_function(cgraph_node::get(decl)))
+	if (first_nested(decl))
 		return true;
 	for (tree p = DECL_ARGUMENTS(decl); p; p = DECL_CHAIN(p))
 		if (lookup_attribute("shadow", DECL_ATTRIBUTES(p)))
@@ -108,8 +115,7 @@ static bool concerns_us(tree decl)
 
 static void transform_nest(tree decl)
 {
-	if (seen_error() || names_umbel(decl) || !cgraph_node::get(decl) || find_nest_function(decl)
-	    || !concerns_us(decl) || !has_abi())
+	if (seen_error() || names_umbel(decl) || find_nest_function(decl) || !concerns_us(decl) || !has_abi())
 		return;
 	captures nest;
 	build_nest(decl, NULL, nest.order);

@@ -247,7 +247,8 @@ static int without_objects(int n)
 static void ends(void)
 {
 	int status = 3;
-	void finish(void) { exit(failures ? 1 : status - 3); }
+	/* Not exit: objects are still there, which the double takes for a leak. */
+	void finish(void) { fflush(stdout); _Exit(failures ? 1 : status - 3); }
 	finish();
 }
 
