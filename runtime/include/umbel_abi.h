@@ -14,6 +14,10 @@
 
 #define UMBEL_ABI_VERSION 1
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Sharable object as declared in the source.  Section "umbel_objects".  12 words of 8 bytes. */
 struct umbel_object {
 	const char *name;       /* "a" */
@@ -160,5 +164,9 @@ extern void __umbel_main_is_void(void);
 extern unsigned long __umbel_stub_mark(void);
 extern void *__umbel_stub_make(void *code, void *chain);
 extern void __umbel_stub_leave(unsigned long mark);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
