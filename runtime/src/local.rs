@@ -154,6 +154,8 @@ impl Local {
 
     /// The end of a scope whose objects others may know.
     pub fn leave(&self, marks: Reach) {
+        // Others may know more than threads were told at their creation: an address handed over later.
+        self.update(|own| own.shared_pages = own.shared_pages.max(self.stack.map.lent_pages()));
         let own = self.counters();
         let range = |arena, from: u64, to: u64| {
             let id = |number| Place { stack: self.stack.index, arena, number }.id();
@@ -166,6 +168,7 @@ impl Local {
         let request = Request::Leave { father: self.thread, above: marks, objects, reply: reply.clone() };
         Node::get().submit(request);
         reply.wait();
+        self.stack.map.take_back_pages(marks.pages);
         self.update(|own| {
             own.shared_small = own.shared_small.min(marks.small);
             own.shared_pages = own.shared_pages.min(marks.pages);

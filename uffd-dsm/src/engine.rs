@@ -129,8 +129,14 @@ impl Engine {
         now_ns: u64,
         link: &mut dyn Link,
     ) -> Result<Result<(), Violation>, Error> {
+        let asked = if let Coherence::Get { object, .. } = &message { Place::of(*object) } else { None };
         if let Err(violation) = self.machine.on_message(from, message, &mut self.effects) {
             return Ok(Err(violation));
+        }
+        if let Some(Place { stack, arena: Arena::Pages, number }) = asked
+            && let Some(map) = self.stacks.get(&stack)
+        {
+            map.lend_page(number);
         }
         self.carry_out(now_ns, link)?;
         Ok(Ok(()))

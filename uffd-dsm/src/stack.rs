@@ -20,6 +20,8 @@ pub struct StackMap {
     pages: &'static [AtomicU64],
     /// Number of page records.
     page_count: &'static AtomicU64,
+    /// Pages below this number may have copies on other nodes that their owner doesn't know of.
+    lent_pages: &'static AtomicU64,
 }
 
 /// Object of the page arena.
@@ -53,11 +55,12 @@ const PAGE_RECORDS_MAX: usize = PAGES as usize;
 impl StackMap {
     /// Empty directory. Costs address space only.
     pub fn new() -> io::Result<Self> {
-        let head = zeroed_words(1)?;
+        let head = zeroed_words(2)?;
         Ok(Self {
             slots: zeroed_words(SLOTS as usize)?,
             pages: zeroed_words(PAGE_RECORDS_MAX * PAGE_RECORD_WORDS)?,
             page_count: &head[0],
+            lent_pages: &head[1],
         })
     }
 
@@ -91,6 +94,24 @@ impl StackMap {
             count -= 1;
         }
         self.page_count.store(count, Ordering::Release);
+    }
+
+    /// Another node asks for this page: who knows its address need not have been told by a creation.
+    /// Called by the service thread.
+    pub fn lend_page(&self, page: u64) {
+        // Relaxed: the owner reads it in a later life of the page, which it can begin only after whoever
+        // asked has told it, in some way that orders both, that it is done.
+        self.lent_pages.fetch_max(page + 1, Ordering::Relaxed);
+    }
+
+    /// Pages below this number may have copies elsewhere. Called by the owning thread.
+    pub fn lent_pages(&self) -> u64 {
+        self.lent_pages.load(Ordering::Relaxed)
+    }
+
+    /// Copies of the pages from here on were taken back. Called by the owning thread.
+    pub fn take_back_pages(&self, from: u64) {
+        self.lent_pages.fetch_min(from, Ordering::Relaxed);
     }
 
     /// The object at a place of this stack.
@@ -166,6 +187,19 @@ mod tests {
         assert_eq!(map.find(pages(2)).unwrap().record, 0x1001);
         assert_eq!(map.find(pages(4)), None);
         assert_eq!(map.extent(pages(4), 4096), (0, 4096), "an unknown page travels whole");
+    }
+
+    #[test]
+    fn pages_are_lent_until_they_are_taken_back() {
+        let map = StackMap::new().unwrap();
+        assert_eq!(map.lent_pages(), 0);
+        map.lend_page(7);
+        map.lend_page(3);
+        assert_eq!(map.lent_pages(), 8);
+        map.take_back_pages(9);
+        assert_eq!(map.lent_pages(), 8);
+        map.take_back_pages(2);
+        assert_eq!(map.lent_pages(), 2);
     }
 
     #[test]
