@@ -33,8 +33,10 @@ pub enum Error {
         reason: String,
     },
     /// A thread used an address that belongs to no node.
-    #[error("a thread {verb} address {address:#x}, where no shared object is: a stray pointer")]
+    #[error("a thread on node {node} {verb} address {address:#x}, where no shared object is: a stray pointer")]
     WildAccess {
+        /// Where it ran.
+        node: u16,
         /// "read" or "wrote to".
         verb: &'static str,
         /// The page.

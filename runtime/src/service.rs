@@ -184,8 +184,9 @@ impl Service {
         while let Some(event) = self.engine.as_mut().and_then(Engine::next_event) {
             match event {
                 Event::Reclaimed(token) => self.answer(token, 0)?,
-                Event::WildAccess { address, write } => {
-                    return Err(Error::WildAccess { verb: if write { "wrote to" } else { "read" }, address });
+                Event::WildAccess { node, address, write } => {
+                    let verb = if write { "wrote to" } else { "read" };
+                    return Err(Error::WildAccess { node: node.0, verb, address });
                 }
                 Event::BadData(object) => {
                     let reason = format!("data of object {:#x} do not fit it", object.0);

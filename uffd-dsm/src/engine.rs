@@ -30,8 +30,10 @@ pub trait Link {
 pub enum Event {
     /// As [`Effect::Reclaimed`].
     Reclaimed(Token),
-    /// A thread accessed an address of the window that belongs to no node.
+    /// A thread accessed an address of the window that belongs to no node, or to none of its node's stacks.
     WildAccess {
+        /// Where the thread runs.
+        node: NodeId,
         /// The page accessed.
         address: usize,
         /// Whether it was a store.
@@ -101,9 +103,16 @@ impl Engine {
         self.stacks.insert(stack, map);
     }
 
-    /// Next event for the owner.
+    /// Next event for the owner, who has made every stack known whose thread has begun to use it.
     pub fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        while let Some(event) = self.events.pop_front() {
+            match event {
+                // The access overtook the news of the stack.
+                Event::WildAccess { address, .. } if self.in_known_stack(address) => {}
+                Event::WildAccess { .. } | Event::Reclaimed(_) | Event::BadData(_) => return Some(event),
+            }
+        }
+        None
     }
 
     /// Serves the faults that threads wait for. `now_ns`: a monotonic clock.
@@ -129,14 +138,20 @@ impl Engine {
         now_ns: u64,
         link: &mut dyn Link,
     ) -> Result<Result<(), Violation>, Error> {
-        let asked = if let Coherence::Get { object, .. } = &message { Place::of(*object) } else { None };
+        let asked = if let Coherence::Get { object, access } = &message {
+            Place::of(*object).map(|place| (place, *access))
+        } else {
+            None
+        };
         if let Err(violation) = self.machine.on_message(from, message, &mut self.effects) {
             return Ok(Err(violation));
         }
-        if let Some(Place { stack, arena: Arena::Pages, number }) = asked
-            && let Some(map) = self.stacks.get(&stack)
-        {
-            map.lend_page(number);
+        if let Some((place, access)) = asked {
+            match self.stacks.get(&place.stack) {
+                Some(map) if place.arena == Arena::Pages => map.lend_page(place.number),
+                Some(_) => {}
+                None => self.on_wild_access(from, place.page_address(), access == Access::Write),
+            }
         }
         self.carry_out(now_ns, link)?;
         Ok(Ok(()))
@@ -186,16 +201,18 @@ impl Engine {
     fn on_fault(&mut self, fault: Fault, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         let counter = if fault.write { &mut self.write_faults } else { &mut self.read_faults };
         *counter += 1;
-        let wild = Event::WildAccess { address: fault.address, write: fault.write };
         let Some(place) = Place::at(fault.address) else {
-            self.events.push_back(wild);
+            self.on_wild_access(self.node, fault.address, fault.write);
             return Ok(());
         };
         let object = place.id();
         let home = self.homes.home(object);
         if home.0 >= self.node_count {
-            self.events.push_back(wild);
+            self.on_wild_access(self.node, fault.address, fault.write);
             return Ok(());
+        }
+        if home == self.node && !self.stacks.contains_key(&place.stack) {
+            self.on_wild_access(self.node, fault.address, fault.write);
         }
         if home == self.node && self.install_neighbours(place)? {
             return Ok(());
@@ -203,6 +220,15 @@ impl Engine {
         let access = if fault.write { Access::Write } else { Access::Read };
         self.machine.on_fault(object, access, &mut self.effects);
         self.carry_out(now_ns, link)
+    }
+
+    /// Served all the same: the stack may be so new that we have not been told of it.
+    fn on_wild_access(&mut self, node: NodeId, address: usize, write: bool) {
+        self.events.push_back(Event::WildAccess { node, address, write });
+    }
+
+    fn in_known_stack(&self, address: usize) -> bool {
+        Place::at(address).is_some_and(|place| self.stacks.contains_key(&place.stack))
     }
 
     /// First touch of own memory that nobody shares: maps the neighbours with it, for one fault costs what
