@@ -23,6 +23,7 @@ pub mod node;
 mod program;
 mod request;
 mod service;
+mod sync_table;
 mod sys;
 
 pub use error::Error;

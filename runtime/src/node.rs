@@ -16,6 +16,7 @@ use crate::launch::Launch;
 use crate::local;
 use crate::request::{Reply, Request};
 use crate::service::{self, Service};
+use crate::sync_table::SyncTable;
 use crate::sys::process;
 
 /// This process as a node.
@@ -26,6 +27,8 @@ pub struct Node {
     pub node_count: u16,
     /// Homes of the shadow stacks.
     pub homes: Homes,
+    /// Synchronization objects whose home is here.
+    pub sync: SyncTable,
     /// Whether a launcher started it.
     launched: bool,
     requests: SegQueue<Request>,
@@ -166,6 +169,7 @@ fn start() -> Result<&'static Node, Error> {
         rank,
         node_count,
         homes,
+        sync: SyncTable::new(rank),
         launched: launch.control.is_some(),
         requests: SegQueue::new(),
         waker: service::waker(&poll)?,

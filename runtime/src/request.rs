@@ -11,6 +11,8 @@ use umbel_wire::sync::{SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame};
 use umbel_wire::{NodeId, ObjectId, ThreadId};
 
+use crate::sync_table::RemoteReply;
+
 /// A request; those with a [`Reply`] are answered once.
 pub enum Request {
     /// Start a thread.
@@ -73,7 +75,7 @@ pub enum Request {
         /// Its map.
         map: StackMap,
     },
-    /// An operation on a synchronization object.
+    /// An operation on a synchronization object of another home.
     Sync {
         /// The caller.
         thread: ThreadId,
@@ -86,6 +88,8 @@ pub enum Request {
         /// As in `sync::Sync::Reply`.
         reply: Reply,
     },
+    /// Answers to other nodes' threads, which an operation of the caller brought about.
+    SyncReplies(Vec<RemoteReply>),
     /// The program ended with this status.
     Exit {
         /// Its status.

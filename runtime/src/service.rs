@@ -11,7 +11,6 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token as MioToken, Waker};
 use uffd_dsm::{Engine, Event, Link};
 use umbel_agents::Threads;
-use umbel_coherence::{SyncEffect, SyncHome};
 use umbel_wire::{NodeId, ThreadId, Token};
 
 use crate::error::Error;
@@ -19,6 +18,7 @@ use crate::launch::Launch;
 use crate::links::{Links, Socket};
 use crate::node::{MAIN, Node};
 use crate::request::Reply;
+use crate::sync_table::RemoteReply;
 use crate::sys::process::{self, Timer};
 
 /// Everything a node is made of, owned by its service thread.
@@ -37,7 +37,6 @@ pub struct Service {
     greeted: Vec<bool>,
     control: Option<Socket>,
     threads: Threads,
-    sync: SyncHome,
     /// Requests whose answer is on its way.
     waiting: BTreeMap<Token, Waiting>,
     next_token: u64,
@@ -101,7 +100,6 @@ impl Service {
             links: Links::new(launch.links),
             control: launch.control.map(Socket::new),
             threads,
-            sync: SyncHome::new(),
             waiting: BTreeMap::new(),
             next_token: 0,
             threads_started: u64::from(rank == NodeId(0)),
@@ -230,16 +228,11 @@ impl Service {
         Ok(())
     }
 
-    fn carry_out_sync(&mut self, effects: Vec<SyncEffect>) -> Result<(), Error> {
-        for SyncEffect::Reply { to, token, result } in effects {
-            if to == self.rank {
-                self.answer(token, i64::from(result))?;
-            } else {
-                let reply = umbel_wire::sync::Sync::Reply { token, result };
-                self.links.send_message(to, &umbel_wire::Message::Sync(reply));
-            }
+    fn send_sync_replies(&mut self, replies: Vec<RemoteReply>) {
+        for RemoteReply { to, token, result } in replies {
+            let reply = umbel_wire::sync::Sync::Reply { token, result };
+            self.links.send_message(to, &umbel_wire::Message::Sync(reply));
         }
-        Ok(())
     }
 
     fn carry_out_threads(&mut self, effects: Vec<umbel_agents::Effect>) -> Result<(), Error> {

@@ -42,9 +42,13 @@ fn request(address: usize, op: SyncOp) -> i32 {
 }
 
 fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
-    let reply = Reply::new();
+    let node = Node::get();
     let thread = local::with(|local| local.thread);
-    Node::get().submit(Request::Sync { thread, key, home, op, reply: reply.clone() });
+    if home == node.rank {
+        return node.sync.run(thread, key, op, |replies| node.submit(Request::SyncReplies(replies)));
+    }
+    let reply = Reply::new();
+    node.submit(Request::Sync { thread, key, home, op, reply: reply.clone() });
     reply.wait() as i32
 }
 

@@ -57,9 +57,9 @@ impl Service {
             }
             Message::Thread(thread) => self.on_thread(from, thread),
             Message::Sync(Sync::Request { token, thread, key, op }) => {
-                let mut effects = Vec::new();
-                self.sync.on_request(from, token, thread, key, op, &mut effects);
-                self.carry_out_sync(effects)
+                let replies = self.node.sync.on_request(from, token, thread, key, op);
+                self.send_sync_replies(replies);
+                Ok(())
             }
             Message::Sync(Sync::Reply { token, result }) => self.answer(token, i64::from(result)),
             Message::Bye => Ok(()),

@@ -74,14 +74,9 @@ impl Service {
             }
             Request::Sync { thread, key, home, op, reply } => {
                 let token = self.wait_for(Waiting::Reply(reply));
-                if home == self.rank {
-                    let mut effects = Vec::new();
-                    self.sync.on_request(home, token, thread, key, op, &mut effects);
-                    self.carry_out_sync(effects)?;
-                } else {
-                    self.links.send_message(home, &Message::Sync(Sync::Request { token, thread, key, op }));
-                }
+                self.links.send_message(home, &Message::Sync(Sync::Request { token, thread, key, op }));
             }
+            Request::SyncReplies(replies) => self.send_sync_replies(replies),
             Request::Exit { status, reply } => self.on_exit(status, reply),
             Request::Fatal { text } => self.fail(&text),
         }
@@ -154,11 +149,10 @@ impl Service {
     /// Takes a scope's objects back: nobody waits for its synchronization objects any more, and every
     /// copy of its memory goes.
     pub(super) fn reclaim(&mut self, reply: Reply, objects: [Range<ObjectId>; 2]) -> Result<(), Error> {
-        let mut effects = Vec::new();
         for range in objects.iter().filter(|range| !range.is_empty()) {
-            self.sync.forget(key_in_window(range.start, 0)..key_in_window(range.end, 0), &mut effects);
+            let replies = self.node.sync.forget(key_in_window(range.start, 0)..key_in_window(range.end, 0));
+            self.send_sync_replies(replies);
         }
-        self.carry_out_sync(effects)?;
         let parts: Vec<_> = objects.into_iter().filter(|range| !range.is_empty()).collect();
         let Some(engine) = self.engine.as_mut().filter(|_| !parts.is_empty()) else {
             reply.send(0);
