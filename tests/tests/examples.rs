@@ -44,8 +44,7 @@ fn prints_what_it_should(name: &str) {
     }
 }
 
-/// Figure 1 has a `void main`, which leaves its exit status to chance, in plain C as here (C11
-/// 5.1.2.2.3: unspecified). So: it ends by itself and says nothing.
+/// Figure 1 has a `void main`, whose status C leaves open (C11 5.1.2.2.3): ours is 0.
 #[test]
 fn fig1_runs_to_its_end_in_silence() {
     for flag in FLAGS {
