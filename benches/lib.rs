@@ -1,1 +1,39 @@
-//! Benches and comparisons.
+//! Benches with an estimate before and a comparison beside every figure: `cargo xtask bench`.
+//!
+//! [`local`]: loops over sharable objects against plain gcc. [`distributed`]: faults, threads and
+//! synchronization between nodes against raw ping-pong of the same bytes. [`growth`]: how a read miss
+//! grows with nodes and objects. `benches/`: the codec and the coherence machine alone, under criterion.
+
+pub mod distributed;
+pub mod estimates;
+pub mod growth;
+pub mod local;
+pub mod programs;
+pub mod raw;
+pub mod table;
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Rounds; each runs everything that is compared once.
+    pub rounds: usize,
+    /// Samples of a loop in one run of a program.
+    pub samples: usize,
+    /// Operations of a kind in one run of a distributed program.
+    pub operations: usize,
+}
+
+impl Effort {
+    /// Figures to quote: 3 to 4 minutes.
+    pub const FULL: Self = Self {
+        rounds: 15,
+        samples: 60,
+        operations: 400,
+    };
+    /// Shows that everything works: some seconds.
+    pub const QUICK: Self = Self {
+        rounds: 2,
+        samples: 20,
+        operations: 40,
+    };
+}

@@ -1,0 +1,49 @@
+//! Measures and prints the table: `cargo xtask bench [--quick]` builds everything and starts this.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+use umbel_benches::programs::Workshop;
+use umbel_benches::{Effort, distributed, estimates, growth, local, raw, table};
+
+/// Measures and prints the table; start it with `cargo xtask bench`.
+#[derive(Parser)]
+struct Options {
+    /// Where `umbel` is installed.
+    #[arg(long, value_name = "DIR")]
+    prefix: PathBuf,
+    /// Folder for the programs.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// What criterion has measured; left out of the table without this.
+    #[arg(long, value_name = "DIR")]
+    criterion: Option<PathBuf>,
+    /// Short runs.
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, first, processor] = &arguments[..]
+        && first == raw::PARTNER
+    {
+        return raw::be_partner(processor);
+    }
+    let options = Options::parse();
+    let effort = if options.quick {
+        Effort::QUICK
+    } else {
+        Effort::FULL
+    };
+    let workshop = Workshop::new(&options.prefix, &options.output)?;
+    let mut rows = local::rows(&workshop, effort)?;
+    rows.extend(distributed::rows(&workshop, effort)?);
+    rows.extend(growth::rows(&workshop, effort)?);
+    if let Some(folder) = &options.criterion {
+        rows.extend(estimates::rows(folder)?);
+    }
+    print!("{}", table::render(&rows));
+    Ok(())
+}
