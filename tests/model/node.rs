@@ -1,6 +1,7 @@
 //! One node as the machine's driver sees it: a machine, its outbox, memory, and rights.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
 
@@ -72,7 +73,8 @@ pub struct Node<V> {
     pub places: Vec<Place<V>>,
     /// Effects not carried out yet.
     pub outbox: VecDeque<Effect<V>>,
-    objects: Vec<ObjectId>,
+    /// Shared by all states: a state is cloned for every step out of it.
+    objects: Arc<[ObjectId]>,
     /// Counters tell states apart that behave alike.
     forgets_counters: bool,
 }
@@ -120,7 +122,7 @@ impl<V: Clone + std::fmt::Debug> Node<V> {
             machine: Machine::new(config),
             places: objects.iter().map(place).collect(),
             outbox: VecDeque::new(),
-            objects: objects.to_vec(),
+            objects: objects.into(),
             forgets_counters: false,
         }
     }

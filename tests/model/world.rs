@@ -32,6 +32,8 @@ pub struct Scenario {
     pub reclaims_per_object: Option<u8>,
     /// Whether faults happen though the view allows the access already, or the thread waits already.
     pub stray_faults: bool,
+    /// A node that may be lost at any time.
+    pub may_lose: Option<usize>,
 }
 
 /// One step.
@@ -49,6 +51,10 @@ pub enum Step {
     Reclaim(ObjectId),
     /// The node's driver carries out effects, up to the next point where a thread's store matters.
     CarryOut(usize),
+    /// A node vanishes; what was on its links is gone.
+    Lose(usize),
+    /// A node learns that another was lost.
+    Learn(usize),
 }
 
 /// A broken rule.
@@ -71,6 +77,10 @@ pub struct World {
     reclaims_left: Vec<u8>,
     /// Reclaims in progress, per object.
     reclaiming: Vec<bool>,
+    /// The node that was lost.
+    lost: Option<usize>,
+    /// Nodes that have not learnt of it.
+    unaware: Vec<bool>,
 }
 
 impl World {
@@ -93,6 +103,8 @@ impl World {
             faults_left: vec![scenario.faults_per_node.unwrap_or(1); count],
             reclaims_left: vec![scenario.reclaims_per_object.unwrap_or(1); scenario.objects.len()],
             reclaiming: vec![false; scenario.objects.len()],
+            lost: None,
+            unaware: vec![false; count],
         }
     }
 
@@ -103,6 +115,9 @@ impl World {
             if !node.outbox.is_empty() {
                 steps.push(Step::CarryOut(rank));
                 continue;
+            }
+            if self.unaware[rank] {
+                steps.push(Step::Learn(rank));
             }
             let arrives = |from: &usize| !self.links[*from][rank].is_empty();
             steps.extend(
@@ -122,12 +137,15 @@ impl World {
     /// Steps of the program: what threads may do.
     pub fn program_steps(&self, scenario: &Scenario) -> Vec<Step> {
         let mut steps = Vec::new();
-        for (rank, node) in self.nodes.iter().enumerate() {
+        for (rank, node) in self.present() {
             for object in &scenario.objects {
                 if node.place(*object).view == Some(Access::Write) {
                     steps.push(Step::Store(rank, *object));
                 }
-                if !node.outbox.is_empty() || self.faults_left[rank] == 0 {
+                if !node.outbox.is_empty()
+                    || self.faults_left[rank] == 0
+                    || self.knows_home_lost(rank, *object)
+                {
                     continue;
                 }
                 for access in [Access::Read, Access::Write] {
@@ -145,9 +163,13 @@ impl World {
         }
         for (index, object) in scenario.objects.iter().enumerate() {
             let is_free = self.nodes[home_of(*object)].outbox.is_empty();
-            if is_free && !self.reclaiming[index] && self.reclaims_left[index] > 0 {
+            let is_present = self.lost != Some(home_of(*object));
+            if is_free && is_present && !self.reclaiming[index] && self.reclaims_left[index] > 0 {
                 steps.push(Step::Reclaim(*object));
             }
+        }
+        if self.lost.is_none() {
+            steps.extend(scenario.may_lose.map(Step::Lose));
         }
         steps
     }
@@ -164,7 +186,7 @@ impl World {
             }
             Step::Store(rank, object) => {
                 self.write(scenario, rank, object);
-                Ok(())
+                super::checks::always(self, scenario)
             }
             Step::Deliver(from, rank) => {
                 let message = self.links[from][rank]
@@ -195,12 +217,73 @@ impl World {
                 self.carry_out(scenario, rank)?;
                 self.settle(scenario, rank)
             }
+            Step::Lose(rank) => {
+                self.lose(scenario, rank);
+                Ok(())
+            }
+            Step::Learn(rank) => {
+                self.learn(scenario, rank);
+                self.settle(scenario, rank)
+            }
         }
+    }
+
+    /// The nodes that were not lost, with their ranks.
+    pub fn present(&self) -> impl Iterator<Item = (usize, &Node<Bytes>)> {
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(|(rank, _)| self.lost != Some(*rank))
+    }
+
+    /// Whether the object's home was lost.
+    pub fn is_home_lost(&self, object: ObjectId) -> bool {
+        self.lost == Some(home_of(object))
     }
 
     /// Whether a reclaim of this object is in progress.
     pub fn is_reclaiming(&self, index: usize) -> bool {
         self.reclaiming[index]
+    }
+
+    /// A driver that knows of the loss ends the thread instead of asking a lost home.
+    fn knows_home_lost(&self, rank: usize, object: ObjectId) -> bool {
+        self.is_home_lost(object) && !self.unaware[rank]
+    }
+
+    fn lose(&mut self, scenario: &Scenario, gone: usize) {
+        let rank = u16::try_from(gone).expect("worlds are small");
+        let mut nothing = Node::new(rank, scenario.node_count, false, &scenario.objects, |_| {
+            Bytes::Stale
+        });
+        for place in &mut nothing.places {
+            place.view = None;
+        }
+        self.nodes[gone] = nothing;
+        for other in 0..self.nodes.len() {
+            self.links[gone][other].clear();
+            self.links[other][gone].clear();
+            self.unaware[other] = other != gone;
+        }
+        self.lost = Some(gone);
+        for (index, object) in scenario.objects.iter().enumerate() {
+            self.reclaiming[index] &= !self.is_home_lost(*object);
+        }
+    }
+
+    fn learn(&mut self, scenario: &Scenario, rank: usize) {
+        self.unaware[rank] = false;
+        let gone = self.lost.expect("a node was lost");
+        for object in self.nodes[rank].node_lost(gone) {
+            if home_of(object) == rank {
+                // The home's older bytes take the place of the lost ones.
+                self.write(scenario, rank, object);
+            } else {
+                let place = self.nodes[rank].place_mut(object);
+                place.reader_waits = false;
+                place.writer_waits = false;
+            }
+        }
     }
 
     fn fault(&mut self, rank: usize, object: ObjectId, access: Access) -> Result<(), Broken> {
@@ -228,13 +311,18 @@ impl World {
             }
             self.carry_out(scenario, rank)?;
         }
-        Ok(())
+        super::checks::always(self, scenario)
     }
 
     fn carry_out(&mut self, scenario: &Scenario, rank: usize) -> Result<(), Broken> {
         match self.nodes[rank].carry_out() {
             Done::Local | Done::Woken(_) | Done::Hold(_) => {}
-            Done::Send(to, message) => self.links[rank][usize::from(to.0)].push_back(message),
+            Done::Send(to, message) => {
+                let to = usize::from(to.0);
+                if self.lost != Some(to) {
+                    self.links[rank][to].push_back(message);
+                }
+            }
             Done::Access { object, from, to } => {
                 let is_held = self.nodes[rank].place(object).holds > 0;
                 // After an object's life, holds left over from it may end those of the next one early.

@@ -202,4 +202,27 @@ pub const MUTANTS: &[Mutant] = &[
         mutated: "if !HERE { out.push(Effect::Wake { object }); }
 }",
     },
+    Mutant {
+        name: "a lost reader is still listed",
+        broken: "the directory knows every copy",
+        file: "directory.rs",
+        original: "entry.copyset.remove(node);",
+        mutated: "if !HERE { entry.copyset.remove(node); }",
+    },
+    Mutant {
+        name: "a lost owner is still listed",
+        broken: "the directory knows every copy",
+        file: "directory.rs",
+        original: "Holding::Owned(owner) if owner == node => {",
+        mutated: "Holding::Owned(owner) if owner == node && !HERE => {",
+    },
+    Mutant {
+        name: "requests to a lost home are not listed",
+        broken: "every waiting thread is woken",
+        file: "cache.rs",
+        original: "CopyState::FetchRead | CopyState::FetchWrite => {
+                    lost.push(*object);",
+        mutated: "CopyState::FetchRead | CopyState::FetchWrite => {
+                    if !HERE { lost.push(*object); }",
+    },
 ];

@@ -27,6 +27,7 @@ fn one_object() -> Scenario {
         faults_per_node: None,
         reclaims_per_object: Some(0),
         stray_faults: true,
+        may_lose: None,
     }
 }
 
@@ -107,6 +108,60 @@ fn four_nodes_share_one_object() {
             states: 549_109,
             depth: 40,
             at_rest: 50,
+        },
+    );
+}
+
+#[test]
+fn a_cache_is_lost_at_any_time() {
+    let scenario = Scenario {
+        may_lose: Some(1),
+        stray_faults: false,
+        ..one_object()
+    };
+    check(
+        &scenario,
+        Explored {
+            states: 13_945,
+            depth: 32,
+            at_rest: 28,
+        },
+    );
+}
+
+#[test]
+fn the_home_is_lost_at_any_time() {
+    let scenario = Scenario {
+        may_lose: Some(0),
+        stray_faults: false,
+        ..one_object()
+    };
+    check(
+        &scenario,
+        Explored {
+            states: 9550,
+            depth: 31,
+            at_rest: 30,
+        },
+    );
+}
+
+#[test]
+fn a_cache_is_lost_while_scopes_end_and_holds_run() {
+    let scenario = Scenario {
+        may_lose: Some(1),
+        minimum_hold: true,
+        reclaims_per_object: Some(1),
+        faults_per_node: Some(2),
+        stray_faults: false,
+        ..one_object()
+    };
+    check(
+        &scenario,
+        Explored {
+            states: 254_480,
+            depth: 39,
+            at_rest: 816,
         },
     );
 }

@@ -43,7 +43,7 @@ fn is_on(name: &str) -> bool {
     SWITCHED_ON.get() == name
 }
 
-fn scenarios() -> [Scenario; 3] {
+fn scenarios() -> [Scenario; 5] {
     let plain = Scenario {
         node_count: 3,
         objects: vec![object_of(0, 0)],
@@ -51,6 +51,7 @@ fn scenarios() -> [Scenario; 3] {
         faults_per_node: None,
         reclaims_per_object: Some(0),
         stray_faults: true,
+        may_lose: None,
     };
     let held = Scenario {
         minimum_hold: true,
@@ -60,7 +61,17 @@ fn scenarios() -> [Scenario; 3] {
         reclaims_per_object: None,
         ..plain.clone()
     };
-    [plain, held, reclaimed]
+    let cache_lost = Scenario {
+        may_lose: Some(1),
+        stray_faults: false,
+        ..plain.clone()
+    };
+    let home_lost = Scenario {
+        may_lose: Some(0),
+        stray_faults: false,
+        ..plain.clone()
+    };
+    [plain, held, reclaimed, cache_lost, home_lost]
 }
 
 /// The rule that the machine, as switched now, breaks first; or its panic.
