@@ -1,4 +1,7 @@
-//! `cargo xtask bench`: the criterion benches, then the table of all figures.
+//! `cargo xtask bench`: criterion's benches of the pure crates, then the program that measures the
+//! rest and prints everything as one table.
+
+use std::fs;
 
 use anyhow::Result;
 
@@ -9,24 +12,22 @@ use crate::{deps, stage};
 pub fn run(quick: bool) -> Result<()> {
     deps::for_building()?;
     let prefix = stage::stage()?;
-    let flag = if quick { &["--quick"][..] } else { &[] };
-    step("build the benches", || {
-        call(&mut cargo(&[
-            "build",
-            "--release",
-            "-q",
-            "-p",
-            "umbel-benches",
-        ])?)
-    })?;
+    let output = target()?.join("bench-programs");
+    fs::create_dir_all(&output)?;
+    let quick: &[&str] = match quick {
+        true => &["--quick"],
+        false => &[],
+    };
     step("criterion benches", || {
-        let mut bench = cargo(&["bench", "-q", "-p", "umbel-benches", "--benches", "--"])?;
-        call(bench.args(["--noplot", "--quiet"]).args(flag))
+        // Each bench target, but not the library, whose harness has other options.
+        let mut bench = cargo(&["bench", "-p", "umbel-benches", "--bench", "*", "--"])?;
+        call(bench.args(quick))
     })?;
-    step("C programs, and the table", || {
-        let mut table = cargo(&["run", "--release", "-q", "-p", "umbel-benches", "--"])?;
-        table.arg("--prefix").arg(&prefix).args(flag);
-        table.arg("--output").arg(target()?.join("benches"));
-        call(table.arg("--criterion").arg(target()?.join("criterion")))
+    step("comparison", || {
+        let mut compare = cargo(&["run", "--release", "-p", "umbel-benches", "--"])?;
+        compare.arg("--prefix").arg(&prefix);
+        compare.arg("--output").arg(&output);
+        compare.arg("--criterion").arg(target()?.join("criterion"));
+        call(compare.args(quick))
     })
 }
