@@ -28,6 +28,13 @@ bool is_vla(tree decl)
 	return !DECL_SIZE_UNIT(decl) || TREE_CODE(DECL_SIZE_UNIT(decl)) != INTEGER_CST;
 }
 
+/* setjmp and its kin, but not GCC's own __builtin_setjmp. */
+bool is_setjmp(tree call)
+{
+	tree callee = CALL_EXPR_FN(call) ? get_callee_fndecl(call) : NULL_TREE;
+	return callee && !fndecl_built_in_p(callee) && (flags_from_decl_or_type(callee) & ECF_RETURNS_TWICE);
+}
+
 struct scan {
 	captures *nest;
 	nest_function *function;
@@ -45,6 +52,7 @@ static void note_variable(const scan *s, tree variable)
 
 static void note_call(scan *s, tree *node, int *walk_subtrees)
 {
+	s->function->calls_setjmp |= is_setjmp(*node);
 	if (tree address = spawned_function_address(*node)) {
 		nest_function *nested = find_nest_function(TREE_OPERAND(address, 0));
 		if (nested && !nested->outer)

@@ -33,6 +33,7 @@
 #include "varasm.h"
 #include "gimplify.h"
 #include "function.h"
+#include "calls.h"
 #include "context.h"
 
 /* GCC 12 split the no-warning bit by warning; GCC 11 has one bit for all. */

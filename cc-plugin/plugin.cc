@@ -89,12 +89,12 @@ static bool names_umbel(tree decl)
 	return DECL_NAME(decl) && !strncmp(name_of(decl), "__umbel_", 8);
 }
 
-/* Does an ordinary function need us: a call of umbel_thr_create, a marked local? */
+/* Does an ordinary function need us: a call of umbel_thr_create or setjmp, a marked local? */
 static tree find_reason(tree *node, int *walk_subtrees, void *)
 {
 	if (TYPE_P(*node))
 		*walk_subtrees = 0;
-	else if (TREE_CODE(*node) == CALL_EXPR && spawned_function_address(*node))
+	else if (TREE_CODE(*node) == CALL_EXPR && (spawned_function_address(*node) || is_setjmp(*node)))
 		return *node;
 	else if (TREE_CODE(*node) == BIND_EXPR)
 		for (tree v = BIND_EXPR_VARS(*node); v; v = DECL_CHAIN(v))

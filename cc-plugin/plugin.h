@@ -48,6 +48,7 @@ struct nest_function {
 	std::set<tree> nonlocal_labels;        /* own labels that a nested function jumps to */
 	bool spawned = false;  /* named in a call of umbel_thr_create */
 	bool escapes = false;  /* its address goes anywhere else: a stub */
+	bool calls_setjmp = false;
 
 	std::vector<tree> shared; /* own variables that become objects, in order of discovery */
 	std::vector<object *> objects;
@@ -74,6 +75,7 @@ struct captures {
 };
 extern bool is_automatic(tree decl);
 extern bool is_vla(tree decl);
+extern bool is_setjmp(tree call);
 extern void scan_captures(captures &nest);
 extern void choose_shared(captures &nest);
 extern void share(captures &nest, tree variable, const char *why);

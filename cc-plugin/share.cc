@@ -6,8 +6,8 @@
  *   - at entry  small = __umbel_small (); pages = __umbel_page (); v.obj = __umbel_alloc (&record) ...,
  *     round the body TRY_FINALLY __umbel_leave (small, pages); stub marks likewise;
  *   - per variable-length array, at its declaration, __umbel_alloc_pages and a TRY_FINALLY of its own;
- *   - behind a label that a nested function jumps to, __umbel_leave with the marks that hold there, because a
- *     non-local goto skips the TRY_FINALLYs of the functions it leaves.
+ *   - behind a label that a nested function jumps to, and behind a call of setjmp, __umbel_leave with the marks
+ *     that hold there, because non-local goto and longjmp skip the TRY_FINALLYs of the functions they leave.
  * Objects are allocated at function entry, not in their block: goto and switch may enter a block past its
  * start, and GCC too gives captured block locals the life of the function.
  * Dump: -fdump-tree-gimple (after), -fdump-tree-original (before).
@@ -207,13 +207,23 @@ static tree vla_scope(mover &m, const object *o, tree rest, const scope_marks &o
 	return all;
 }
 
+/* setjmp () becomes (result = setjmp (), __umbel_leave (...), result). */
+static tree leave_after_setjmp(const scope_walk *w, tree call)
+{
+	tree result = new_local(*w->m, "umbel.setjmp", TREE_TYPE(call));
+	tree leave = build2(COMPOUND_EXPR, void_type_node,
+			    call_abi("__umbel_leave", { w->marks.small, w->marks.pages }),
+			    call_abi("__umbel_stub_leave", { w->marks.stubs }));
+	tree first = build2(COMPOUND_EXPR, void_type_node, assign(result, call), leave);
+	return build2(COMPOUND_EXPR, TREE_TYPE(call), first, result);
+}
+
 static tree leave_after_label(const scope_walk *w, tree label)
 {
 	tree statements = alloc_stmt_list();
 	append_to_statement_list(label, &statements);
 	append_to_statement_list(call_abi("__umbel_leave", { w->marks.small, w->marks.pages }), &statements);
-	if (w->marks.stubs)
-		append_to_statement_list(call_abi("__umbel_stub_leave", { w->marks.stubs }), &statements);
+	append_to_statement_list(call_abi("__umbel_stub_leave", { w->marks.stubs }), &statements);
 	return statements;
 }
 
@@ -246,6 +256,12 @@ static tree move_statement(tree *node, int *walk_subtrees, void *data)
 		*walk_subtrees = 0;
 		if (w->marks.small && w->m->f->nonlocal_labels.count(LABEL_EXPR_LABEL(statement)))
 			*node = leave_after_label(w, statement);
+		break;
+	case CALL_EXPR:
+		if (w->marks.small && is_setjmp(statement)) {
+			*walk_subtrees = 0;
+			*node = leave_after_setjmp(w, statement);
+		}
 		break;
 	case DECL_EXPR:
 		*walk_subtrees = 0;
@@ -330,31 +346,32 @@ static bool makes_stubs(const nest_function *f)
 	return false;
 }
 
-/* Marks behind the function's own allocations, for the labels that nested functions jump to. */
-static scope_marks take_marks_inside(mover &m, bool stubs, tree *body)
+/* Marks behind the function's own allocations, for the places that jumps from other functions reach. */
+static scope_marks take_marks_inside(mover &m, tree *body)
 {
 	scope_marks inside;
 	inside.small = new_local(m, "umbel.small", long_unsigned_type_node);
 	inside.pages = new_local(m, "umbel.pages", long_unsigned_type_node);
-	inside.stubs = stubs ? new_local(m, "umbel.stubs", long_unsigned_type_node) : NULL_TREE;
+	inside.stubs = new_local(m, "umbel.stubs", long_unsigned_type_node);
 	append_to_statement_list(assign(inside.small, call_abi("__umbel_small", {})), body);
 	append_to_statement_list(assign(inside.pages, call_abi("__umbel_page", {})), body);
-	if (stubs)
-		append_to_statement_list(assign(inside.stubs, call_abi("__umbel_stub_mark", {})), body);
+	append_to_statement_list(assign(inside.stubs, call_abi("__umbel_stub_mark", {})), body);
 	return inside;
 }
 
-/* Labels need marks only if something can be left behind above them. */
+/* Can a jump from another function land here, with something left behind above our own marks? */
+static bool is_landing(const nest_function *f, const captures &nest)
+{
+	bool nest_has_anything = false;
+	for (const nest_function *g : nest.order)
+		nest_has_anything |= !g->shared.empty() || makes_stubs(g);
+	return f->calls_setjmp || (!f->nonlocal_labels.empty() && nest_has_anything);
+}
+
 void move_objects(nest_function *f, const captures &nest)
 {
-	bool nest_has_objects = false, nest_has_stubs = false;
-	for (const nest_function *g : nest.order) {
-		nest_has_objects |= !g->shared.empty();
-		nest_has_stubs |= makes_stubs(g);
-	}
-	bool labels = !f->nonlocal_labels.empty() && (nest_has_objects || nest_has_stubs);
-	bool stubs = makes_stubs(f), marks = !f->shared.empty() || labels;
-	if (!stubs && !marks)
+	bool stubs = makes_stubs(f), objects = !f->shared.empty(), landing = is_landing(f, nest);
+	if (!stubs && !objects && !landing)
 		return;
 
 	mover m;
@@ -367,7 +384,7 @@ void move_objects(nest_function *f, const captures &nest)
 		append_to_statement_list(assign(f->stub_mark, call_abi("__umbel_stub_mark", {})), &all);
 		append_to_statement_list(call_abi("__umbel_stub_leave", { f->stub_mark }), &after);
 	}
-	if (marks) {
+	if (objects) {
 		tree small = new_local(m, "umbel.small", long_unsigned_type_node);
 		tree pages = new_local(m, "umbel.pages", long_unsigned_type_node);
 		append_to_statement_list(assign(small, call_abi("__umbel_small", {})), &all);
@@ -376,13 +393,17 @@ void move_objects(nest_function *f, const captures &nest)
 	}
 	declare_for_debugger(m, allocate_at_entry(m, nest, &body));
 	scope_marks inside = { NULL_TREE, NULL_TREE, NULL_TREE };
-	if (labels)
-		inside = take_marks_inside(m, nest_has_stubs, &body);
-	if (labels || any_vla(f))
+	if (landing)
+		inside = take_marks_inside(m, &body);
+	if (landing || any_vla(f))
 		move_in_scope(m, &BIND_EXPR_BODY(m.bind), inside);
 	append_to_statement_list_force(BIND_EXPR_BODY(m.bind), &body);
-	tree scope = build2(TRY_FINALLY_EXPR, void_type_node, body, after);
-	TREE_SIDE_EFFECTS(scope) = 1;
-	append_to_statement_list(scope, &all);
+	if (stubs || objects) {
+		tree scope = build2(TRY_FINALLY_EXPR, void_type_node, body, after);
+		TREE_SIDE_EFFECTS(scope) = 1;
+		append_to_statement_list(scope, &all);
+	} else {
+		append_to_statement_list_force(body, &all);
+	}
 	BIND_EXPR_BODY(m.bind) = all;
 }

@@ -158,18 +158,41 @@ static void loop_carried(void)
 	opaque(wave);
 }
 
-/* The pointer of an array that does not exist yet is garbage: nobody may follow it. */
-static int before_the_array(int n)
+/* The pointer of an array that does not exist yet is garbage: nobody may follow it, not even early. */
+static int enabled[8];
+static NOINLINE int before_the_array(int n)
 {
-	int state = 0, result = 0;
+	int result = 0;
 	auto void step(int);
-	void early(void) { step(0); state++; }
-	early();
+	step(0);
 	int array[n];
-	void step_array(int k) { for (int i = 0; i < k; i++) array[i] = i, result += array[i]; }
-	void step(int k) { if (k) step_array(k); }
+	NOINLINE void add_first(void)
+	{
+		int sum = 0;
+		for (int i = 0; i < 8; i++) {
+			if (!enabled[i])
+				continue;
+			sum += array[0]; /* invariant: would leave the loop if it could not trap */
+		}
+		result += sum;
+	}
+	NOINLINE void step(int k)
+	{
+		if (k > 5) {
+			array[0] = 2;
+			memset(enabled, 1, sizeof enabled);
+		}
+		add_first();
+	}
 	step(n);
-	return result + state;
+	return result;
+}
+
+static NOINLINE void leave_garbage(void)
+{
+	char stack[4096];
+	memset(stack, 0x5a, sizeof stack);
+	opaque(stack);
 }
 
 int main(void)
@@ -179,6 +202,8 @@ int main(void)
 	CHECK(scopes_that_reuse_memory(5) == 5 * (1 + 4 + 9 + 16) + 20);
 	inlined_owners();
 	loop_carried();
+	leave_garbage();
+	opaque(enabled);
 	CHECK(before_the_array(6) == 16);
 	return failures != 0;
 }

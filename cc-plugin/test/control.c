@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include "check.h"
 
-enum { MANY = 3000000 }; /* more than the double has slots: what a loop leaks, it notices */
+enum { MANY = 400000 }; /* more than the double has slots: what a loop leaks, it notices */
 
 static int returns(int k)
 {
@@ -183,6 +183,44 @@ static void longjmps(void)
 	CHECK(rounds == 100 && sum == 210 * 100);
 }
 
+static jmp_buf many_buffer;
+static void jumps_away(int k)
+{
+	int mine = k, array[50];
+	void use(void) { mine++; array[0] = mine; }
+	void (*indirect)(void) = use;
+	indirect();
+	longjmp(many_buffer, 1 + (array[0] != k + 1));
+}
+
+/* No enclosing function has objects: setjmp itself gives back what the jump left. */
+static void many_longjmps(void)
+{
+	volatile int rounds = 0;
+	int how = setjmp(many_buffer);
+	CHECK(how == (rounds != 0));
+	if (rounds++ < MANY / 4)
+		jumps_away(rounds);
+}
+
+static void many_longjmps_with_objects(int n)
+{
+	volatile int rounds = 0;
+	int kept[n], fixed = 5;
+	void keep(void) { kept[n - 1] = rounds; fixed++; }
+	switch (setjmp(many_buffer)) {
+	case 0:
+	case 1:
+		keep();
+		CHECK(kept[n - 1] == rounds && fixed == 6 + rounds);
+		if (rounds++ < MANY / 4)
+			jumps_away(rounds);
+		break;
+	default:
+		CHECK(0);
+	}
+}
+
 static int recursion(int depth)
 {
 	int x = depth, y[4] = { depth, depth, depth, depth }, big[50];
@@ -262,6 +300,8 @@ int main(void)
 	CHECK(nonlocal_goto(3) == 1050);
 	many_nonlocal_gotos(10);
 	longjmps();
+	many_longjmps();
+	many_longjmps_with_objects(7);
 	CHECK(recursion(6) == 42);
 	CHECK(by_mutual_recursion(11) == 65);
 	cleanups();

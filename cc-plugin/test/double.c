@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SLOTS = 1 << 20, STUBS = 4096 };
-#define PAGES_BYTES (1ul << 32)
+enum { SLOTS = 1 << 16, STUBS = 4096 }; /* few, so that a test that leaks them runs out */
+#define PAGES_BYTES (1ul << 28)
 
 typedef unsigned long thread_id;
 struct thread {
