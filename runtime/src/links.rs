@@ -90,10 +90,8 @@ impl Socket {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (writes, bytes),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.closed = true;
-                    self.written = self.outgoing.len();
-                }
+                // The peer is gone; what it sent before that, its reason perhaps, is still to be read.
+                Err(_) => self.written = self.outgoing.len(),
             }
         }
         self.outgoing.clear();
