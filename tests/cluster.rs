@@ -253,6 +253,21 @@ impl Drop for Program {
 }
 
 impl Running {
+    /// Starts a command whose standard input and output are the test's own business.
+    pub fn of(command: &mut Command) -> Self {
+        let started = Instant::now();
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        Self {
+            stdout: collect(std::io::empty()),
+            stderr: collect(child.stderr.take().expect("stderr is a pipe")),
+            child,
+            started,
+        }
+    }
+
     /// The started process: the launcher, or the program itself when it runs alone.
     pub fn process(&self) -> u32 {
         self.child.id()
