@@ -158,28 +158,28 @@ static void loop_carried(void)
 	opaque(wave);
 }
 
-/* The pointer of an array that does not exist yet is garbage: nobody may follow it, not even early. */
+/* The pointer of a variable-length object that does not exist yet is garbage: nobody may follow it, not even early. */
 static int enabled[8];
 static NOINLINE int before_the_array(int n)
 {
 	int result = 0;
 	auto void step(int);
 	step(0);
-	int array[n];
+	struct { int first, rest[n]; } array;
 	NOINLINE void add_first(void)
 	{
 		int sum = 0;
 		for (int i = 0; i < 8; i++) {
 			if (!enabled[i])
 				continue;
-			sum += array[0]; /* invariant: would leave the loop if it could not trap */
+			sum += array.first; /* invariant: would leave the loop if it could not trap */
 		}
 		result += sum;
 	}
 	NOINLINE void step(int k)
 	{
 		if (k > 5) {
-			array[0] = 2;
+			array.first = 2;
 			memset(enabled, 1, sizeof enabled);
 		}
 		add_first();
