@@ -176,6 +176,8 @@ static NOINLINE int before_the_array(int n)
 		}
 		result += sum;
 	}
+	void (*address)(void) = add_first; /* makes `array` an object: plain gcc itself follows the pointer early */
+	opaque(&address);
 	NOINLINE void step(int k)
 	{
 		if (k > 5) {
