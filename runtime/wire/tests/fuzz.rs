@@ -27,7 +27,9 @@ fn mutated_bytes_are_refused_or_encoded_again() {
     let seed = number("UMBEL_FUZZ_SEED").unwrap_or(SEED);
     let seconds = number("UMBEL_FUZZ_SECONDS");
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    println!("replay: UMBEL_FUZZ_SEED={seed} cargo test -p umbel-wire --test fuzz");
+    let long = seconds.map(|seconds| format!("UMBEL_FUZZ_SECONDS={seconds} "));
+    let long = long.unwrap_or_default();
+    println!("replay: UMBEL_FUZZ_SEED={seed} {long}cargo test -p umbel-wire --test fuzz");
 
     let mut fuzzer = Fuzzer::new(seed);
     loop {
