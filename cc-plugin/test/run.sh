@@ -77,6 +77,16 @@ for test in captures control threads aliases; do
 	done
 done
 
+# C++ has no nested functions, but the attribute, if there is a compiler of this version.
+cxx=$(echo "$gcc" | sed 's/gcc/g++/')
+if wanted marked.cc && command -v "$cxx" >/dev/null; then
+	for level in -O0 -O1 -O2 -O3; do
+		$cxx -fplugin="$plugin" -include "$include/umbel_abi.h" -I"$include" $level "$here/marked.cc" \
+			-o "$work/marked" $link >"$work/log" 2>&1 && "$work/marked" >>"$work/log" 2>&1 \
+			&& pass || fail "marked.cc $level" "$work/log"
+	done
+fi
+
 # sharing.c: the report names the lines that say "sharable", and no others.
 if wanted sharing-report; then
 	grep -n 'sharable \*/' "$here/sharing.c" | cut -d: -f1 >"$work/expected"
