@@ -32,7 +32,8 @@ bool is_vla(tree decl)
 bool is_setjmp(tree call)
 {
 	tree callee = CALL_EXPR_FN(call) ? get_callee_fndecl(call) : NULL_TREE;
-	return callee && !fndecl_built_in_p(callee) && (flags_from_decl_or_type(callee) & ECF_RETURNS_TWICE);
+	return callee && !fndecl_built_in_p(callee) && (flags_from_decl_or_type(callee) & ECF_RETURNS_TWICE)
+		&& INTEGRAL_TYPE_P(TREE_TYPE(call));
 }
 
 struct scan {

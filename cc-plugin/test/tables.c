@@ -97,7 +97,8 @@ static void objects(void)
 	CHECK(o->size == 4 && o->element == 0 && o->flags == (UMBEL_OBJECT_VOLATILE | UMBEL_OBJECT_CONST));
 	o = object("counter");
 	/* GCC itself takes an _Atomic variable's address. */
-	CHECK(o->flags == (UMBEL_OBJECT_ATOMIC | UMBEL_OBJECT_ADDRESS_TAKEN) && o->size == 8 && !strcmp(o->attribute, "sequential,remote"));
+	CHECK(o->flags == (UMBEL_OBJECT_ATOMIC | UMBEL_OBJECT_ADDRESS_TAKEN) && o->size == 8);
+	CHECK(o->attribute && !strcmp(o->attribute, "sequential,remote"));
 	o = object("vla");
 	CHECK(o->flags == (UMBEL_OBJECT_VLA | UMBEL_OBJECT_ARRAY) && o->size == 0 && o->element == 2);
 	o = object("parameter");
