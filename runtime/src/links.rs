@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream as StdStream;
 
 use bytes::{Buf, BytesMut};
 use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
 use uffd_dsm::Link;
 use umbel_wire::{Coherence, Message, NodeId, codec};
 
@@ -17,6 +18,8 @@ pub struct Socket {
     outgoing: Vec<u8>,
     /// How much of `outgoing` was written already.
     written: usize,
+    /// The loop tells when there is room to write again.
+    waits_for_room: bool,
     /// The other side has closed.
     closed: bool,
 }
@@ -33,13 +36,29 @@ impl Socket {
             incoming: BytesMut::with_capacity(READ_BYTES),
             outgoing: Vec::new(),
             written: 0,
+            waits_for_room: false,
             closed: false,
         }
     }
 
-    /// For registration with the loop.
-    pub fn source(&mut self) -> &mut UnixStream {
-        &mut self.stream
+    /// Registers with the loop: for bytes that arrive.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.stream, token, Interest::READABLE)
+    }
+
+    /// Asks the loop for an event when there is room, but only while bytes wait for it: otherwise the loop
+    /// would wake each time that the other side reads what we sent.
+    pub fn watch_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if self.waits_for_room == self.pending() || self.closed {
+            return Ok(());
+        }
+        self.waits_for_room = self.pending();
+        let interest = if self.waits_for_room {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        registry.reregister(&mut self.stream, token, interest)
     }
 
     /// Bytes to be sent at the end of this turn; append only.

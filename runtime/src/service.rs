@@ -117,14 +117,13 @@ impl Service {
             registry.register(&mut SourceFd(&engine.descriptor()), FAULTS, Interest::READABLE)?;
         }
         registry.register(&mut SourceFd(&self.timer.descriptor()), TIMER, Interest::READABLE)?;
-        let both = Interest::READABLE | Interest::WRITABLE;
         for (rank, socket) in self.links.sockets.iter_mut().enumerate() {
             if let Some(socket) = socket {
-                registry.register(socket.source(), MioToken(rank), both)?;
+                socket.register(registry, MioToken(rank))?;
             }
         }
         if let Some(socket) = &mut self.control {
-            registry.register(socket.source(), CONTROL, both)?;
+            socket.register(registry, CONTROL)?;
         }
         Ok(())
     }
@@ -136,6 +135,9 @@ impl Service {
         process::prefer_short_turns();
         self.start = Some(started.clone());
         self.greet();
+        if let Err(error) = self.watch_room() {
+            self.fail(&format!("cannot register with the event loop: {error}"));
+        }
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             if let Err(error) = self.turn(&mut events) {
@@ -165,7 +167,22 @@ impl Service {
         if let Some(control) = &mut self.control {
             control.flush();
         }
+        self.watch_room().map_err(Error::system("register with the event loop"))?;
         self.arm_timer()
+    }
+
+    /// Has the loop tell when there is room for the bytes that did not leave.
+    fn watch_room(&mut self) -> std::io::Result<()> {
+        let registry = self.poll.registry();
+        for (rank, socket) in self.links.sockets.iter_mut().enumerate() {
+            if let Some(socket) = socket {
+                socket.watch_room(registry, MioToken(rank))?;
+            }
+        }
+        match &mut self.control {
+            Some(socket) => socket.watch_room(registry, CONTROL),
+            None => Ok(()),
+        }
     }
 
     fn with_engine(
