@@ -58,6 +58,8 @@ pub struct Engine {
     /// Holds in force, oldest first: all last equally long.
     holds: VecDeque<(u64, ObjectId)>,
     hold_ns: u64,
+    /// Somebody may wait for holds that end up to this time: the others need no timer.
+    awaited_until_ns: u64,
     faults: Vec<Fault>,
     events: VecDeque<Event>,
     stats: StatsTable,
@@ -80,6 +82,7 @@ impl Engine {
             extents: BTreeMap::new(),
             holds: VecDeque::new(),
             hold_ns,
+            awaited_until_ns: 0,
             faults: Vec::new(),
             events: VecDeque::new(),
             stats: StatsTable::default(),
@@ -138,6 +141,9 @@ impl Engine {
         now_ns: u64,
         link: &mut dyn Link,
     ) -> Result<Result<(), Violation>, Error> {
+        // A hold that is over must not put this off.
+        self.on_tick(now_ns, link)?;
+        let object = message.object();
         let asked = if let Coherence::Get { object, access } = &message {
             Place::of(*object).map(|place| (place, *access))
         } else {
@@ -154,12 +160,17 @@ impl Engine {
             }
         }
         self.carry_out(now_ns, link)?;
+        self.note_waiting(object, now_ns);
         Ok(Ok(()))
     }
 
     /// When [`Engine::on_tick`] wants to be called next.
+    ///
+    /// Only for holds that somebody waits for; the others end with the next call, whenever that is. A timer
+    /// for each would interrupt the threads that were just served.
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        self.holds.front().map(|(deadline, _)| *deadline)
+        let (deadline, _) = self.holds.front()?;
+        (*deadline <= self.awaited_until_ns).then_some(*deadline)
     }
 
     /// Ends the holds that are over.
@@ -167,6 +178,7 @@ impl Engine {
         while let Some((_, object)) = self.holds.pop_front_if(|(deadline, _)| *deadline <= now_ns) {
             self.machine.on_hold_expired(object, &mut self.effects);
             self.carry_out(now_ns, link)?;
+            self.note_waiting(object, now_ns);
         }
         Ok(())
     }
@@ -219,7 +231,17 @@ impl Engine {
         }
         let access = if fault.write { Access::Write } else { Access::Read };
         self.machine.on_fault(object, access, &mut self.effects);
-        self.carry_out(now_ns, link)
+        self.carry_out(now_ns, link)?;
+        self.note_waiting(object, now_ns);
+        Ok(())
+    }
+
+    /// After anything that may have left a request waiting for the end of the object's hold.
+    fn note_waiting(&mut self, object: ObjectId, now_ns: u64) {
+        if self.machine.awaits_hold(object) {
+            // Each of its holds began before now.
+            self.awaited_until_ns = now_ns + self.hold_ns;
+        }
     }
 
     /// Served all the same: the stack may be so new that we have not been told of it.
@@ -249,6 +271,8 @@ impl Engine {
 
     fn carry_out(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         let mut effects = std::mem::take(&mut self.effects);
+        // Raising rights also wakes: that spares a call.
+        let mut woken = None;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send { to, message } => {
@@ -267,7 +291,9 @@ impl Engine {
                         Some(Access::Write) => Rights::Write,
                     };
                     self.space.set_rights(place.page_address(), 1, rights)?;
+                    woken = access.map(|_| object);
                 }
+                Effect::Wake { object } if woken == Some(object) => {}
                 Effect::Wake { object } => self.space.wake(place(object).page_address())?,
                 Effect::Hold { object } => self.holds.push_back((now_ns + self.hold_ns, object)),
                 Effect::Retire { object, counters } => {

@@ -245,6 +245,10 @@ impl Cache {
         Ok(())
     }
 
+    pub(crate) fn awaits_hold(&self, object: ObjectId) -> bool {
+        self.copies.get(&object).is_some_and(|copy| copy.deferred.is_some())
+    }
+
     /// Ignores a hold whose copy is gone.
     pub(crate) fn on_hold_expired<D>(
         &mut self,

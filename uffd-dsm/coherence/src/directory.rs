@@ -186,6 +186,14 @@ impl Directory {
         Ok(())
     }
 
+    pub(crate) fn awaits_hold(&self, object: ObjectId) -> bool {
+        let entry = self.entries.get(&object);
+        entry.is_some_and(|entry| {
+            entry.work().is_none()
+                && entry.front().is_some_and(|request| request.node != self.node && entry.is_held_against(request))
+        })
+    }
+
     /// Ignores a hold whose entry is gone.
     pub(crate) fn on_hold_expired<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
         let Some(entry) = self.entries.get_mut(&object) else {

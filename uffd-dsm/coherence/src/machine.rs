@@ -129,6 +129,16 @@ impl<H: HomeMap> Machine<H> {
         }
     }
 
+    /// Whether the end of a hold of this object, and nothing else, lets something go on: a request at its
+    /// home, or a message put off by its holder. Without that, holds may expire late.
+    pub fn awaits_hold(&self, object: ObjectId) -> bool {
+        if self.config.homes.home(object) == self.config.node {
+            self.directory.awaits_hold(object)
+        } else {
+            self.cache.awaits_hold(object)
+        }
+    }
+
     /// The life of these objects of this home is over: withdraws every copy, without their bytes, and
     /// answers with [`Effect::Reclaimed`], at once if nothing is shared.
     ///
