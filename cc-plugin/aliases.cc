@@ -17,7 +17,8 @@
  * clique of its own, and so do loop transformations of inlined bodies.  Clique 1 is left to points-to
  * analysis, which clears it.  Two arrays of disjoint scopes may reuse one address: between their accesses
  * lies the call of __umbel_alloc_pages, which must therefore not be declared malloc.
- * Dump: -fdump-tree-all (GCC reads -fdump-tree-NAME before it knows a plugin's NAME); bases show as "clique N base M".
+ * Dump: -fdump-tree-all, file *.umbel_aliases (GCC reads -fdump-tree-NAME before it knows a plugin's NAME);
+ * references show as "clique N base M".
  */
 #include "plugin.h"
 

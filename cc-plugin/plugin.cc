@@ -10,7 +10,7 @@ options opt;
 /* ---- what is known about the unit ------------------------------------------------------------- */
 
 static std::map<tree, nest_function *> nest_functions;
-static std::map<tree, object *> objects_by_pointer;
+static std::map<tree, object *> objects_by_pointer, objects_by_field;
 static GTY(()) tree kept; /* the maps hold raw trees: this list keeps them from the garbage collector */
 
 void keep_alive(tree node) { kept = tree_cons(NULL_TREE, node, kept); }
@@ -27,23 +27,24 @@ object *find_object_of_pointer(tree pointer)
 	return found == objects_by_pointer.end() ? NULL : found->second;
 }
 
-/* The object whose pointer GCC's lowering put into FIELD of its owner's FRAME: it left FRAME.FIELD as the
- * pointer's DECL_VALUE_EXPR. */
+/* Call when F has been lowered: where a nested function uses an object, GCC left FRAME.FIELD as its pointer's
+ * DECL_VALUE_EXPR.  An owner is always lowered before the functions nested in it. */
+void learn_object_fields(const nest_function *f)
+{
+	for (object *o : f->objects) {
+		if (!DECL_HAS_VALUE_EXPR_P(o->pointer) || TREE_CODE(DECL_VALUE_EXPR(o->pointer)) != COMPONENT_REF)
+			continue;
+		tree field = TREE_OPERAND(DECL_VALUE_EXPR(o->pointer), 1);
+		objects_by_field[field] = o;
+		keep_alive(field);
+	}
+}
+
+/* The object whose pointer is in FIELD of its owner's FRAME. */
 object *find_object_of_field(tree field)
 {
-	static std::map<tree, object *> fields;
-	static std::set<object *> known;
-	if (known.size() != objects_by_pointer.size())
-		for (auto &entry : objects_by_pointer) {
-			tree pointer = entry.first;
-			if (!DECL_HAS_VALUE_EXPR_P(pointer)
-			    || TREE_CODE(DECL_VALUE_EXPR(pointer)) != COMPONENT_REF
-			    || !known.insert(entry.second).second)
-				continue;
-			fields[TREE_OPERAND(DECL_VALUE_EXPR(pointer), 1)] = entry.second;
-		}
-	auto found = fields.find(field);
-	return found == fields.end() ? NULL : found->second;
+	auto found = objects_by_field.find(field);
+	return found == objects_by_field.end() ? NULL : found->second;
 }
 
 /* ---- GENERIC ----------------------------------------------------------------------------------- */

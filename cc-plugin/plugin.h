@@ -63,6 +63,7 @@ struct nest_function {
 
 /* plugin.cc */
 extern nest_function *find_nest_function(tree decl);
+extern void learn_object_fields(const nest_function *f);
 extern object *find_object_of_field(tree field);
 extern object *find_object_of_pointer(tree pointer);
 extern void keep_alive(tree node);

@@ -53,6 +53,7 @@ struct stubs_pass : gimple_opt_pass {
 	bool gate(function *fun) override { return find_nest_function(fun->decl) != NULL; }
 	unsigned int execute(function *fun) override
 	{
+		learn_object_fields(find_nest_function(fun->decl)); /* this is the first pass after lowering */
 		std::vector<gcall *> moved;
 		walk_stmt_info info;
 		memset(&info, 0, sizeof info);

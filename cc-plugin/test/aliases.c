@@ -158,7 +158,7 @@ static void loop_carried(void)
 	opaque(wave);
 }
 
-/* The pointer of a variable-length object that does not exist yet is garbage: nobody may follow it, not even early. */
+/* The pointer of a variable-length object that does not exist yet is garbage: nobody may follow it early. */
 static int enabled[8];
 static NOINLINE int before_the_array(int n)
 {

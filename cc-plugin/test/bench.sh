@@ -1,5 +1,6 @@
 #!/bin/sh
-# bench.sh --gcc gcc-12 --plugin DIR/umbel_gcc12.so --include DIR-of-umbel_abi.h --lib DIR-of-libumbel.so-and-umbel_crt.o
+# bench.sh --gcc gcc-12 --plugin DIR/umbel_gcc12.so --include DIR --lib DIR
+# --include: of umbel_abi.h; --lib: of libumbel.so and umbel_crt.o.
 # One line per loop: nanoseconds per iteration, plain and through the plugin.  The same instructions run up to 1.6
 # times slower or faster with the address of the loop, so each build is made with five code alignments
 # and the least of each counts.
