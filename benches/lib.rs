@@ -24,9 +24,9 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// Figures to quote: 3 to 4 minutes.
+    /// Figures to quote: about two minutes, and one more for criterion.
     pub const FULL: Self = Self {
-        rounds: 15,
+        rounds: 40,
         samples: 60,
         operations: 400,
     };

@@ -25,7 +25,9 @@ pub fn capture(mut table: usize, mut chain: usize) -> Result<Vec<Frame>, Errno> 
             return Err(libc::E2BIG);
         }
         let bytes = abi::copy_frame(chain, layout.size);
-        let Some(name) = modules::name(table) else { return Err(libc::EINVAL) };
+        let Some(name) = modules::name(table) else {
+            return Err(libc::EINVAL);
+        };
         chain = layout.chain_offset.map_or(0, |offset| word(&bytes, offset));
         table = layout.parent;
         frames.push(Frame { table: name, bytes });
@@ -37,16 +39,27 @@ pub fn capture(mut table: usize, mut chain: usize) -> Result<Vec<Frame>, Errno> 
 pub fn reach(frames: &[Frame], stack: u32, tops: Reach) -> Reach {
     let mut reach = Reach::default();
     for frame in frames {
-        let Some(table) = modules::address(frame.table) else { continue };
-        for field in abi::frame(table).fields().filter(|field| field.kind == FieldKind::Shared) {
+        let Some(table) = modules::address(frame.table) else {
+            continue;
+        };
+        for field in abi::frame(table)
+            .fields()
+            .filter(|field| field.kind == FieldKind::Shared)
+        {
             // A variable-length array whose declaration was not reached yet is not there: any bits.
-            let Some(place) = Place::at(word(&frame.bytes, field.offset)) else { continue };
+            let Some(place) = Place::at(word(&frame.bytes, field.offset)) else {
+                continue;
+            };
             if place.stack != stack {
                 continue;
             }
             match place.arena {
-                Arena::Small if place.number < tops.small => reach.small = reach.small.max(place.number + 1),
-                Arena::Pages if place.number < tops.pages => reach.pages = reach.pages.max(place.number + 1),
+                Arena::Small if place.number < tops.small => {
+                    reach.small = reach.small.max(place.number + 1)
+                }
+                Arena::Pages if place.number < tops.pages => {
+                    reach.pages = reach.pages.max(place.number + 1)
+                }
                 Arena::Small | Arena::Pages => {}
             }
         }
@@ -72,7 +85,10 @@ impl PrivateChain {
             // Two words more than needed: the frame may be aligned to 16.
             memory.push(vec![0; frame.bytes.len().div_ceil(8) + 2].into_boxed_slice());
         }
-        let mut chain = Self { frames: memory, stubs: Vec::new() };
+        let mut chain = Self {
+            frames: memory,
+            stubs: Vec::new(),
+        };
         for index in 0..frames.len() {
             chain.fill(index, &frames[index])?;
         }
@@ -85,7 +101,9 @@ impl PrivateChain {
     }
 
     fn frame_address(&self, index: usize) -> usize {
-        self.frames.get(index).map_or(0, |words| (words.as_ptr() as usize).next_multiple_of(16))
+        self.frames
+            .get(index)
+            .map_or(0, |words| (words.as_ptr() as usize).next_multiple_of(16))
     }
 
     fn fill(&mut self, index: usize, frame: &Frame) -> Option<()> {
@@ -101,7 +119,11 @@ impl PrivateChain {
                 FieldKind::Chain => set_word(&mut bytes, field.offset, parent),
                 FieldKind::Descriptor => {
                     set_word(&mut bytes, field.offset, own);
-                    set_word(&mut bytes, field.offset + 8, abi::function(field.reference).code);
+                    set_word(
+                        &mut bytes,
+                        field.offset + 8,
+                        abi::function(field.reference).code,
+                    );
                 }
                 FieldKind::Stub => {
                     let stub = stubs::take(abi::function(field.reference).code, own)?;
@@ -109,7 +131,9 @@ impl PrivateChain {
                     set_word(&mut bytes, field.offset, stubs::address(stub));
                 }
                 // A jump out of the thread would land on another thread's stack.
-                FieldKind::NonlocalGoto => bytes[field.offset..field.offset + field.size].fill(POISON),
+                FieldKind::NonlocalGoto => {
+                    bytes[field.offset..field.offset + field.size].fill(POISON)
+                }
             }
         }
         let words = &mut self.frames[index];
@@ -133,7 +157,9 @@ impl Drop for PrivateChain {
 const POISON: u8 = 0xA5;
 
 fn word(bytes: &[u8], offset: usize) -> usize {
-    let part = bytes.get(offset..offset + 8).and_then(|part| part.try_into().ok());
+    let part = bytes
+        .get(offset..offset + 8)
+        .and_then(|part| part.try_into().ok());
     part.map_or(0, usize::from_ne_bytes)
 }
 

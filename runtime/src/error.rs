@@ -9,7 +9,9 @@ pub enum Error {
     #[error(transparent)]
     Memory(#[from] uffd_dsm::Error),
     /// What the launcher passed on.
-    #[error("cannot use {variable} from the environment: {reason}; start distributed programs with `umbel run`")]
+    #[error(
+        "cannot use {variable} from the environment: {reason}; start distributed programs with `umbel run`"
+    )]
     Launch {
         /// The variable.
         variable: &'static str,
@@ -33,7 +35,9 @@ pub enum Error {
         reason: String,
     },
     /// A thread used an address that belongs to no node.
-    #[error("a thread on node {node} {verb} address {address:#x}, where no shared object is: a stray pointer")]
+    #[error(
+        "a thread on node {node} {verb} address {address:#x}, where no shared object is: a stray pointer"
+    )]
     WildAccess {
         /// Where it ran.
         node: u16,

@@ -44,12 +44,18 @@ const HOLD_US_DEFAULT: u64 = 100;
 impl Launch {
     /// Reads and clears the environment. Called once, before the program's main.
     pub fn from_environment() -> Result<Self, Error> {
-        let Some(rank) = take("UMBEL_RANK") else { return Ok(Self::alone()) };
+        let Some(rank) = take("UMBEL_RANK") else {
+            return Ok(Self::alone());
+        };
         let rank: u16 = parse("UMBEL_RANK", &rank)?;
         let node_count: u16 = parse("UMBEL_SIZE", &take("UMBEL_SIZE").unwrap_or_default())?;
         if rank >= node_count || usize::from(node_count) > NODES_MAX {
-            let reason = format!("rank {rank} of {node_count} nodes, at most {NODES_MAX} are possible");
-            return Err(Error::Launch { variable: "UMBEL_RANK", reason });
+            let reason =
+                format!("rank {rank} of {node_count} nodes, at most {NODES_MAX} are possible");
+            return Err(Error::Launch {
+                variable: "UMBEL_RANK",
+                reason,
+            });
         }
         let control: RawFd = parse("UMBEL_CONTROL", &take("UMBEL_CONTROL").unwrap_or_default())?;
         let control = adopt("UMBEL_CONTROL", control)?;
@@ -63,7 +69,10 @@ impl Launch {
             .collect::<Result<Vec<_>, _>>()?;
         if links.len() != usize::from(node_count) {
             let reason = format!("{} links for {node_count} nodes", links.len());
-            return Err(Error::Launch { variable: "UMBEL_LINKS", reason });
+            return Err(Error::Launch {
+                variable: "UMBEL_LINKS",
+                reason,
+            });
         }
         Ok(Self {
             rank,
@@ -77,21 +86,37 @@ impl Launch {
     }
 
     fn alone() -> Self {
-        Self { rank: 0, node_count: 1, links: vec![None], control: None, job: [0; 16], stats: false, hold_ns: 0 }
+        Self {
+            rank: 0,
+            node_count: 1,
+            links: vec![None],
+            control: None,
+            job: [0; 16],
+            stats: false,
+            hold_ns: 0,
+        }
     }
 }
 
 fn parse<T: std::str::FromStr>(variable: &'static str, text: &str) -> Result<T, Error> {
-    text.parse().map_err(|_| Error::Launch { variable, reason: format!("{text:?} is not a number") })
+    text.parse().map_err(|_| Error::Launch {
+        variable,
+        reason: format!("{text:?} is not a number"),
+    })
 }
 
 fn adopt(variable: &'static str, descriptor: RawFd) -> Result<UnixStream, Error> {
-    inherited_socket(descriptor)
-        .map_err(|error| Error::Launch { variable, reason: format!("descriptor {descriptor}: {error}") })
+    inherited_socket(descriptor).map_err(|error| Error::Launch {
+        variable,
+        reason: format!("descriptor {descriptor}: {error}"),
+    })
 }
 
 fn parse_job(text: &str) -> Result<[u8; 16], Error> {
-    let wrong = || Error::Launch { variable: "UMBEL_JOB", reason: "it is not 32 hexadecimal digits".into() };
+    let wrong = || Error::Launch {
+        variable: "UMBEL_JOB",
+        reason: "it is not 32 hexadecimal digits".into(),
+    };
     let digits = text.as_bytes();
     if digits.len() != 32 || !text.is_ascii() {
         return Err(wrong());

@@ -148,13 +148,23 @@ pub struct Traffic {
 impl Links {
     /// Takes over the sockets by rank.
     pub fn new(streams: Vec<Option<StdStream>>) -> Self {
-        let sockets = streams.into_iter().map(|stream| stream.map(Socket::new)).collect();
-        Self { sockets, traffic: Traffic::default() }
+        let sockets = streams
+            .into_iter()
+            .map(|stream| stream.map(Socket::new))
+            .collect();
+        Self {
+            sockets,
+            traffic: Traffic::default(),
+        }
     }
 
     /// Queues a message for a peer.
     pub fn send_message(&mut self, to: NodeId, message: &Message) {
-        if let Some(socket) = self.sockets.get_mut(usize::from(to.0)).and_then(Option::as_mut) {
+        if let Some(socket) = self
+            .sockets
+            .get_mut(usize::from(to.0))
+            .and_then(Option::as_mut)
+        {
             codec::encode(message, socket.outgoing());
             self.traffic.messages_sent += 1;
         }
@@ -162,7 +172,11 @@ impl Links {
 
     /// Next complete message from a peer; what is wrong with the bytes, if they are no message.
     pub fn next_message(&mut self, from: NodeId) -> Result<Option<Message>, String> {
-        let Some(socket) = self.sockets.get_mut(usize::from(from.0)).and_then(Option::as_mut) else {
+        let Some(socket) = self
+            .sockets
+            .get_mut(usize::from(from.0))
+            .and_then(Option::as_mut)
+        else {
             return Ok(None);
         };
         match codec::decode(socket.incoming()) {
@@ -188,7 +202,11 @@ impl Links {
 
 impl Link for Links {
     fn send(&mut self, to: NodeId, message: &Coherence<&[u8]>) {
-        if let Some(socket) = self.sockets.get_mut(usize::from(to.0)).and_then(Option::as_mut) {
+        if let Some(socket) = self
+            .sockets
+            .get_mut(usize::from(to.0))
+            .and_then(Option::as_mut)
+        {
             codec::encode_coherence(message, socket.outgoing());
             self.traffic.messages_sent += 1;
         }

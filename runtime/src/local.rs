@@ -54,13 +54,18 @@ pub fn run_main_thread(main: impl FnOnce() -> i32) -> i32 {
 pub fn run_thread(thread: ThreadId, stack: Stack, code: usize, argument: u64, frames: &[Frame]) {
     attach(thread, stack);
     let Some(chain) = PrivateChain::rebuild(frames) else {
-        node::fatal("a thread's frames do not fit this program: are all nodes running the same binary?")
+        node::fatal(
+            "a thread's frames do not fit this program: are all nodes running the same binary?",
+        )
     };
     with(|local| {
         local.managed.set(true);
         call::call(code, argument, chain.address(), &local.way_out);
         local.end();
-        Node::get().submit(Request::Ended { thread, stack: local.stack.index });
+        Node::get().submit(Request::Ended {
+            thread,
+            stack: local.stack.index,
+        });
     });
 }
 
@@ -120,7 +125,10 @@ fn take_stack() -> Stack {
     match node.take_stack() {
         Ok(Some((stack, new))) => {
             if new {
-                node.submit(Request::Stack { stack: stack.index, map: stack.map });
+                node.submit(Request::Stack {
+                    stack: stack.index,
+                    map: stack.map,
+                });
             }
             stack
         }
@@ -158,14 +166,28 @@ impl Local {
         self.update(|own| own.shared_pages = own.shared_pages.max(self.stack.map.lent_pages()));
         let own = self.counters();
         let range = |arena, from: u64, to: u64| {
-            let id = |number| Place { stack: self.stack.index, arena, number }.id();
+            let id = |number| {
+                Place {
+                    stack: self.stack.index,
+                    arena,
+                    number,
+                }
+                .id()
+            };
             let from = id(from);
             from..ObjectId(from.0.max(id(to.max(1) - 1).0 + u64::from(to > 0)))
         };
-        let objects =
-            [range(Arena::Small, marks.small, own.shared_small), range(Arena::Pages, marks.pages, own.shared_pages)];
+        let objects = [
+            range(Arena::Small, marks.small, own.shared_small),
+            range(Arena::Pages, marks.pages, own.shared_pages),
+        ];
         let reply = Reply::new();
-        let request = Request::Leave { father: self.thread, above: marks, objects, reply: reply.clone() };
+        let request = Request::Leave {
+            father: self.thread,
+            above: marks,
+            objects,
+            reply: reply.clone(),
+        };
         Node::get().submit(request);
         reply.wait();
         self.stack.map.take_back_pages(marks.pages);
@@ -178,7 +200,10 @@ impl Local {
     /// Waits for all children, and forgets them.
     pub fn join_all(&self) {
         let reply = Reply::new();
-        Node::get().submit(Request::JoinAll { father: self.thread, reply: reply.clone() });
+        Node::get().submit(Request::JoinAll {
+            father: self.thread,
+            reply: reply.clone(),
+        });
         reply.wait();
     }
 
@@ -219,7 +244,10 @@ impl Drop for Local {
         if !self.managed.get() && self.thread != MAIN {
             self.end();
             self.update(|own| own.small_limit = 0);
-            Node::get().submit(Request::Ended { thread: self.thread, stack: self.stack.index });
+            Node::get().submit(Request::Ended {
+                thread: self.thread,
+                stack: self.stack.index,
+            });
         }
     }
 }

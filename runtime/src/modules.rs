@@ -22,7 +22,11 @@ pub fn register(module: Module) {
         ));
     }
     let mut modules = MODULES.write().expect("no code under this lock panics");
-    if !modules.iter().flatten().any(|known| known.base == module.base) {
+    if !modules
+        .iter()
+        .flatten()
+        .any(|known| known.base == module.base)
+    {
         modules.push(Some(module));
     }
 }
@@ -30,7 +34,10 @@ pub fn register(module: Module) {
 /// Forgets a module that is being unloaded; its index is not used again.
 pub fn unregister(base: usize) {
     let mut modules = MODULES.write().expect("no code under this lock panics");
-    for entry in modules.iter_mut().filter(|entry| entry.is_some_and(|module| module.base == base)) {
+    for entry in modules
+        .iter_mut()
+        .filter(|entry| entry.is_some_and(|module| module.base == base))
+    {
         *entry = None;
     }
 }
@@ -38,15 +45,24 @@ pub fn unregister(base: usize) {
 /// The calling thread's `umbel_self`, if any module was registered.
 pub fn self_of_this_thread() -> Option<SelfPointer> {
     let modules = MODULES.read().expect("no code under this lock panics");
-    modules.iter().flatten().next().map(Module::self_of_this_thread)
+    modules
+        .iter()
+        .flatten()
+        .next()
+        .map(Module::self_of_this_thread)
 }
 
 /// Names an address of a registered module.
 pub fn name(address: usize) -> Option<CodeRef> {
     let base = module_base(address)?;
     let modules = MODULES.read().expect("no code under this lock panics");
-    let index = modules.iter().position(|entry| entry.is_some_and(|module| module.base == base))?;
-    Some(CodeRef { module: index as u32, offset: (address - base) as u64 })
+    let index = modules
+        .iter()
+        .position(|entry| entry.is_some_and(|module| module.base == base))?;
+    Some(CodeRef {
+        module: index as u32,
+        offset: (address - base) as u64,
+    })
 }
 
 /// The address with this name here.
@@ -59,5 +75,8 @@ pub fn address(code: CodeRef) -> Option<usize> {
 /// The record of the thread function with this code.
 pub fn function_with_code(code: usize) -> Option<usize> {
     let modules = MODULES.read().expect("no code under this lock panics");
-    modules.iter().flatten().find_map(|module| module.function_with_code(code))
+    modules
+        .iter()
+        .flatten()
+        .find_map(|module| module.function_with_code(code))
 }

@@ -88,29 +88,55 @@ impl Node {
     /// A stack for a new thread; nothing when all are in use. The map is new if nobody had this stack yet.
     pub fn take_stack(&self) -> Result<Option<(Stack, bool)>, std::io::Error> {
         let mut stacks = self.stacks.lock().expect("no code under this lock panics");
-        let Some(index) = stacks.free.pop().or_else(|| stacks.unused.next()) else { return Ok(None) };
-        let geometry =
-            if self.distributed() { window::shared_geometry(index) } else { window::solo_geometry(index) };
+        let Some(index) = stacks.free.pop().or_else(|| stacks.unused.next()) else {
+            return Ok(None);
+        };
+        let geometry = if self.distributed() {
+            window::shared_geometry(index)
+        } else {
+            window::solo_geometry(index)
+        };
         if let Some(map) = stacks.maps.get(&index) {
-            return Ok(Some((Stack { index, map: *map, geometry }, false)));
+            return Ok(Some((
+                Stack {
+                    index,
+                    map: *map,
+                    geometry,
+                },
+                false,
+            )));
         }
         if !self.distributed() {
             window::map_solo_stack(index)?;
         }
         let map = StackMap::new()?;
         stacks.maps.insert(index, map);
-        Ok(Some((Stack { index, map, geometry }, true)))
+        Ok(Some((
+            Stack {
+                index,
+                map,
+                geometry,
+            },
+            true,
+        )))
     }
 
     /// Gives a stack back.
     pub fn put_stack(&self, index: u32) {
-        self.stacks.lock().expect("no code under this lock panics").free.push(index);
+        self.stacks
+            .lock()
+            .expect("no code under this lock panics")
+            .free
+            .push(index);
     }
 
     /// A name for a thread that the program made by pthread_create: it can have children, but no father.
     pub fn name_root(&self) -> ThreadId {
         let last = (1 << ThreadId::SEQUENCE_BITS) - 1;
-        ThreadId::new(self.rank, last - self.next_root.fetch_add(1, Ordering::Relaxed))
+        ThreadId::new(
+            self.rank,
+            last - self.next_root.fetch_add(1, Ordering::Relaxed),
+        )
     }
 }
 
@@ -124,7 +150,11 @@ pub fn run_main(main: impl FnOnce() -> i32) -> i32 {
     if node.rank == NodeId(0) {
         let status = local::run_main_thread(main);
         // Relaxed: main ran on this thread.
-        if MAIN_IS_VOID.load(Ordering::Relaxed) { 0 } else { status }
+        if MAIN_IS_VOID.load(Ordering::Relaxed) {
+            0
+        } else {
+            status
+        }
     } else {
         // The service thread ends the process.
         loop {
@@ -173,7 +203,11 @@ fn start() -> Result<&'static Node, Error> {
         launched: launch.control.is_some(),
         requests: SegQueue::new(),
         waker: service::waker(&poll)?,
-        stacks: Mutex::new(Stacks { free: Vec::new(), unused: homes.stacks(rank), maps: BTreeMap::new() }),
+        stacks: Mutex::new(Stacks {
+            free: Vec::new(),
+            unused: homes.stacks(rank),
+            maps: BTreeMap::new(),
+        }),
         next_root: AtomicU64::new(0),
     }));
     let service = Service::new(node, poll, launch)?;
@@ -192,7 +226,10 @@ extern "C" fn on_exit(status: i32, _: *mut libc::c_void) {
     let Some(node) = NODE.get() else { return };
     process::flush_streams();
     let reply = Reply::new();
-    node.submit(Request::Exit { status, reply: reply.clone() });
+    node.submit(Request::Exit {
+        status,
+        reply: reply.clone(),
+    });
     reply.wait();
 }
 

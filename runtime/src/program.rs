@@ -10,9 +10,14 @@ pub fn digest() -> [u8; 20] {
     *DIGEST.get_or_init(|| {
         let file = std::fs::read("/proc/self/exe").unwrap_or_default();
         let mut digest = [0; 20];
-        let id = object::File::parse(&*file).ok().and_then(|elf| elf.build_id().ok().flatten().map(<[u8]>::to_vec));
+        let id = object::File::parse(&*file)
+            .ok()
+            .and_then(|elf| elf.build_id().ok().flatten().map(<[u8]>::to_vec));
         match id {
-            Some(id) => digest.iter_mut().zip(id).for_each(|(byte, value)| *byte = value),
+            Some(id) => digest
+                .iter_mut()
+                .zip(id)
+                .for_each(|(byte, value)| *byte = value),
             None => {
                 digest[..8].copy_from_slice(&(file.len() as u64).to_le_bytes());
                 digest[8..16].copy_from_slice(&fnv1a(&file).to_le_bytes());
@@ -24,7 +29,9 @@ pub fn digest() -> [u8; 20] {
 
 /// Fowler, Noll, Vo: tells files apart that differ by accident, which is all that is needed here.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

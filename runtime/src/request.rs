@@ -118,7 +118,10 @@ const PENDING: i64 = i64::MIN;
 impl Reply {
     /// For one request of the calling thread.
     pub fn new() -> Self {
-        Self(Arc::new(Cell { value: AtomicI64::new(PENDING), waiter: std::thread::current() }))
+        Self(Arc::new(Cell {
+            value: AtomicI64::new(PENDING),
+            waiter: std::thread::current(),
+        }))
     }
 
     /// Answers.

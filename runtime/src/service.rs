@@ -107,16 +107,26 @@ impl Service {
             start: None,
             exit: None,
         };
-        service.register().map_err(Error::system("register with the event loop"))?;
+        service
+            .register()
+            .map_err(Error::system("register with the event loop"))?;
         Ok(service)
     }
 
     fn register(&mut self) -> std::io::Result<()> {
         let registry = self.poll.registry();
         if let Some(engine) = &self.engine {
-            registry.register(&mut SourceFd(&engine.descriptor()), FAULTS, Interest::READABLE)?;
+            registry.register(
+                &mut SourceFd(&engine.descriptor()),
+                FAULTS,
+                Interest::READABLE,
+            )?;
         }
-        registry.register(&mut SourceFd(&self.timer.descriptor()), TIMER, Interest::READABLE)?;
+        registry.register(
+            &mut SourceFd(&self.timer.descriptor()),
+            TIMER,
+            Interest::READABLE,
+        )?;
         for (rank, socket) in self.links.sockets.iter_mut().enumerate() {
             if let Some(socket) = socket {
                 socket.register(registry, MioToken(rank))?;
@@ -155,7 +165,9 @@ impl Service {
             match event.token() {
                 WAKE => {}
                 TIMER => self.timer.acknowledge(),
-                FAULTS => self.with_engine(|engine, links| engine.on_faults(process::now_ns(), links))?,
+                FAULTS => {
+                    self.with_engine(|engine, links| engine.on_faults(process::now_ns(), links))?
+                }
                 CONTROL => self.on_control()?,
                 MioToken(rank) => self.on_link(NodeId(rank as u16))?,
             }
@@ -167,7 +179,8 @@ impl Service {
         if let Some(control) = &mut self.control {
             control.flush();
         }
-        self.watch_room().map_err(Error::system("register with the event loop"))?;
+        self.watch_room()
+            .map_err(Error::system("register with the event loop"))?;
         self.arm_timer()
     }
 
@@ -199,13 +212,24 @@ impl Service {
         while let Some(event) = self.engine.as_mut().and_then(Engine::next_event) {
             match event {
                 Event::Reclaimed(token) => self.answer(token, 0)?,
-                Event::WildAccess { node, address, write } => {
+                Event::WildAccess {
+                    node,
+                    address,
+                    write,
+                } => {
                     let verb = if write { "wrote to" } else { "read" };
-                    return Err(Error::WildAccess { node: node.0, verb, address });
+                    return Err(Error::WildAccess {
+                        node: node.0,
+                        verb,
+                        address,
+                    });
                 }
                 Event::BadData(object) => {
                     let reason = format!("data of object {:#x} do not fit it", object.0);
-                    return Err(Error::Peer { rank: self.rank.0, reason });
+                    return Err(Error::Peer {
+                        rank: self.rank.0,
+                        reason,
+                    });
                 }
             }
         }
@@ -213,9 +237,15 @@ impl Service {
     }
 
     fn arm_timer(&mut self) -> Result<(), Error> {
-        let deadline_ns = self.engine.as_ref().and_then(Engine::next_deadline_ns).unwrap_or(0);
+        let deadline_ns = self
+            .engine
+            .as_ref()
+            .and_then(Engine::next_deadline_ns)
+            .unwrap_or(0);
         if deadline_ns != self.armed_ns {
-            self.timer.set(deadline_ns).map_err(Error::system("set the timer"))?;
+            self.timer
+                .set(deadline_ns)
+                .map_err(Error::system("set the timer"))?;
             self.armed_ns = deadline_ns;
         }
         Ok(())
@@ -248,7 +278,8 @@ impl Service {
     fn send_sync_replies(&mut self, replies: Vec<RemoteReply>) {
         for RemoteReply { to, token, result } in replies {
             let reply = umbel_wire::sync::Sync::Reply { token, result };
-            self.links.send_message(to, &umbel_wire::Message::Sync(reply));
+            self.links
+                .send_message(to, &umbel_wire::Message::Sync(reply));
         }
     }
 
@@ -261,8 +292,12 @@ impl Service {
                     self.answer(joiner.token, i64::from(result))?;
                 }
                 Effect::Joined { joiner, result } => {
-                    let joined = umbel_wire::thread::Thread::Joined { token: joiner.token, result };
-                    self.links.send_message(joiner.node, &umbel_wire::Message::Thread(joined));
+                    let joined = umbel_wire::thread::Thread::Joined {
+                        token: joiner.token,
+                        result,
+                    };
+                    self.links
+                        .send_message(joiner.node, &umbel_wire::Message::Thread(joined));
                 }
             }
         }

@@ -42,21 +42,34 @@ struct State {
 impl SyncTable {
     /// No object has been used.
     pub fn new(node: NodeId) -> Self {
-        Self { node, state: Mutex::default() }
+        Self {
+            node,
+            state: Mutex::default(),
+        }
     }
 
     /// Runs `op` for the calling thread and waits until it is answered. `send` gets the answers to other nodes.
-    pub fn run(&self, thread: ThreadId, key: SyncKey, op: SyncOp, send: impl FnOnce(Vec<RemoteReply>)) -> i32 {
+    pub fn run(
+        &self,
+        thread: ThreadId,
+        key: SyncKey,
+        op: SyncOp,
+        send: impl FnOnce(Vec<RemoteReply>),
+    ) -> i32 {
         let mut state = self.state.lock().expect("no code under this lock panics");
         state.next_token += 1;
         let token = Token(state.next_token);
         let mut effects = Vec::new();
-        state.home.on_request(self.node, token, thread, key, op, &mut effects);
-        let own = effects
-            .iter()
-            .find_map(|SyncEffect::Reply { to, token: answered, result }| {
-                (*to == self.node && *answered == token).then_some(*result)
-            });
+        state
+            .home
+            .on_request(self.node, token, thread, key, op, &mut effects);
+        let own = effects.iter().find_map(
+            |SyncEffect::Reply {
+                 to,
+                 token: answered,
+                 result,
+             }| { (*to == self.node && *answered == token).then_some(*result) },
+        );
         let reply = own.is_none().then(|| {
             let reply = Reply::new();
             state.waiting.insert(token, reply.clone());
@@ -75,10 +88,19 @@ impl SyncTable {
     }
 
     /// A request of another node's thread.
-    pub fn on_request(&self, from: NodeId, token: Token, thread: ThreadId, key: SyncKey, op: SyncOp) -> Vec<RemoteReply> {
+    pub fn on_request(
+        &self,
+        from: NodeId,
+        token: Token,
+        thread: ThreadId,
+        key: SyncKey,
+        op: SyncOp,
+    ) -> Vec<RemoteReply> {
         let mut state = self.state.lock().expect("no code under this lock panics");
         let mut effects = Vec::new();
-        state.home.on_request(from, token, thread, key, op, &mut effects);
+        state
+            .home
+            .on_request(from, token, thread, key, op, &mut effects);
         state.answer(self.node, effects)
     }
 

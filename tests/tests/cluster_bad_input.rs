@@ -7,11 +7,16 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use umbel_tests::cluster::{LIMIT, On, Outcome, Program, Running, compile_ours, compile_text, start, umbel};
+use umbel_tests::cluster::{
+    LIMIT, On, Outcome, Program, Running, compile_ours, compile_text, start, umbel,
+};
 use umbel_wire::control::Control;
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Thread};
-use umbel_wire::{Access, Coherence, Hello, Message, NodeId, ObjectId, ThreadId, Token, decode, decode_control, encode};
+use umbel_wire::{
+    Access, Coherence, Hello, Message, NodeId, ObjectId, ThreadId, Token, decode, decode_control,
+    encode,
+};
 
 const FATAL: Option<i32> = Some(120);
 
@@ -24,7 +29,10 @@ fn check_refused(outcome: &Outcome, status: Option<i32>, says: &str) {
     assert_eq!(outcome.status, status, "{says:?}: {outcome}");
     assert_eq!(outcome.stderr.lines().count(), 1, "{says:?}: {outcome}");
     assert!(outcome.stderr.contains(says), "{says:?}: {outcome}");
-    assert!(!outcome.stdout.contains("not refused"), "{says:?}: {outcome}");
+    assert!(
+        !outcome.stdout.contains("not refused"),
+        "{says:?}: {outcome}"
+    );
 }
 
 // ---- programs -------------------------------------------------------------------------------------
@@ -45,11 +53,17 @@ fn an_object_larger_than_a_stack_of_the_window_is_refused() {
 fn recursion_until_a_shadow_stack_ends_is_refused() {
     let program = limits();
     for on in [On::Alone, On::Nodes(2)] {
-        check_refused(&program.run(on, &["large"], &[]), FATAL, "no room for grow_large:mine");
+        check_refused(
+            &program.run(on, &["large"], &[]),
+            FATAL,
+            "no room for grow_large:mine",
+        );
         // The C stack must not end first.
         let direct = program.command(on, &[], &["small"]);
         let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -s 200000 && exec \"$@\"", "sh"]).arg(direct.get_program());
+        command
+            .args(["-c", "ulimit -s 200000 && exec \"$@\"", "sh"])
+            .arg(direct.get_program());
         command.args(direct.get_args());
         let outcome = start(&mut command, b"").wait(LIMIT);
         check_refused(&outcome, FATAL, "the shadow stack is full");
@@ -82,7 +96,11 @@ fn a_stray_pointer_into_the_window_names_its_node_and_address() {
     ] {
         let outcome = program.run(On::Nodes(nodes), &["stray", address, node, write], &[]);
         let verb = if write == "1" { "wrote to" } else { "read" };
-        check_refused(&outcome, FATAL, &format!("a thread on node {node} {verb} address {address}"));
+        check_refused(
+            &outcome,
+            FATAL,
+            &format!("a thread on node {node} {verb} address {address}"),
+        );
     }
     assert_eq!(program.leftovers(), [""; 0]);
 }
@@ -95,16 +113,33 @@ fn wrong_programs_and_counts_have_the_statuses_of_a_shell() {
     let path = path.to_str().expect("temporary folders have plain names");
     let zero = run(&["run", "-n", "0", path, "huge", "1"]);
     assert_eq!(zero.status, Some(2), "{zero}");
-    check_refused(&run(&["run", "-n", "2", "./no-such-program"]), Some(127), "no such file");
+    check_refused(
+        &run(&["run", "-n", "2", "./no-such-program"]),
+        Some(127),
+        "no such file",
+    );
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/limits.c");
-    check_refused(&run(&["run", "-n", "2", source]), Some(126), "is not executable");
+    check_refused(
+        &run(&["run", "-n", "2", source]),
+        Some(126),
+        "is not executable",
+    );
     let plain = program.path().with_file_name("plain");
     let text = program.path().with_file_name("plain.c");
-    std::fs::write(&text, "int main(void) { return 0; }").expect("the program's folder is writable");
-    let gcc = Command::new("gcc").arg(&text).arg("-o").arg(&plain).status();
+    std::fs::write(&text, "int main(void) { return 0; }")
+        .expect("the program's folder is writable");
+    let gcc = Command::new("gcc")
+        .arg(&text)
+        .arg("-o")
+        .arg(&plain)
+        .status();
     assert!(gcc.is_ok_and(|status| status.success()));
     let plain = plain.to_str().expect("temporary folders have plain names");
-    check_refused(&run(&["run", "-n", "2", plain]), Some(126), "was not built by `umbel cc`");
+    check_refused(
+        &run(&["run", "-n", "2", plain]),
+        Some(126),
+        "was not built by `umbel cc`",
+    );
 }
 
 // ---- peers ----------------------------------------------------------------------------------------
@@ -122,13 +157,24 @@ struct Node {
 /// Starts one node with the sockets that a launcher would give it (`runtime/src/launch.rs`).
 fn start_node(program: &Program, rank: u16, link: UnixStream, secret: &str) -> Node {
     let (control, theirs) = UnixStream::pair().expect("a pair of sockets");
-    control.set_read_timeout(Some(PATIENCE)).expect("a positive time");
+    control
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a positive time");
     // Nothing is inherited but the standard descriptors: these are the sockets.
     let mut command = Command::new("sh");
     let links = if rank == 0 { "-,4" } else { "4,-" };
-    command.args(["-c", "exec \"$@\" 3<&0 4<&1 </dev/null >&2", "sh"]).arg(program.path());
-    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(OwnedFd::from(link)));
-    command.envs([("UMBEL_SIZE", "2"), ("UMBEL_LINKS", links), ("UMBEL_CONTROL", "3"), ("UMBEL_JOB", secret)]);
+    command
+        .args(["-c", "exec \"$@\" 3<&0 4<&1 </dev/null >&2", "sh"])
+        .arg(program.path());
+    command
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::from(OwnedFd::from(link)));
+    command.envs([
+        ("UMBEL_SIZE", "2"),
+        ("UMBEL_LINKS", links),
+        ("UMBEL_CONTROL", "3"),
+        ("UMBEL_JOB", secret),
+    ]);
     let running = Running::of(command.env("UMBEL_RANK", rank.to_string()));
     Node { running, control }
 }
@@ -137,7 +183,9 @@ impl Node {
     /// What it says to its launcher, to the end.
     fn last_words(&mut self) -> Vec<Control> {
         let mut bytes = Vec::new();
-        self.control.read_to_end(&mut bytes).expect("the node closes the socket in time");
+        self.control
+            .read_to_end(&mut bytes)
+            .expect("the node closes the socket in time");
         let (mut words, mut rest) = (Vec::new(), &bytes[..]);
         while let Ok(Some((word, taken))) = decode_control(rest) {
             words.push(word);
@@ -149,8 +197,13 @@ impl Node {
     /// It ended itself, and told the launcher why.
     fn check_refused(mut self, says: &str) {
         let words = self.last_words();
-        let Some(Control::Fatal { text }) = words.last() else { panic!("{says:?}: it said {words:?}") };
-        assert!(text.contains(says) && !text.contains('\n'), "{says:?}: {text}");
+        let Some(Control::Fatal { text }) = words.last() else {
+            panic!("{says:?}: it said {words:?}")
+        };
+        assert!(
+            text.contains(says) && !text.contains('\n'),
+            "{says:?}: {text}"
+        );
         let outcome = self.running.wait(PATIENCE);
         assert_eq!(outcome.status, FATAL, "{says:?}: {outcome}");
     }
@@ -179,7 +232,8 @@ fn meet(program: &Program, greet: bool, bytes: &[u8]) -> (Node, UnixStream) {
 }
 
 fn receive_hello(peer: &mut UnixStream) -> Hello {
-    peer.set_read_timeout(Some(PATIENCE)).expect("a positive time");
+    peer.set_read_timeout(Some(PATIENCE))
+        .expect("a positive time");
     let mut bytes = Vec::new();
     loop {
         let mut part = [0; 256];
@@ -210,14 +264,20 @@ fn a_greeting_that_does_not_fit_is_refused() {
     let refused = |change: &dyn Fn(&mut Hello), says: &str| {
         let (mut peer, theirs) = UnixStream::pair().expect("a pair of sockets");
         let node = start_node(&program, 0, theirs, SECRET_TEXT);
-        let mut hello = Hello { rank: 1, ..receive_hello(&mut peer) };
+        let mut hello = Hello {
+            rank: 1,
+            ..receive_hello(&mut peer)
+        };
         change(&mut hello);
         send(&mut peer, &Message::Hello(hello));
         node.check_refused(says);
     };
     refused(&|hello| hello.job[15] ^= 1, "it belongs to another job");
     refused(&|hello| hello.rank = 0, "it takes itself for another node");
-    refused(&|hello| hello.node_count = 3, "it takes itself for another node");
+    refused(
+        &|hello| hello.node_count = 3,
+        "it takes itself for another node",
+    );
     refused(&|hello| hello.program[0] ^= 1, "it runs another program");
     assert_eq!(program.leftovers(), [""; 0]);
 }
@@ -255,16 +315,36 @@ fn messages_that_nobody_may_send_now_are_refused() {
     let foreign = ObjectId(u64::MAX >> 1);
     let thread = ThreadId::new(NodeId(0), 999);
     let code = CodeRef::default();
-    let spawn = |thread| Thread::Spawn { thread, father: thread, code, function: code, argument: 0, frames: Vec::new() };
-    let grant = |object| Coherence::Grant { object, access: Access::Write, data: Some(vec![0; 66]) };
+    let spawn = |thread| Thread::Spawn {
+        thread,
+        father: thread,
+        code,
+        function: code,
+        argument: 0,
+        frames: Vec::new(),
+    };
+    let grant = |object| Coherence::Grant {
+        object,
+        access: Access::Write,
+        data: Some(vec![0; 66]),
+    };
     for message in [
         Message::Coherence(grant(object)),
         Message::Coherence(grant(foreign)),
-        Message::Coherence(Coherence::Recalled { object, data: vec![0; 66] }),
+        Message::Coherence(Coherence::Recalled {
+            object,
+            data: vec![0; 66],
+        }),
         Message::Coherence(Coherence::Invalidated { object }),
-        Message::Coherence(Coherence::Recall { object, keep_read: true }),
+        Message::Coherence(Coherence::Recall {
+            object,
+            keep_read: true,
+        }),
         Message::Coherence(Coherence::Invalidate { object: foreign }),
-        Message::Coherence(Coherence::Get { object: foreign, access: Access::Read }),
+        Message::Coherence(Coherence::Get {
+            object: foreign,
+            access: Access::Read,
+        }),
         Message::Thread(spawn(thread)),
         Message::Thread(Thread::Ended { thread }),
         Message::Thread(Thread::Spawned { thread, result: 0 }),
@@ -276,7 +356,10 @@ fn messages_that_nobody_may_send_now_are_refused() {
     }
     let (mut peer, theirs) = UnixStream::pair().expect("a pair of sockets");
     let node = start_node(&program, 0, theirs, SECRET_TEXT);
-    let hello = Hello { rank: 1, ..receive_hello(&mut peer) };
+    let hello = Hello {
+        rank: 1,
+        ..receive_hello(&mut peer)
+    };
     send(&mut peer, &Message::Hello(hello));
     send(&mut peer, &Message::Hello(hello));
     node.check_refused("it greeted twice");
@@ -288,7 +371,12 @@ fn answers_to_questions_that_were_not_asked_do_no_harm() {
     let program = idle();
     let token = Token(4711);
     let thread = ThreadId::new(NodeId(1), 3);
-    let sync = Sync::Request { token, thread, key: SyncKey(5), op: SyncOp::MutexUnlock };
+    let sync = Sync::Request {
+        token,
+        thread,
+        key: SyncKey(5),
+        op: SyncOp::MutexUnlock,
+    };
     let mut bytes = Vec::new();
     for message in [
         Message::Sync(Sync::Reply { token, result: 0 }),
@@ -307,7 +395,11 @@ fn answers_to_questions_that_were_not_asked_do_no_harm() {
         seen.extend_from_slice(&part[..count]);
         while let Some((message, taken)) = decode(&seen).expect("the node sends messages") {
             seen.drain(..taken);
-            if let Message::Sync(Sync::Reply { token: answered, result }) = message {
+            if let Message::Sync(Sync::Reply {
+                token: answered,
+                result,
+            }) = message
+            {
                 seen = vec![u8::from(answered == token && result != 0)];
                 break;
             }
@@ -340,7 +432,10 @@ fn two_different_binaries_refuse_each_other() {
     let first = compile_text("int main(void) { return 0; }", &["-O2"]);
     let second = compile_text("int main(void) { return 1; }", &["-O2"]);
     let (one, other) = UnixStream::pair().expect("a pair of sockets");
-    let nodes = [start_node(&first, 0, one, SECRET_TEXT), start_node(&second, 1, other, SECRET_TEXT)];
+    let nodes = [
+        start_node(&first, 0, one, SECRET_TEXT),
+        start_node(&second, 1, other, SECRET_TEXT),
+    ];
     // Each reads the other's greeting, even if the other has ended already.
     for node in nodes {
         node.check_refused("it runs another program");
@@ -348,7 +443,10 @@ fn two_different_binaries_refuse_each_other() {
     // The same binary, but of another job.
     let (one, other) = UnixStream::pair().expect("a pair of sockets");
     let stranger = "00000000000000000000000000000001";
-    let nodes = [start_node(&first, 0, one, SECRET_TEXT), start_node(&first, 1, other, stranger)];
+    let nodes = [
+        start_node(&first, 0, one, SECRET_TEXT),
+        start_node(&first, 1, other, stranger),
+    ];
     for node in nodes {
         node.check_refused("it belongs to another job");
     }
@@ -380,6 +478,10 @@ fn a_wrong_environment_is_told_in_one_line() {
         let mut command = program.command(On::Alone, &[], &[]);
         command.envs(complete).env(variable, value);
         let outcome = start(&mut command, b"").wait(LIMIT);
-        check_refused(&outcome, FATAL, "start distributed programs with `umbel run`");
+        check_refused(
+            &outcome,
+            FATAL,
+            "start distributed programs with `umbel run`",
+        );
     }
 }

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use umbel_tests::cluster::{On, Outcome, Program, Running, compile_ours, holds_within, signal, start};
+use umbel_tests::cluster::{
+    On, Outcome, Program, Running, compile_ours, holds_within, signal, start,
+};
 
 const NODES: usize = 3;
 const START: Duration = Duration::from_secs(20);
@@ -29,10 +31,21 @@ impl Job {
         for rank in 0..NODES {
             let _ = fs::remove_file(self.marks.join(rank.to_string()));
         }
-        let marks = self.marks.to_str().expect("temporary folders have plain names");
+        let marks = self
+            .marks
+            .to_str()
+            .expect("temporary folders have plain names");
         let arguments: Vec<&str> = [marks].into_iter().chain(what.iter().copied()).collect();
-        let running = start(&mut self.program.command(On::Nodes(NODES), &[], &arguments), b"");
-        let process = |rank: usize| fs::read_to_string(self.marks.join(rank.to_string())).ok()?.parse().ok();
+        let running = start(
+            &mut self.program.command(On::Nodes(NODES), &[], &arguments),
+            b"",
+        );
+        let process = |rank: usize| {
+            fs::read_to_string(self.marks.join(rank.to_string()))
+                .ok()?
+                .parse()
+                .ok()
+        };
         let all_run = holds_within(START, || (0..NODES).all(|rank| process(rank).is_some()));
         assert!(all_run, "no thread on some node after {START:?}");
         (running, (0..NODES).filter_map(process).collect())
@@ -47,19 +60,30 @@ impl Job {
 fn end(running: Running) -> Outcome {
     let now = Instant::now();
     let outcome = running.wait(START);
-    assert!(now.elapsed() < END, "the job took {:?} to end: {outcome}", now.elapsed());
+    assert!(
+        now.elapsed() < END,
+        "the job took {:?} to end: {outcome}",
+        now.elapsed()
+    );
     outcome
 }
 
 fn check_message(outcome: &Outcome, rank: usize, says: &str) {
     let lines: Vec<&str> = outcome.stderr.lines().collect();
     let first = lines.first().copied().unwrap_or_default();
-    let names_node = first.starts_with(&format!("umbel: node {rank} (pid ")) && first.contains(says);
-    assert!(names_node, "node {rank} and {says:?} are not in the first line: {outcome}");
+    let names_node =
+        first.starts_with(&format!("umbel: node {rank} (pid ")) && first.contains(says);
+    assert!(
+        names_node,
+        "node {rank} and {says:?} are not in the first line: {outcome}"
+    );
     let thread = format!("it ran: stayer({rank}), created by main on node 0");
     // Who created the threads is gone with node 0.
     let names_thread = rank == 0 || lines.iter().any(|line| line.trim() == thread);
-    assert!(names_thread, "the thread on node {rank} is not named: {outcome}");
+    assert!(
+        names_thread,
+        "the thread on node {rank} is not named: {outcome}"
+    );
 }
 
 #[test]
@@ -89,7 +113,11 @@ fn a_crash_in_a_thread_ends_the_job_and_names_it() {
             let outcome = end(running);
             check_message(&outcome, rank, says);
             let expected = if rank == 0 { status_of_0 } else { status };
-            assert_eq!(outcome.status, Some(expected), "{what} on {rank}: {outcome}");
+            assert_eq!(
+                outcome.status,
+                Some(expected),
+                "{what} on {rank}: {outcome}"
+            );
         }
     }
     job.check_clean();

@@ -72,7 +72,10 @@ fn fig1_shares_its_array_between_nodes() {
     let outcome = start(&mut command, b"").wait(LIMIT);
     let array = r#""name":"main:a","size":1200,"#;
     assert!(outcome.stderr.contains(array), "{outcome}");
-    let (_, objects) = outcome.stderr.split_once(r#""objects":"#).expect("the document has objects");
+    let (_, objects) = outcome
+        .stderr
+        .split_once(r#""objects":"#)
+        .expect("the document has objects");
     assert!(!objects.contains(r#""write_faults":0"#), "{outcome}");
 }
 

@@ -76,7 +76,12 @@ impl Engine {
             node,
             node_count,
             homes,
-            machine: Machine::new(Config { node, homes, node_count, minimum_hold: hold_ns > 0 }),
+            machine: Machine::new(Config {
+                node,
+                homes,
+                node_count,
+                minimum_hold: hold_ns > 0,
+            }),
             effects: Vec::new(),
             stacks: BTreeMap::new(),
             extents: BTreeMap::new(),
@@ -112,7 +117,9 @@ impl Engine {
             match event {
                 // The access overtook the news of the stack.
                 Event::WildAccess { address, .. } if self.in_known_stack(address) => {}
-                Event::WildAccess { .. } | Event::Reclaimed(_) | Event::BadData(_) => return Some(event),
+                Event::WildAccess { .. } | Event::Reclaimed(_) | Event::BadData(_) => {
+                    return Some(event);
+                }
             }
         }
         None
@@ -197,7 +204,11 @@ impl Engine {
 
     /// Objects of this node that were ever shared: counters by `umbel_object` record.
     pub fn object_stats(&mut self) -> Vec<ObjectStats> {
-        let live: Vec<_> = self.machine.entries().map(|(object, entry)| (object, *entry.counters())).collect();
+        let live: Vec<_> = self
+            .machine
+            .entries()
+            .map(|(object, entry)| (object, *entry.counters()))
+            .collect();
         let mut table = self.stats.clone();
         for (object, counters) in live {
             self.count(&mut table, object, &counters);
@@ -211,7 +222,11 @@ impl Engine {
     }
 
     fn on_fault(&mut self, fault: Fault, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
-        let counter = if fault.write { &mut self.write_faults } else { &mut self.read_faults };
+        let counter = if fault.write {
+            &mut self.write_faults
+        } else {
+            &mut self.read_faults
+        };
         *counter += 1;
         let Some(place) = Place::at(fault.address) else {
             self.on_wild_access(self.node, fault.address, fault.write);
@@ -229,7 +244,11 @@ impl Engine {
         if home == self.node && self.install_neighbours(place)? {
             return Ok(());
         }
-        let access = if fault.write { Access::Write } else { Access::Read };
+        let access = if fault.write {
+            Access::Write
+        } else {
+            Access::Read
+        };
         self.machine.on_fault(object, access, &mut self.effects);
         self.carry_out(now_ns, link)?;
         self.note_waiting(object, now_ns);
@@ -246,7 +265,11 @@ impl Engine {
 
     /// Served all the same: the stack may be so new that we have not been told of it.
     fn on_wild_access(&mut self, node: NodeId, address: usize, write: bool) {
-        self.events.push_back(Event::WildAccess { node, address, write });
+        self.events.push_back(Event::WildAccess {
+            node,
+            address,
+            write,
+        });
     }
 
     fn in_known_stack(&self, address: usize) -> bool {
@@ -260,12 +283,16 @@ impl Engine {
             Arena::Small => GROUP_PAGES,
             Arena::Pages => PAGES_PER_FIRST_TOUCH,
         };
-        let first = Place { number: place.number & !(run - 1), ..place };
+        let first = Place {
+            number: place.number & !(run - 1),
+            ..place
+        };
         let range = first.id()..ObjectId(first.id().0 + run);
         if self.machine.has_entries(range) {
             return Ok(false);
         }
-        self.space.set_rights(first.page_address(), run as usize, Rights::Write)?;
+        self.space
+            .set_rights(first.page_address(), run as usize, Rights::Write)?;
         Ok(true)
     }
 
@@ -318,7 +345,9 @@ impl Engine {
             }
             Arena::Pages => {
                 let known = self.extents.get(&object);
-                known.map_or((0, PAGE_BYTES), |(offset, len)| (usize::from(*offset), usize::from(*len)))
+                known.map_or((0, PAGE_BYTES), |(offset, len)| {
+                    (usize::from(*offset), usize::from(*len))
+                })
             }
         }
     }
@@ -327,7 +356,10 @@ impl Engine {
         let (offset, len) = self.extent(object);
         let mut data = vec![0; OFFSET_BYTES + len];
         data[..OFFSET_BYTES].copy_from_slice(&(offset as u16).to_le_bytes());
-        self.space.read(place(object).page_file_offset() + offset as u64, &mut data[OFFSET_BYTES..]);
+        self.space.read(
+            place(object).page_file_offset() + offset as u64,
+            &mut data[OFFSET_BYTES..],
+        );
         data
     }
 
@@ -346,32 +378,58 @@ impl Engine {
             self.events.push_back(Event::BadData(object));
             return;
         }
-        self.space.write(place.page_file_offset() + offset as u64, bytes);
+        self.space
+            .write(place.page_file_offset() + offset as u64, bytes);
         if self.homes.home(object) != self.node && place.arena == Arena::Pages {
-            self.extents.insert(object, (offset as u16, bytes.len() as u16));
+            self.extents
+                .insert(object, (offset as u16, bytes.len() as u16));
         }
     }
 
-    fn count(&self, table: &mut StatsTable, object: ObjectId, counters: &umbel_coherence::Counters) {
+    fn count(
+        &self,
+        table: &mut StatsTable,
+        object: ObjectId,
+        counters: &umbel_coherence::Counters,
+    ) {
         let place = place(object);
-        let found = self.stacks.get(&place.stack).and_then(|map| map.find(place));
+        let found = self
+            .stacks
+            .get(&place.stack)
+            .and_then(|map| map.find(place));
         let (_, len) = self.extent(object);
         table.add(found, counters, len as u64);
     }
 }
 
 fn place(object: ObjectId) -> Place {
-    Place::of(object).expect("the machine names only objects that a fault or a checked message named")
+    Place::of(object)
+        .expect("the machine names only objects that a fault or a checked message named")
 }
 
 fn borrow(message: &Coherence<Vec<u8>>) -> Coherence<&[u8]> {
     match message {
-        Coherence::Get { object, access } => Coherence::Get { object: *object, access: *access },
-        Coherence::Grant { object, access, data } => {
-            Coherence::Grant { object: *object, access: *access, data: data.as_deref() }
-        }
-        Coherence::Recall { object, keep_read } => Coherence::Recall { object: *object, keep_read: *keep_read },
-        Coherence::Recalled { object, data } => Coherence::Recalled { object: *object, data },
+        Coherence::Get { object, access } => Coherence::Get {
+            object: *object,
+            access: *access,
+        },
+        Coherence::Grant {
+            object,
+            access,
+            data,
+        } => Coherence::Grant {
+            object: *object,
+            access: *access,
+            data: data.as_deref(),
+        },
+        Coherence::Recall { object, keep_read } => Coherence::Recall {
+            object: *object,
+            keep_read: *keep_read,
+        },
+        Coherence::Recalled { object, data } => Coherence::Recalled {
+            object: *object,
+            data,
+        },
         Coherence::Invalidate { object } => Coherence::Invalidate { object: *object },
         Coherence::Invalidated { object } => Coherence::Invalidated { object: *object },
     }

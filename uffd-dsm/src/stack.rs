@@ -79,7 +79,13 @@ impl StackMap {
         // Relaxed: only the owner changes the count.
         let index = self.page_count.load(Ordering::Relaxed) as usize;
         let words = &self.pages[index * PAGE_RECORD_WORDS..][..PAGE_RECORD_WORDS];
-        let values = [object.page, object.page_count, object.offset_bytes, object.size_bytes, object.record];
+        let values = [
+            object.page,
+            object.page_count,
+            object.offset_bytes,
+            object.size_bytes,
+            object.record,
+        ];
         for (word, value) in words.iter().zip(values) {
             word.store(value, Ordering::Relaxed);
         }
@@ -118,12 +124,21 @@ impl StackMap {
     pub fn find(&self, place: Place) -> Option<Found> {
         match place.arena {
             Arena::Small => {
-                let record = self.slots.get(place.number as usize)?.load(Ordering::Acquire);
-                (record != 0).then_some(Found { record, size_bytes: 0 })
+                let record = self
+                    .slots
+                    .get(place.number as usize)?
+                    .load(Ordering::Acquire);
+                (record != 0).then_some(Found {
+                    record,
+                    size_bytes: 0,
+                })
             }
             Arena::Pages => {
                 let object = self.page_object(place.number)?;
-                Some(Found { record: object.record, size_bytes: object.size_bytes })
+                Some(Found {
+                    record: object.record,
+                    size_bytes: object.size_bytes,
+                })
             }
         }
     }
@@ -137,7 +152,9 @@ impl StackMap {
                 Some(object) => {
                     let start = object.offset_bytes as usize;
                     let before = (place.number - object.page) as usize * page_bytes;
-                    let end = (start + object.size_bytes as usize).saturating_sub(before).min(page_bytes);
+                    let end = (start + object.size_bytes as usize)
+                        .saturating_sub(before)
+                        .min(page_bytes);
                     let first = if before == 0 { start } else { 0 };
                     (first, end.saturating_sub(first))
                 }
@@ -151,7 +168,11 @@ impl StackMap {
         let (mut low, mut high) = (0, count);
         while low < high {
             let middle = (low + high) / 2;
-            if self.page_record(middle).page <= page { low = middle + 1 } else { high = middle }
+            if self.page_record(middle).page <= page {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         let object = self.page_record(low.checked_sub(1)?);
         (page < object.page + object.page_count).then_some(object)
@@ -160,7 +181,13 @@ impl StackMap {
     fn page_record(&self, index: u64) -> PageObject {
         let words = &self.pages[index as usize * PAGE_RECORD_WORDS..][..PAGE_RECORD_WORDS];
         let word = |i: usize| words[i].load(Ordering::Relaxed);
-        PageObject { page: word(0), page_count: word(1), offset_bytes: word(2), size_bytes: word(3), record: word(4) }
+        PageObject {
+            page: word(0),
+            page_count: word(1),
+            offset_bytes: word(2),
+            size_bytes: word(3),
+            record: word(4),
+        }
     }
 }
 
@@ -169,11 +196,21 @@ mod tests {
     use super::*;
 
     fn pages(number: u64) -> Place {
-        Place { stack: 0, arena: Arena::Pages, number }
+        Place {
+            stack: 0,
+            arena: Arena::Pages,
+            number,
+        }
     }
 
     fn object(page: u64, page_count: u64, offset_bytes: u64, size_bytes: u64) -> PageObject {
-        PageObject { page, page_count, offset_bytes, size_bytes, record: 0x1000 + page }
+        PageObject {
+            page,
+            page_count,
+            offset_bytes,
+            size_bytes,
+            record: 0x1000 + page,
+        }
     }
 
     #[test]
@@ -186,7 +223,11 @@ mod tests {
         assert_eq!(map.extent(pages(3), 4096), (0, 10));
         assert_eq!(map.find(pages(2)).unwrap().record, 0x1001);
         assert_eq!(map.find(pages(4)), None);
-        assert_eq!(map.extent(pages(4), 4096), (0, 4096), "an unknown page travels whole");
+        assert_eq!(
+            map.extent(pages(4), 4096),
+            (0, 4096),
+            "an unknown page travels whole"
+        );
     }
 
     #[test]

@@ -81,7 +81,8 @@ impl StatsTable {
         row.read_faults += u64::from(counters.read_faults);
         row.write_faults += u64::from(counters.write_faults);
         row.invalidations += u64::from(counters.invalidations);
-        row.bytes += (u64::from(counters.grants_with_data) + u64::from(counters.recalls)) * extent_bytes;
+        row.bytes +=
+            (u64::from(counters.grants_with_data) + u64::from(counters.recalls)) * extent_bytes;
     }
 
     pub(crate) fn into_rows(self) -> Vec<ObjectStats> {

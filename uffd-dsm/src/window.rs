@@ -82,12 +82,22 @@ impl Place {
 
     /// The place with this number, if there is one.
     pub fn of(object: ObjectId) -> Option<Self> {
-        let stack = u32::try_from(object.0 >> STACK_SHIFT).ok().filter(|stack| *stack < STACKS)?;
+        let stack = u32::try_from(object.0 >> STACK_SHIFT)
+            .ok()
+            .filter(|stack| *stack < STACKS)?;
         let number = object.0 & (PAGES - 1);
         if object.0 & (1 << ARENA_BIT) != 0 {
-            return Some(Self { stack, arena: Arena::Pages, number });
+            return Some(Self {
+                stack,
+                arena: Arena::Pages,
+                number,
+            });
         }
-        (number < SLOTS).then_some(Self { stack, arena: Arena::Small, number })
+        (number < SLOTS).then_some(Self {
+            stack,
+            arena: Arena::Small,
+            number,
+        })
     }
 
     /// The place whose virtual page holds `address`, if it is in the window.
@@ -102,10 +112,14 @@ impl Place {
             return Some(Self {
                 stack: (offset / SMALL_STACK_BYTES) as u32,
                 arena: Arena::Small,
-                number: page / GROUP_PAGES * GROUP_SLOTS + view as u64 * GROUP_PAGES + page % GROUP_PAGES,
+                number: page / GROUP_PAGES * GROUP_SLOTS
+                    + view as u64 * GROUP_PAGES
+                    + page % GROUP_PAGES,
             });
         }
-        let offset = address.checked_sub(PAGE_BASE).filter(|offset| *offset < PAGE_ARENA_BYTES)?;
+        let offset = address
+            .checked_sub(PAGE_BASE)
+            .filter(|offset| *offset < PAGE_ARENA_BYTES)?;
         Some(Self {
             stack: (offset / PAGE_STACK_BYTES) as u32,
             arena: Arena::Pages,
@@ -123,7 +137,9 @@ impl Place {
                     + self.physical_page() * PAGE_BYTES
             }
             Arena::Pages => {
-                PAGE_BASE + self.stack as usize * PAGE_STACK_BYTES + self.number as usize * PAGE_BYTES
+                PAGE_BASE
+                    + self.stack as usize * PAGE_STACK_BYTES
+                    + self.number as usize * PAGE_BYTES
             }
         }
     }
@@ -144,9 +160,13 @@ impl Place {
     /// Where the virtual page lies in the memory file.
     pub fn page_file_offset(self) -> u64 {
         let offset = match self.arena {
-            Arena::Small => self.stack as usize * SMALL_STACK_BYTES + self.physical_page() * PAGE_BYTES,
+            Arena::Small => {
+                self.stack as usize * SMALL_STACK_BYTES + self.physical_page() * PAGE_BYTES
+            }
             Arena::Pages => {
-                VIEW_BYTES + self.stack as usize * PAGE_STACK_BYTES + self.number as usize * PAGE_BYTES
+                VIEW_BYTES
+                    + self.stack as usize * PAGE_STACK_BYTES
+                    + self.number as usize * PAGE_BYTES
             }
         };
         offset as u64
@@ -173,8 +193,15 @@ pub fn layout() -> SpaceLayout {
         len: VIEW_BYTES,
         file_offset: 0,
     });
-    let pages = View { address: PAGE_BASE, len: PAGE_ARENA_BYTES, file_offset: VIEW_BYTES as u64 };
-    SpaceLayout { file_bytes: (VIEW_BYTES + PAGE_ARENA_BYTES) as u64, views: small.chain([pages]).collect() }
+    let pages = View {
+        address: PAGE_BASE,
+        len: PAGE_ARENA_BYTES,
+        file_offset: VIEW_BYTES as u64,
+    };
+    SpaceLayout {
+        file_bytes: (VIEW_BYTES + PAGE_ARENA_BYTES) as u64,
+        views: small.chain([pages]).collect(),
+    }
 }
 
 /// How a stack's slots lie in memory: the constants that compiled code adds up (`umbel_abi.h`).
@@ -188,20 +215,40 @@ pub struct SlotGeometry {
 
 /// Geometry of `stack` when several nodes share the window.
 pub fn shared_geometry(stack: u32) -> SlotGeometry {
-    let base = Place { stack, arena: Arena::Small, number: 0 }.address();
-    SlotGeometry { base, view_stride: VIEW_STRIDE + SLOT_BYTES }
+    let base = Place {
+        stack,
+        arena: Arena::Small,
+        number: 0,
+    }
+    .address();
+    SlotGeometry {
+        base,
+        view_stride: VIEW_STRIDE + SLOT_BYTES,
+    }
 }
 
 /// Geometry of `stack` in a program alone: one view, private memory, nothing ever faults here.
 pub fn solo_geometry(stack: u32) -> SlotGeometry {
-    let base = Place { stack, arena: Arena::Small, number: 0 }.page_address();
-    SlotGeometry { base, view_stride: SLOT_BYTES }
+    let base = Place {
+        stack,
+        arena: Arena::Small,
+        number: 0,
+    }
+    .page_address();
+    SlotGeometry {
+        base,
+        view_stride: SLOT_BYTES,
+    }
 }
 
 /// Maps the private memory of `stack` in a program alone.
 pub fn map_solo_stack(stack: u32) -> std::io::Result<()> {
     umbel_fault::private_memory(solo_geometry(stack).base, SMALL_STACK_BYTES)?;
-    let pages = Place { stack, arena: Arena::Pages, number: 0 };
+    let pages = Place {
+        stack,
+        arena: Arena::Pages,
+        number: 0,
+    };
     umbel_fault::private_memory(pages.page_address(), PAGE_STACK_BYTES)
 }
 
@@ -215,7 +262,9 @@ impl Homes {
     /// Shares the stacks among `node_count` nodes, equally, in power-of-two regions.
     pub fn new(node_count: u16) -> Self {
         let shares = u32::from(node_count.max(1)).next_power_of_two().ilog2();
-        Self { stacks_log2: STACKS_LOG2.saturating_sub(shares) }
+        Self {
+            stacks_log2: STACKS_LOG2.saturating_sub(shares),
+        }
     }
 
     /// The node that owns a stack.
@@ -245,9 +294,13 @@ mod tests {
         let stacks = [0, 1, 63, STACKS - 1];
         let arenas = [Arena::Small, Arena::Pages];
         stacks.into_iter().flat_map(move |stack| {
-            arenas
-                .into_iter()
-                .flat_map(move |arena| numbers.into_iter().map(move |number| Place { stack, arena, number }))
+            arenas.into_iter().flat_map(move |arena| {
+                numbers.into_iter().map(move |number| Place {
+                    stack,
+                    arena,
+                    number,
+                })
+            })
         })
     }
 
@@ -255,27 +308,53 @@ mod tests {
     fn number_and_address_name_the_same_place() {
         for place in places() {
             assert_eq!(Place::of(place.id()), Some(place));
-            assert_eq!(Place::at(place.address()), Some(place), "{:#x}", place.address());
-            assert_eq!(Place::at(place.page_address() + PAGE_BYTES - 1), Some(place));
+            assert_eq!(
+                Place::at(place.address()),
+                Some(place),
+                "{:#x}",
+                place.address()
+            );
+            assert_eq!(
+                Place::at(place.page_address() + PAGE_BYTES - 1),
+                Some(place)
+            );
         }
     }
 
     #[test]
     fn no_two_slots_share_a_virtual_page_or_a_byte() {
-        let slots: Vec<Place> =
-            (0..3000).map(|number| Place { stack: 3, arena: Arena::Small, number }).collect();
-        let pages: std::collections::BTreeSet<usize> = slots.iter().map(|slot| slot.page_address()).collect();
-        let bytes: std::collections::BTreeSet<u64> =
-            slots.iter().map(|slot| slot.page_file_offset() + slot.offset_in_page() as u64).collect();
+        let slots: Vec<Place> = (0..3000)
+            .map(|number| Place {
+                stack: 3,
+                arena: Arena::Small,
+                number,
+            })
+            .collect();
+        let pages: std::collections::BTreeSet<usize> =
+            slots.iter().map(|slot| slot.page_address()).collect();
+        let bytes: std::collections::BTreeSet<u64> = slots
+            .iter()
+            .map(|slot| slot.page_file_offset() + slot.offset_in_page() as u64)
+            .collect();
         assert_eq!((pages.len(), bytes.len()), (slots.len(), slots.len()));
     }
 
     #[test]
     fn sixteen_neighbours_are_one_run_of_pages() {
-        let first = Place { stack: 0, arena: Arena::Small, number: 32 };
+        let first = Place {
+            stack: 0,
+            arena: Arena::Small,
+            number: 32,
+        };
         for i in 0..GROUP_PAGES {
-            let slot = Place { number: 32 + i, ..first };
-            assert_eq!(slot.page_address(), first.page_address() + i as usize * PAGE_BYTES);
+            let slot = Place {
+                number: 32 + i,
+                ..first
+            };
+            assert_eq!(
+                slot.page_address(),
+                first.page_address() + i as usize * PAGE_BYTES
+            );
         }
     }
 
@@ -285,7 +364,10 @@ mod tests {
             let geometry = shared_geometry(place.stack);
             let s = place.number as usize;
             // As __umbel_alloc in umbel_abi.h.
-            let address = geometry.base + ((s >> 10) << 16) + ((s & 15) << 12) + ((s >> 4) & 63) * geometry.view_stride;
+            let address = geometry.base
+                + ((s >> 10) << 16)
+                + ((s & 15) << 12)
+                + ((s >> 4) & 63) * geometry.view_stride;
             assert_eq!(address, place.address());
         }
     }
@@ -297,7 +379,11 @@ mod tests {
             for node in 0..node_count {
                 let stacks = homes.stacks(NodeId(node));
                 assert!(stacks.end <= STACKS && !stacks.is_empty());
-                assert!(stacks.clone().all(|stack| homes.home_of_stack(stack) == NodeId(node)));
+                assert!(
+                    stacks
+                        .clone()
+                        .all(|stack| homes.home_of_stack(stack) == NodeId(node))
+                );
             }
         }
     }
@@ -306,7 +392,15 @@ mod tests {
     fn addresses_outside_are_refused() {
         let between = SMALL_BASE + VIEW_BYTES;
         let after = PAGE_BASE + PAGE_ARENA_BYTES;
-        for address in [0, 0x1000, SMALL_BASE - 1, between, PAGE_BASE - 1, after, usize::MAX] {
+        for address in [
+            0,
+            0x1000,
+            SMALL_BASE - 1,
+            between,
+            PAGE_BASE - 1,
+            after,
+            usize::MAX,
+        ] {
             assert_eq!(Place::at(address), None, "{address:#x}");
         }
     }

@@ -138,14 +138,25 @@ impl Threads {
     /// A child of `father`, to be started on `node`.
     pub fn create(&mut self, father: ThreadId, node: NodeId, reach: Reach) -> ThreadId {
         let thread = self.name_root();
-        let child = Child { father, node, reach, state: State::Starting, joiner: None };
+        let child = Child {
+            father,
+            node,
+            reach,
+            state: State::Starting,
+            joiner: None,
+        };
         self.children.insert(thread, child);
         self.families.entry(father).or_default().push(thread);
         thread
     }
 
     /// The chosen node's answer. A refused thread vanishes.
-    pub fn on_spawned(&mut self, from: NodeId, thread: ThreadId, result: i32) -> Result<(), Violation> {
+    pub fn on_spawned(
+        &mut self,
+        from: NodeId,
+        thread: ThreadId,
+        result: i32,
+    ) -> Result<(), Violation> {
         let child = self.child_on(from, thread)?;
         // A short thread may have ended before its creation was answered: links keep order, but an end on
         // this very node is told directly.
@@ -159,10 +170,18 @@ impl Threads {
     }
 
     /// The thread and all its children have ended.
-    pub fn on_ended(&mut self, from: NodeId, thread: ThreadId, out: &mut Vec<Effect>) -> Result<(), Violation> {
+    pub fn on_ended(
+        &mut self,
+        from: NodeId,
+        thread: ThreadId,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Violation> {
         let child = self.child_on(from, thread)?;
         if child.state == State::Ended {
-            return Err(Violation { thread, what: "has ended already" });
+            return Err(Violation {
+                thread,
+                what: "has ended already",
+            });
         }
         child.state = State::Ended;
         let father = child.father;
@@ -175,7 +194,13 @@ impl Threads {
     }
 
     /// `waiter` wants to know when `thread` has ended.
-    pub fn join(&mut self, waiter: ThreadId, thread: ThreadId, joiner: Joiner, out: &mut Vec<Effect>) {
+    pub fn join(
+        &mut self,
+        waiter: ThreadId,
+        thread: ThreadId,
+        joiner: Joiner,
+        out: &mut Vec<Effect>,
+    ) {
         let result = match self.children.get_mut(&thread) {
             _ if waiter == thread => -EDEADLK,
             None => -ESRCH,
@@ -193,16 +218,31 @@ impl Threads {
     }
 
     /// Answers `token` when no child of `father` that reaches above the marks (or no child at all) runs.
-    pub fn wait_children(&mut self, father: ThreadId, above: Option<Reach>, token: Token, out: &mut Vec<Effect>) {
-        self.waits.push(Wait { father, above, token });
+    pub fn wait_children(
+        &mut self,
+        father: ThreadId,
+        above: Option<Reach>,
+        token: Token,
+        out: &mut Vec<Effect>,
+    ) {
+        self.waits.push(Wait {
+            father,
+            above,
+            token,
+        });
         self.settle(father, out);
     }
 
     /// Forgets the ended children of `father`: it has ended, or has joined them all.
     pub fn collect(&mut self, father: ThreadId) {
-        let Some(family) = self.families.remove(&father) else { return };
-        let (ended, alive): (Vec<_>, Vec<_>) =
-            family.into_iter().partition(|thread| self.children.get(thread).is_none_or(|c| c.state == State::Ended));
+        let Some(family) = self.families.remove(&father) else {
+            return;
+        };
+        let (ended, alive): (Vec<_>, Vec<_>) = family.into_iter().partition(|thread| {
+            self.children
+                .get(thread)
+                .is_none_or(|c| c.state == State::Ended)
+        });
         for thread in ended {
             self.children.remove(&thread);
         }
@@ -213,20 +253,33 @@ impl Threads {
 
     /// Threads of this node's making that run on `node`.
     pub fn running_on(&self, node: NodeId) -> impl Iterator<Item = (ThreadId, ThreadId)> + '_ {
-        let on_node = move |(_, child): &(&ThreadId, &Child)| child.node == node && child.state != State::Ended;
-        self.children.iter().filter(on_node).map(|(thread, child)| (*thread, child.father))
+        let on_node = move |(_, child): &(&ThreadId, &Child)| {
+            child.node == node && child.state != State::Ended
+        };
+        self.children
+            .iter()
+            .filter(on_node)
+            .map(|(thread, child)| (*thread, child.father))
     }
 
     fn child_on(&mut self, from: NodeId, thread: ThreadId) -> Result<&mut Child, Violation> {
-        let child = self.children.get_mut(&thread).ok_or(Violation { thread, what: "is unknown" })?;
+        let child = self.children.get_mut(&thread).ok_or(Violation {
+            thread,
+            what: "is unknown",
+        })?;
         if child.node != from {
-            return Err(Violation { thread, what: "runs on another node" });
+            return Err(Violation {
+                thread,
+                what: "runs on another node",
+            });
         }
         Ok(child)
     }
 
     fn forget(&mut self, thread: ThreadId) {
-        let Some(child) = self.children.remove(&thread) else { return };
+        let Some(child) = self.children.remove(&thread) else {
+            return;
+        };
         if let Some(family) = self.families.get_mut(&child.father) {
             family.retain(|member| *member != thread);
             if family.is_empty() {
@@ -249,10 +302,17 @@ impl Threads {
     }
 
     fn any_alive(&self, wait: Wait) -> bool {
-        let family = self.families.get(&wait.father).map_or(&[][..], Vec::as_slice);
-        family.iter().filter_map(|thread| self.children.get(thread)).any(|child| {
-            child.state != State::Ended && wait.above.is_none_or(|marks| child.reach.passes(marks))
-        })
+        let family = self
+            .families
+            .get(&wait.father)
+            .map_or(&[][..], Vec::as_slice);
+        family
+            .iter()
+            .filter_map(|thread| self.children.get(thread))
+            .any(|child| {
+                child.state != State::Ended
+                    && wait.above.is_none_or(|marks| child.reach.passes(marks))
+            })
     }
 }
 

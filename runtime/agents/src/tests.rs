@@ -39,8 +39,16 @@ fn join_answers_when_the_thread_ends_and_once_only() {
     assert_eq!(out, []);
     threads.on_ended(THERE, child, &mut out).unwrap();
     threads.join(main, child, joiner(T2), &mut out);
-    let expected =
-        [Effect::Joined { joiner: joiner(T1), result: 0 }, Effect::Joined { joiner: joiner(T2), result: -ESRCH }];
+    let expected = [
+        Effect::Joined {
+            joiner: joiner(T1),
+            result: 0,
+        },
+        Effect::Joined {
+            joiner: joiner(T2),
+            result: -ESRCH,
+        },
+    ];
     assert_eq!(out, expected);
 }
 
@@ -50,7 +58,13 @@ fn join_after_the_end_answers_at_once() {
     let child = threads.create(main, THERE, reach(1, 0));
     threads.on_ended(THERE, child, &mut out).unwrap();
     threads.join(main, child, joiner(T1), &mut out);
-    assert_eq!(out, [Effect::Joined { joiner: joiner(T1), result: 0 }]);
+    assert_eq!(
+        out,
+        [Effect::Joined {
+            joiner: joiner(T1),
+            result: 0
+        }]
+    );
 }
 
 #[test]
@@ -58,7 +72,13 @@ fn a_thread_cannot_join_itself() {
     let (mut threads, main, mut out) = net();
     let child = threads.create(main, THERE, reach(1, 0));
     threads.join(child, child, joiner(T1), &mut out);
-    assert_eq!(out, [Effect::Joined { joiner: joiner(T1), result: -EDEADLK }]);
+    assert_eq!(
+        out,
+        [Effect::Joined {
+            joiner: joiner(T1),
+            result: -EDEADLK
+        }]
+    );
 }
 
 #[test]
@@ -69,7 +89,11 @@ fn a_scope_waits_only_for_threads_that_reach_into_it() {
     threads.wait_children(main, Some(reach(2, 0)), T1, &mut out);
     assert_eq!(out, []);
     threads.on_ended(THERE, inner, &mut out).unwrap();
-    assert_eq!(out, [Effect::ChildrenEnded { token: T1 }], "{outer:?} does not reach slot 2");
+    assert_eq!(
+        out,
+        [Effect::ChildrenEnded { token: T1 }],
+        "{outer:?} does not reach slot 2"
+    );
 }
 
 #[test]
@@ -83,7 +107,10 @@ fn pages_and_slots_are_reached_separately() {
 #[test]
 fn a_thread_ends_after_all_its_children() {
     let (mut threads, main, mut out) = net();
-    let children = [threads.create(main, HERE, reach(0, 0)), threads.create(main, THERE, reach(0, 0))];
+    let children = [
+        threads.create(main, HERE, reach(0, 0)),
+        threads.create(main, THERE, reach(0, 0)),
+    ];
     threads.wait_children(main, None, T1, &mut out);
     threads.on_ended(HERE, children[0], &mut out).unwrap();
     assert_eq!(out, []);
@@ -110,7 +137,10 @@ fn a_node_may_speak_only_for_its_own_threads() {
     assert!(threads.on_ended(NodeId(2), child, &mut out).is_err());
     assert!(threads.on_ended(THERE, ThreadId(999), &mut out).is_err());
     threads.on_ended(THERE, child, &mut out).unwrap();
-    assert!(threads.on_ended(THERE, child, &mut out).is_err(), "a thread ends once");
+    assert!(
+        threads.on_ended(THERE, child, &mut out).is_err(),
+        "a thread ends once"
+    );
 }
 
 #[test]
@@ -119,5 +149,8 @@ fn a_lost_node_names_its_threads() {
     let ended = threads.create(main, THERE, reach(1, 0));
     let running = threads.create(main, THERE, reach(1, 0));
     threads.on_ended(THERE, ended, &mut out).unwrap();
-    assert_eq!(threads.running_on(THERE).collect::<Vec<_>>(), [(running, main)]);
+    assert_eq!(
+        threads.running_on(THERE).collect::<Vec<_>>(),
+        [(running, main)]
+    );
 }

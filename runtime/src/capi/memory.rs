@@ -76,17 +76,34 @@ pub extern "C" fn __umbel_alloc_pages(object: usize, bytes: u64) -> *mut c_void 
         }
         // Objects that leave room start at different cache sets.
         let spread = bytes <= SPREAD_BYTES && align <= SPREAD_ALIGN;
-        let offset_bytes = if spread { page * 5 % (SPREAD_BYTES / SPREAD_ALIGN) * SPREAD_ALIGN } else { 0 };
+        let offset_bytes = if spread {
+            page * 5 % (SPREAD_BYTES / SPREAD_ALIGN) * SPREAD_ALIGN
+        } else {
+            0
+        };
         if page < local.stack.map.lent_pages() {
             // Copies of an earlier object here, whose owner did not know that it was shared: they hold as
             // much of the page as that one needed.
-            local.leave(Reach { small: own.small, pages: page });
+            local.leave(Reach {
+                small: own.small,
+                pages: page,
+            });
         }
         local.stack.map.truncate(page);
         let record = object as u64;
-        local.stack.map.push(PageObject { page, page_count, offset_bytes, size_bytes: bytes, record });
+        local.stack.map.push(PageObject {
+            page,
+            page_count,
+            offset_bytes,
+            size_bytes: bytes,
+            record,
+        });
         local.update(|own| own.pages = page + page_count);
-        let place = Place { stack: local.stack.index, arena: Arena::Pages, number: page };
+        let place = Place {
+            stack: local.stack.index,
+            arena: Arena::Pages,
+            number: page,
+        };
         (place.page_address() + offset_bytes as usize) as *mut c_void
     })
 }

@@ -1,8 +1,8 @@
 //! Mutexes, semaphores, barriers and condition variables: each call is one request to the object's home.
 
 use uffd_dsm::window::{Arena, Place};
-use umbel_wire::sync::{SyncKey, SyncOp};
 use umbel_wire::NodeId;
+use umbel_wire::sync::{SyncKey, SyncOp};
 
 use crate::capi_keys::{LOCAL_BIT, MODULE_LOG2, key_in_window};
 use crate::local;
@@ -24,10 +24,16 @@ fn resolve(address: usize) -> (SyncKey, NodeId) {
             }
         });
         let offset = (address - place.page_address()) as u64;
-        return (key_in_window(place.id(), offset), node.homes.home_of_stack(place.stack));
+        return (
+            key_in_window(place.id(), offset),
+            node.homes.home_of_stack(place.stack),
+        );
     }
     match modules::name(address) {
-        Some(code) => (SyncKey(u64::from(code.module) << MODULE_LOG2 | code.offset), NodeId(0)),
+        Some(code) => (
+            SyncKey(u64::from(code.module) << MODULE_LOG2 | code.offset),
+            NodeId(0),
+        ),
         // A private local or malloc'd: only this node's threads can mean it.
         None => (SyncKey(LOCAL_BIT | address as u64), node.rank),
     }
@@ -45,10 +51,18 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
     let node = Node::get();
     let thread = local::with(|local| local.thread);
     if home == node.rank {
-        return node.sync.run(thread, key, op, |replies| node.submit(Request::SyncReplies(replies)));
+        return node.sync.run(thread, key, op, |replies| {
+            node.submit(Request::SyncReplies(replies))
+        });
     }
     let reply = Reply::new();
-    node.submit(Request::Sync { thread, key, home, op, reply: reply.clone() });
+    node.submit(Request::Sync {
+        thread,
+        key,
+        home,
+        op,
+        reply: reply.clone(),
+    });
     reply.wait() as i32
 }
 

@@ -20,10 +20,27 @@ struct Target {
 
 /// A thread function that the source names directly: the plugin passes its record.
 #[unsafe(no_mangle)]
-pub extern "C" fn __umbel_thr_create(record: usize, descriptor: usize, node: i32, argument: i64) -> u64 {
+pub extern "C" fn __umbel_thr_create(
+    record: usize,
+    descriptor: usize,
+    node: i32,
+    argument: i64,
+) -> u64 {
     let code = abi::function(record).code;
-    let chain = if descriptor == 0 { 0 } else { abi::descriptor(descriptor).0 };
-    finish(create(Target { code, record, chain }, node, argument))
+    let chain = if descriptor == 0 {
+        0
+    } else {
+        abi::descriptor(descriptor).0
+    };
+    finish(create(
+        Target {
+            code,
+            record,
+            chain,
+        },
+        node,
+        argument,
+    ))
 }
 
 /// See `umbel_abi.h`.
@@ -37,7 +54,15 @@ pub extern "C" fn __umbel_main_is_void() {
 pub extern "C" fn umbel_thr_create(node: i32, function: usize, argument: i64) -> u64 {
     let (code, chain) = stubs::find(function).unwrap_or((function, 0));
     let record = modules::function_with_code(code).unwrap_or(0);
-    finish(create(Target { code, record, chain }, node, argument))
+    finish(create(
+        Target {
+            code,
+            record,
+            chain,
+        },
+        node,
+        argument,
+    ))
 }
 
 /// `dist_thr_create` where the macro of `umbel.h` is out of sight.
@@ -64,7 +89,11 @@ pub extern "C" fn dist_thr_join(thread: u64) -> i32 {
         return libc::ESRCH;
     }
     let reply = Reply::new();
-    Node::get().submit(Request::Join { waiter, thread, reply: reply.clone() });
+    Node::get().submit(Request::Join {
+        waiter,
+        thread,
+        reply: reply.clone(),
+    });
     -(reply.wait() as i32)
 }
 
@@ -123,7 +152,10 @@ fn create(target: Target, node: i32, argument: i64) -> Result<u64, i32> {
     let reply = Reply::new();
     local::with(|local| {
         let own = local.counters();
-        let tops = Reach { small: own.small, pages: own.pages };
+        let tops = Reach {
+            small: own.small,
+            pages: own.pages,
+        };
         let reach = chain::reach(&frames, local.stack.index, tops);
         local.share_all();
         runtime.submit(Request::Spawn {

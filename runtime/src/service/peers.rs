@@ -14,7 +14,8 @@ impl Service {
         let hello = self.hello();
         for rank in 0..self.node_count {
             if NodeId(rank) != self.rank {
-                self.links.send_message(NodeId(rank), &Message::Hello(hello));
+                self.links
+                    .send_message(NodeId(rank), &Message::Hello(hello));
             }
         }
         self.links.flush();
@@ -22,15 +23,25 @@ impl Service {
     }
 
     pub(super) fn on_link(&mut self, from: NodeId) -> Result<(), Error> {
-        let Some(socket) = self.links.sockets.get_mut(usize::from(from.0)).and_then(Option::as_mut) else {
+        let Some(socket) = self
+            .links
+            .sockets
+            .get_mut(usize::from(from.0))
+            .and_then(Option::as_mut)
+        else {
             return Ok(());
         };
         socket.fill();
-        let refuse = |reason: String| Error::Peer { rank: from.0, reason };
+        let refuse = |reason: String| Error::Peer {
+            rank: from.0,
+            reason,
+        };
         while let Some(message) = self.links.next_message(from).map_err(refuse)? {
             self.on_message(from, message)?;
         }
-        let socket = self.links.sockets[usize::from(from.0)].as_mut().expect("it was there above");
+        let socket = self.links.sockets[usize::from(from.0)]
+            .as_mut()
+            .expect("it was there above");
         if socket.closed() {
             if !socket.incoming().is_empty() && self.greeted[usize::from(from.0)] {
                 // Cut off inside a message: the launcher reports the death.
@@ -43,20 +54,32 @@ impl Service {
 
     fn on_message(&mut self, from: NodeId, message: Message) -> Result<(), Error> {
         let greeted = self.greeted[usize::from(from.0)];
-        let refuse = |reason: String| Err(Error::Peer { rank: from.0, reason });
+        let refuse = |reason: String| {
+            Err(Error::Peer {
+                rank: from.0,
+                reason,
+            })
+        };
         match message {
             Message::Hello(_) if greeted => refuse("it greeted twice".into()),
             Message::Hello(hello) => self.on_hello(from, hello),
             _ if !greeted => refuse("it sent a message before its greeting".into()),
             Message::Coherence(message) => {
-                let Some(engine) = &mut self.engine else { return Ok(()) };
+                let Some(engine) = &mut self.engine else {
+                    return Ok(());
+                };
                 match engine.on_message(from, message, now_ns(), &mut self.links)? {
                     Ok(()) => Ok(()),
                     Err(violation) => refuse(violation.to_string()),
                 }
             }
             Message::Thread(thread) => self.on_thread(from, thread),
-            Message::Sync(Sync::Request { token, thread, key, op }) => {
+            Message::Sync(Sync::Request {
+                token,
+                thread,
+                key,
+                op,
+            }) => {
                 let replies = self.node.sync.on_request(from, token, thread, key, op);
                 self.send_sync_replies(replies);
                 Ok(())
@@ -79,23 +102,37 @@ impl Service {
             self.start_if_greeted();
             return Ok(());
         };
-        Err(Error::Peer { rank: from.0, reason: reason.into() })
+        Err(Error::Peer {
+            rank: from.0,
+            reason: reason.into(),
+        })
     }
 
     fn on_thread(&mut self, from: NodeId, message: Thread) -> Result<(), Error> {
         match message {
             Thread::Spawn { thread, father, .. } if thread.creator() != from => {
-                let reason = format!("it created thread {:#x}, which is not its own (father {:#x})", thread.0, father.0);
-                Err(Error::Peer { rank: from.0, reason })
+                let reason = format!(
+                    "it created thread {:#x}, which is not its own (father {:#x})",
+                    thread.0, father.0
+                );
+                Err(Error::Peer {
+                    rank: from.0,
+                    reason,
+                })
             }
             spawn @ Thread::Spawn { thread, .. } => {
                 let result = self.start_thread(spawn);
-                self.links.send_message(from, &Message::Thread(Thread::Spawned { thread, result }));
+                self.links
+                    .send_message(from, &Message::Thread(Thread::Spawned { thread, result }));
                 Ok(())
             }
             Thread::Spawned { thread, result } => self.on_spawned(from, thread, result),
             Thread::Ended { thread } => self.on_ended(from, thread),
-            Thread::Join { token, waiter, thread } => self.join(from, token, waiter, thread),
+            Thread::Join {
+                token,
+                waiter,
+                thread,
+            } => self.join(from, token, waiter, thread),
             Thread::Joined { token, result } => self.answer(token, i64::from(result)),
         }
     }

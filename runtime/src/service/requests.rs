@@ -28,12 +28,29 @@ impl Service {
 
     fn on_request(&mut self, request: Request) -> Result<(), Error> {
         match request {
-            Request::Spawn { father, node, code, function, argument, frames, reach, reply } => {
+            Request::Spawn {
+                father,
+                node,
+                code,
+                function,
+                argument,
+                frames,
+                reach,
+                reply,
+            } => {
                 let node = node.unwrap_or_else(|| self.threads.place());
                 let thread = self.threads.create(father, node, reach);
                 self.names.insert(thread, function_text(function, argument));
-                let spawn = Thread::Spawn { thread, father, code, function, argument, frames };
-                self.waiting.insert(spawn_token(thread), Waiting::Reply(reply));
+                let spawn = Thread::Spawn {
+                    thread,
+                    father,
+                    code,
+                    function,
+                    argument,
+                    frames,
+                };
+                self.waiting
+                    .insert(spawn_token(thread), Waiting::Reply(reply));
                 if node == self.rank {
                     let result = self.start_thread(spawn);
                     self.on_spawned(node, thread, result)?;
@@ -41,20 +58,34 @@ impl Service {
                     self.links.send_message(node, &Message::Thread(spawn));
                 }
             }
-            Request::Join { waiter, thread, reply } => {
+            Request::Join {
+                waiter,
+                thread,
+                reply,
+            } => {
                 let token = self.wait_for(Waiting::Reply(reply));
                 if thread.creator() == self.rank {
                     self.join(self.rank, token, waiter, thread)?;
                 } else {
-                    let join = Thread::Join { token, waiter, thread };
-                    self.links.send_message(thread.creator(), &Message::Thread(join));
+                    let join = Thread::Join {
+                        token,
+                        waiter,
+                        thread,
+                    };
+                    self.links
+                        .send_message(thread.creator(), &Message::Thread(join));
                 }
             }
             Request::JoinAll { father, reply } => {
                 let token = self.wait_for(Waiting::JoinAll(reply, father));
                 self.wait_children(father, None, token)?;
             }
-            Request::Leave { father, above, objects, reply } => {
+            Request::Leave {
+                father,
+                above,
+                objects,
+                reply,
+            } => {
                 let token = self.wait_for(Waiting::Leave(reply, objects));
                 self.wait_children(father, Some(above), token)?;
             }
@@ -64,7 +95,8 @@ impl Service {
                 if thread.creator() == self.rank {
                     self.on_ended(self.rank, thread)?;
                 } else {
-                    self.links.send_message(thread.creator(), &Message::Thread(Thread::Ended { thread }));
+                    self.links
+                        .send_message(thread.creator(), &Message::Thread(Thread::Ended { thread }));
                 }
             }
             Request::Stack { stack, map } => {
@@ -72,9 +104,23 @@ impl Service {
                     engine.add_stack(stack, map);
                 }
             }
-            Request::Sync { thread, key, home, op, reply } => {
+            Request::Sync {
+                thread,
+                key,
+                home,
+                op,
+                reply,
+            } => {
                 let token = self.wait_for(Waiting::Reply(reply));
-                self.links.send_message(home, &Message::Sync(Sync::Request { token, thread, key, op }));
+                self.links.send_message(
+                    home,
+                    &Message::Sync(Sync::Request {
+                        token,
+                        thread,
+                        key,
+                        op,
+                    }),
+                );
             }
             Request::SyncReplies(replies) => self.send_sync_replies(replies),
             Request::Exit { status, reply } => self.on_exit(status, reply),
@@ -85,8 +131,19 @@ impl Service {
 
     /// Runs a thread here: 0, or -errno.
     pub(super) fn start_thread(&mut self, spawn: Thread) -> i32 {
-        let Thread::Spawn { thread, code, argument, frames, .. } = spawn else { return -libc::EINVAL };
-        let Some(code) = modules::address(code) else { return -libc::EINVAL };
+        let Thread::Spawn {
+            thread,
+            code,
+            argument,
+            frames,
+            ..
+        } = spawn
+        else {
+            return -libc::EINVAL;
+        };
+        let Some(code) = modules::address(code) else {
+            return -libc::EINVAL;
+        };
         let (stack, new) = match self.node.take_stack() {
             Ok(Some(found)) => found,
             Ok(None) => return -libc::EAGAIN,
@@ -96,7 +153,11 @@ impl Service {
             engine.add_stack(stack.index, stack.map);
         }
         let started = std::thread::Builder::new()
-            .name(format!("umbel-{}.{}", thread.creator().0, thread.sequence()))
+            .name(format!(
+                "umbel-{}.{}",
+                thread.creator().0,
+                thread.sequence()
+            ))
             .stack_size(THREAD_STACK_BYTES)
             .spawn(move || {
                 crate::sys::process::unblock_signals();
@@ -114,12 +175,21 @@ impl Service {
         }
     }
 
-    pub(super) fn on_spawned(&mut self, from: NodeId, thread: ThreadId, result: i32) -> Result<(), Error> {
+    pub(super) fn on_spawned(
+        &mut self,
+        from: NodeId,
+        thread: ThreadId,
+        result: i32,
+    ) -> Result<(), Error> {
         self.check(from, |threads| threads.on_spawned(from, thread, result))?;
         if result != 0 {
             self.names.remove(&thread);
         }
-        let answer = if result == 0 { thread.0 as i64 } else { i64::from(result) };
+        let answer = if result == 0 {
+            thread.0 as i64
+        } else {
+            i64::from(result)
+        };
         self.answer(spawn_token(thread), answer)
     }
 
@@ -134,26 +204,49 @@ impl Service {
         self.carry_out_threads(effects)
     }
 
-    pub(super) fn join(&mut self, node: NodeId, token: Token, waiter: ThreadId, thread: ThreadId) -> Result<(), Error> {
+    pub(super) fn join(
+        &mut self,
+        node: NodeId,
+        token: Token,
+        waiter: ThreadId,
+        thread: ThreadId,
+    ) -> Result<(), Error> {
         let mut effects = Vec::new();
-        self.threads.join(waiter, thread, Joiner { node, token }, &mut effects);
+        self.threads
+            .join(waiter, thread, Joiner { node, token }, &mut effects);
         self.carry_out_threads(effects)
     }
 
-    fn wait_children(&mut self, father: ThreadId, above: Option<Reach>, token: Token) -> Result<(), Error> {
+    fn wait_children(
+        &mut self,
+        father: ThreadId,
+        above: Option<Reach>,
+        token: Token,
+    ) -> Result<(), Error> {
         let mut effects = Vec::new();
-        self.threads.wait_children(father, above, token, &mut effects);
+        self.threads
+            .wait_children(father, above, token, &mut effects);
         self.carry_out_threads(effects)
     }
 
     /// Takes a scope's objects back: nobody waits for its synchronization objects any more, and every
     /// copy of its memory goes.
-    pub(super) fn reclaim(&mut self, reply: Reply, objects: [Range<ObjectId>; 2]) -> Result<(), Error> {
+    pub(super) fn reclaim(
+        &mut self,
+        reply: Reply,
+        objects: [Range<ObjectId>; 2],
+    ) -> Result<(), Error> {
         for range in objects.iter().filter(|range| !range.is_empty()) {
-            let replies = self.node.sync.forget(key_in_window(range.start, 0)..key_in_window(range.end, 0));
+            let replies = self
+                .node
+                .sync
+                .forget(key_in_window(range.start, 0)..key_in_window(range.end, 0));
             self.send_sync_replies(replies);
         }
-        let parts: Vec<_> = objects.into_iter().filter(|range| !range.is_empty()).collect();
+        let parts: Vec<_> = objects
+            .into_iter()
+            .filter(|range| !range.is_empty())
+            .collect();
         let Some(engine) = self.engine.as_mut().filter(|_| !parts.is_empty()) else {
             reply.send(0);
             return Ok(());
@@ -175,7 +268,10 @@ impl Service {
     ) -> Result<(), Error> {
         step(&mut self.threads).map_err(|violation| {
             let reason = format!("thread {:#x} {}", violation.thread.0, violation.what);
-            Error::Peer { rank: from.0, reason }
+            Error::Peer {
+                rank: from.0,
+                reason,
+            }
         })
     }
 }
@@ -204,8 +300,15 @@ fn spawn_token(thread: ThreadId) -> Token {
 }
 
 fn function_text(function: umbel_wire::thread::CodeRef, argument: u64) -> String {
-    let record = if function.offset == 0 { None } else { modules::address(function) };
-    let name = record.map_or_else(|| "a thread function".into(), |record| abi::function(record).name);
+    let record = if function.offset == 0 {
+        None
+    } else {
+        modules::address(function)
+    };
+    let name = record.map_or_else(
+        || "a thread function".into(),
+        |record| abi::function(record).name,
+    );
     format!("{name}({})", argument as i64)
 }
 

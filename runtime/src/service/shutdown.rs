@@ -21,10 +21,14 @@ impl Service {
     }
 
     pub(super) fn on_control(&mut self) -> Result<(), Error> {
-        let Some(control) = &mut self.control else { return Ok(()) };
+        let Some(control) = &mut self.control else {
+            return Ok(());
+        };
         control.fill();
         loop {
-            let Some(control) = &mut self.control else { return Ok(()) };
+            let Some(control) = &mut self.control else {
+                return Ok(());
+            };
             match codec::decode_control(control.incoming()) {
                 Ok(None) => break,
                 Ok(Some((message, taken))) => {
@@ -34,7 +38,11 @@ impl Service {
                 Err(_) => process::end_now(STATUS_FATAL),
             }
         }
-        if self.control.as_ref().is_some_and(|control| control.closed()) {
+        if self
+            .control
+            .as_ref()
+            .is_some_and(|control| control.closed())
+        {
             // The launcher is gone: nobody shows our output or waits for us.
             process::end_now(STATUS_FATAL);
         }
@@ -64,7 +72,9 @@ impl Service {
             return;
         }
         self.exit = Some(reply);
-        self.send_control(&Control::Exit { status: status & 0xFF });
+        self.send_control(&Control::Exit {
+            status: status & 0xFF,
+        });
     }
 
     /// Something that the job can't survive.
@@ -79,10 +89,15 @@ impl Service {
 
     fn shut_down(&mut self) {
         if self.stats_wanted {
-            let json = serde_json::to_vec(&self.stats()).expect("numbers and strings can always be written");
+            let json = serde_json::to_vec(&self.stats())
+                .expect("numbers and strings can always be written");
             self.send_control(&Control::Stats { json });
         }
-        while self.control.as_ref().is_some_and(|control| control.pending() && !control.closed()) {
+        while self
+            .control
+            .as_ref()
+            .is_some_and(|control| control.pending() && !control.closed())
+        {
             std::thread::sleep(RETRY);
             if let Some(control) = &mut self.control {
                 control.flush();
@@ -99,7 +114,11 @@ impl Service {
             .running_on(node)
             .map(|(thread, father)| {
                 let name = self.names.get(&thread).map_or("a thread", String::as_str);
-                let creator = if father == crate::node::MAIN { "main".into() } else { format!("a thread ({father})", father = father.0) };
+                let creator = if father == crate::node::MAIN {
+                    "main".into()
+                } else {
+                    format!("a thread ({father})", father = father.0)
+                };
                 format!("{name}, created by {creator} on node {}", self.rank.0)
             })
             .collect()
@@ -108,7 +127,11 @@ impl Service {
     fn stats(&mut self) -> NodeStats {
         let traffic = self.links.traffic;
         let (read_faults, write_faults) = self.engine.as_ref().map_or((0, 0), Engine::fault_counts);
-        let rows = self.engine.as_mut().map(Engine::object_stats).unwrap_or_default();
+        let rows = self
+            .engine
+            .as_mut()
+            .map(Engine::object_stats)
+            .unwrap_or_default();
         NodeStats {
             rank: self.rank.0,
             threads: self.threads_started,
@@ -127,7 +150,11 @@ impl Service {
                     };
                     ObjectRow {
                         name,
-                        size: if row.size_bytes != 0 { row.size_bytes } else { size },
+                        size: if row.size_bytes != 0 {
+                            row.size_bytes
+                        } else {
+                            size
+                        },
                         home: self.rank.0,
                         read_faults: row.read_faults,
                         write_faults: row.write_faults,

@@ -276,7 +276,10 @@ impl FieldKind {
 pub fn object_name(address: usize) -> (String, u64) {
     // SAFETY: records are static data of a loaded module.
     let record = unsafe { &*(address as *const ObjectRecord) };
-    (format!("{}:{}", text(record.function), text(record.name)), record.size)
+    (
+        format!("{}:{}", text(record.function), text(record.name)),
+        record.size,
+    )
 }
 
 /// Size and alignment that an object record asks for.
@@ -308,5 +311,7 @@ fn text(pointer: *const c_char) -> String {
         return String::from("?");
     }
     // SAFETY: names in the tables are string constants.
-    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(pointer) }
+        .to_string_lossy()
+        .into_owned()
 }

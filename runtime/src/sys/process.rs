@@ -31,7 +31,12 @@ impl Timer {
     /// A timer that is not set.
     pub fn new() -> io::Result<Self> {
         // SAFETY: takes its arguments by value.
-        let raw = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
+        let raw = unsafe {
+            libc::timerfd_create(
+                libc::CLOCK_MONOTONIC,
+                libc::TFD_CLOEXEC | libc::TFD_NONBLOCK,
+            )
+        };
         if raw < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -45,11 +50,27 @@ impl Timer {
             tv_sec: (deadline_ns / NS_PER_S) as libc::time_t,
             tv_nsec: (deadline_ns % NS_PER_S) as libc::c_long,
         };
-        let spec = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        let spec = libc::itimerspec {
+            it_interval: libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+            it_value: value,
+        };
         // SAFETY: `spec` is a live itimerspec; the old value is not asked for.
-        let result =
-            unsafe { libc::timerfd_settime(self.0.as_raw_fd(), libc::TFD_TIMER_ABSTIME, &spec, std::ptr::null_mut()) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        let result = unsafe {
+            libc::timerfd_settime(
+                self.0.as_raw_fd(),
+                libc::TFD_TIMER_ABSTIME,
+                &spec,
+                std::ptr::null_mut(),
+            )
+        };
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// Its descriptor.
@@ -67,7 +88,10 @@ impl Timer {
 
 /// Nanoseconds of CLOCK_MONOTONIC.
 pub fn now_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: writes a live timespec.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     time.tv_sec as u64 * NS_PER_S + time.tv_nsec as u64
@@ -121,9 +145,20 @@ pub fn block_signals() {
 /// fairly as before: its turns are short, so they come before longer ones (EEVDF, Linux 6.12).
 /// Measured: a hand-over between spinning threads took 3 ms without it. Older kernels ignore it.
 pub fn prefer_short_turns() {
-    let attributes = SchedAttr { size: size_of::<SchedAttr>() as u32, runtime_ns: SHORT_TURN_NS, ..SchedAttr::default() };
+    let attributes = SchedAttr {
+        size: size_of::<SchedAttr>() as u32,
+        runtime_ns: SHORT_TURN_NS,
+        ..SchedAttr::default()
+    };
     // SAFETY: `attributes` is a live sched_attr of the size it states; 0 is the calling thread.
-    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &attributes as *const SchedAttr, 0) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_sched_setattr,
+            0,
+            &attributes as *const SchedAttr,
+            0,
+        )
+    };
 }
 
 /// `struct sched_attr`, first version.
@@ -155,7 +190,10 @@ pub fn unblock_signals() {
 /// Calls `handler(status)` when the program exits, after every handler that it registers itself.
 pub fn at_exit(handler: extern "C" fn(i32, *mut libc::c_void)) {
     unsafe extern "C" {
-        fn on_exit(handler: extern "C" fn(i32, *mut libc::c_void), argument: *mut libc::c_void) -> i32;
+        fn on_exit(
+            handler: extern "C" fn(i32, *mut libc::c_void),
+            argument: *mut libc::c_void,
+        ) -> i32;
     }
     // SAFETY: the handler is a function of this library, which is never unloaded.
     unsafe { on_exit(handler, std::ptr::null_mut()) };

@@ -42,6 +42,8 @@ pub unsafe extern "C" fn __libc_start_main(
 }
 
 extern "C" fn enter(argc: c_int, argv: *mut *mut c_char, envp: *mut *mut c_char) -> c_int {
-    let main = PROGRAM_MAIN.get().expect("set before the C library was entered");
+    let main = PROGRAM_MAIN
+        .get()
+        .expect("set before the C library was entered");
     crate::node::run_main(|| main(argc, argv, envp))
 }

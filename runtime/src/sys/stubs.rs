@@ -49,7 +49,10 @@ struct Free {
     next: u32,
 }
 
-static FREE: Mutex<Free> = Mutex::new(Free { returned: Vec::new(), next: 0 });
+static FREE: Mutex<Free> = Mutex::new(Free {
+    returned: Vec::new(),
+    next: 0,
+});
 
 /// Takes a stub that calls `code` with `chain`; its index, or nothing when all are in use.
 pub fn take(code: usize, chain: usize) -> Option<u32> {
@@ -72,7 +75,10 @@ pub fn take(code: usize, chain: usize) -> Option<u32> {
 
 /// Gives stubs back.
 pub fn put(indices: impl Iterator<Item = u32>) {
-    FREE.lock().expect("no code under this lock panics").returned.extend(indices);
+    FREE.lock()
+        .expect("no code under this lock panics")
+        .returned
+        .extend(indices);
 }
 
 /// Address of a stub.
@@ -82,13 +88,18 @@ pub fn address(index: u32) -> usize {
 
 /// What the stub at `address` calls, as (code, chain), if it is a stub.
 pub fn find(address: usize) -> Option<(usize, usize)> {
-    let offset = address.checked_sub(base()).filter(|offset| *offset < STUBS_MAX * STUB_BYTES)?;
+    let offset = address
+        .checked_sub(base())
+        .filter(|offset| *offset < STUBS_MAX * STUB_BYTES)?;
     if offset % STUB_BYTES != 0 {
         return None;
     }
     // SAFETY: the table is a static of this library, made of atomics.
     let [chain, code] = unsafe { &umbel_stub_table[offset / STUB_BYTES] };
-    Some((code.load(Ordering::Acquire) as usize, chain.load(Ordering::Relaxed) as usize))
+    Some((
+        code.load(Ordering::Acquire) as usize,
+        chain.load(Ordering::Relaxed) as usize,
+    ))
 }
 
 fn base() -> usize {

@@ -246,7 +246,9 @@ impl Cache {
     }
 
     pub(crate) fn awaits_hold(&self, object: ObjectId) -> bool {
-        self.copies.get(&object).is_some_and(|copy| copy.deferred.is_some())
+        self.copies
+            .get(&object)
+            .is_some_and(|copy| copy.deferred.is_some())
     }
 
     /// Ignores a hold whose copy is gone.

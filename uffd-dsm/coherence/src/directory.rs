@@ -190,7 +190,9 @@ impl Directory {
         let entry = self.entries.get(&object);
         entry.is_some_and(|entry| {
             entry.work().is_none()
-                && entry.front().is_some_and(|request| request.node != self.node && entry.is_held_against(request))
+                && entry.front().is_some_and(|request| {
+                    request.node != self.node && entry.is_held_against(request)
+                })
         })
     }
 

@@ -51,7 +51,9 @@ impl Backend {
 
     fn fix(self) -> &'static str {
         match self {
-            Self::Device => "give the user access: chmod 0666 /dev/userfaultfd (containers: --device /dev/userfaultfd)",
+            Self::Device => {
+                "give the user access: chmod 0666 /dev/userfaultfd (containers: --device /dev/userfaultfd)"
+            }
             Self::Syscall => "run as root, or: sysctl vm.unprivileged_userfaultfd=1",
             Self::UserMode => "needs Linux 5.13 and a seccomp filter that allows userfaultfd",
         }
@@ -67,8 +69,12 @@ pub fn probe() -> Vec<BackendReport> {
                 name: backend.name().into(),
                 usable: true,
                 reason: match backend {
-                    Backend::Device | Backend::Syscall => "allowed; has every feature needed".into(),
-                    Backend::UserMode => "allowed; system calls on absent shared memory fail with EFAULT".into(),
+                    Backend::Device | Backend::Syscall => {
+                        "allowed; has every feature needed".into()
+                    }
+                    Backend::UserMode => {
+                        "allowed; system calls on absent shared memory fail with EFAULT".into()
+                    }
                 },
                 fix: None,
             },
@@ -84,10 +90,15 @@ pub fn probe() -> Vec<BackendReport> {
 
 /// Opens the first allowed backend, or the one that `UMBEL_FAULT_BACKEND` names.
 pub(crate) fn open_best() -> Result<(Backend, OwnedFd), Error> {
-    let forced = std::env::var("UMBEL_FAULT_BACKEND").ok().filter(|name| !name.is_empty() && name != "auto");
+    let forced = std::env::var("UMBEL_FAULT_BACKEND")
+        .ok()
+        .filter(|name| !name.is_empty() && name != "auto");
     let candidates: Vec<Backend> = match &forced {
         None => Backend::ORDER.to_vec(),
-        Some(name) => Backend::ORDER.into_iter().filter(|backend| backend.name() == name).collect(),
+        Some(name) => Backend::ORDER
+            .into_iter()
+            .filter(|backend| backend.name() == name)
+            .collect(),
     };
     if candidates.is_empty() {
         return Err(Error::UnknownBackend(forced.unwrap_or_default()));
@@ -99,7 +110,9 @@ pub(crate) fn open_best() -> Result<(Backend, OwnedFd), Error> {
             Err(error) => reasons.push(format!("{}: {error}", backend.name())),
         }
     }
-    Err(Error::NoBackend { reason: reasons.join("; ") })
+    Err(Error::NoBackend {
+        reason: reasons.join("; "),
+    })
 }
 
 #[cfg(test)]

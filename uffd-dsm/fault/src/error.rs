@@ -27,7 +27,15 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn system(operation: impl Into<String>, source: io::Error, advice: &'static str) -> Self {
-        Self::System { operation: operation.into(), source, advice }
+    pub(crate) fn system(
+        operation: impl Into<String>,
+        source: io::Error,
+        advice: &'static str,
+    ) -> Self {
+        Self::System {
+            operation: operation.into(),
+            source,
+            advice,
+        }
     }
 }

@@ -71,20 +71,37 @@ impl Space {
         let (backend, descriptor) = backend::open_best()?;
         let uffd = crate::sys::adopt(descriptor);
         let file = memory_file(c"umbel-window", layout.file_bytes).map_err(|source| {
-            Error::system("create the window's memory file", source, "is memfd_create forbidden here?")
+            Error::system(
+                "create the window's memory file",
+                source,
+                "is memfd_create forbidden here?",
+            )
         })?;
         let advice = "raise `ulimit -v`, or see /proc/self/maps for what is in the way";
         let engine_view = Mapping::new(0, layout.file_bytes as usize, Some((&file, 0)))
             .map_err(|source| Error::system("map the engine view", source, advice))?;
         let mut views = Vec::with_capacity(layout.views.len());
         for view in &layout.views {
-            let mapping = Mapping::new(view.address, view.len, Some((&file, view.file_offset))).map_err(|source| {
-                Error::system(format!("map the window at {:#x}", view.address), source, advice)
-            })?;
+            let mapping = Mapping::new(view.address, view.len, Some((&file, view.file_offset)))
+                .map_err(|source| {
+                    Error::system(
+                        format!("map the window at {:#x}", view.address),
+                        source,
+                        advice,
+                    )
+                })?;
             views.push((*view, mapping));
         }
-        for mapping in views.iter().map(|(_, mapping)| mapping).chain([&engine_view]) {
-            for option in [libc::MADV_DONTDUMP, libc::MADV_DONTFORK, libc::MADV_NOHUGEPAGE] {
+        for mapping in views
+            .iter()
+            .map(|(_, mapping)| mapping)
+            .chain([&engine_view])
+        {
+            for option in [
+                libc::MADV_DONTDUMP,
+                libc::MADV_DONTFORK,
+                libc::MADV_NOHUGEPAGE,
+            ] {
                 mapping.advise(option).map_err(|source| {
                     Error::system("set the window's options", source, "this kernel is too old")
                 })?;
@@ -92,15 +109,22 @@ impl Space {
         }
         let mode = RegisterMode::MISSING | RegisterMode::MINOR | RegisterMode::WRITE_PROTECT;
         for (address, len) in runs(&layout.views) {
-            uffd.register_with_mode(address as *mut libc::c_void, len, mode).map_err(|error| {
-                Error::system(
-                    "register the window with userfaultfd",
-                    io::Error::other(error),
-                    "Linux 5.19 or newer is needed",
-                )
-            })?;
+            uffd.register_with_mode(address as *mut libc::c_void, len, mode)
+                .map_err(|error| {
+                    Error::system(
+                        "register the window with userfaultfd",
+                        io::Error::other(error),
+                        "Linux 5.19 or newer is needed",
+                    )
+                })?;
         }
-        Ok(Self { uffd, backend, engine_view, views, events: EventBuffer::new(limits::EVENTS_PER_READ) })
+        Ok(Self {
+            uffd,
+            backend,
+            engine_view,
+            views,
+            events: EventBuffer::new(limits::EVENTS_PER_READ),
+        })
     }
 
     /// The backend in use.
@@ -118,7 +142,11 @@ impl Space {
     pub fn take_faults(&mut self, faults: &mut Vec<Fault>) -> Result<bool, Error> {
         faults.clear();
         let events = self.uffd.read_events(&mut self.events).map_err(|error| {
-            Error::system("read page faults", io::Error::other(error), "this is a fault in Umbel or the kernel")
+            Error::system(
+                "read page faults",
+                io::Error::other(error),
+                "this is a fault in Umbel or the kernel",
+            )
         })?;
         for event in events {
             match event {
@@ -164,7 +192,9 @@ impl Space {
 
     /// Wakes the threads that wait for the page at `address`; they try their access again.
     pub fn wake(&self, address: usize) -> Result<(), Error> {
-        self.uffd.wake(address as *mut libc::c_void, PAGE_BYTES).map_err(|error| uffd_error("wake a thread", error))
+        self.uffd
+            .wake(address as *mut libc::c_void, PAGE_BYTES)
+            .map_err(|error| uffd_error("wake a thread", error))
     }
 
     fn revoke(&self, address: usize, pages: usize) -> Result<(), Error> {
@@ -177,7 +207,13 @@ impl Space {
             }
             result => result,
         };
-        result.map_err(|source| Error::system("revoke a page", source, "this is a fault in Umbel or the kernel"))
+        result.map_err(|source| {
+            Error::system(
+                "revoke a page",
+                source,
+                "this is a fault in Umbel or the kernel",
+            )
+        })
     }
 
     fn map(&self, address: usize, pages: usize, write_protect: bool) -> Result<(), Error> {
@@ -185,7 +221,8 @@ impl Space {
         let mut next = address;
         let mut populated = false;
         while next < end {
-            let (mapped, result) = uffd::map_pages(self.descriptor(), next, end - next, write_protect);
+            let (mapped, result) =
+                uffd::map_pages(self.descriptor(), next, end - next, write_protect);
             next += mapped;
             let Err(error) = result else { continue };
             match error.raw_os_error() {
@@ -204,7 +241,11 @@ impl Space {
                 }
                 _ => {
                     let advice = "this is a fault in Umbel or the kernel";
-                    return Err(Error::system(format!("map the page at {next:#x}"), error, advice));
+                    return Err(Error::system(
+                        format!("map the page at {next:#x}"),
+                        error,
+                        advice,
+                    ));
                 }
             }
         }
@@ -224,15 +265,25 @@ impl Space {
     fn populate(&self, address: usize, len: usize) -> Result<(), Error> {
         let (view, _) = self.view_of(address);
         let offset = view.file_offset as usize + (address - view.address);
-        self.engine_view.advise_range(offset, len, MADV_POPULATE_WRITE).map_err(|source| {
-            Error::system("get memory for shared objects", source, "the machine is out of memory")
-        })
+        self.engine_view
+            .advise_range(offset, len, MADV_POPULATE_WRITE)
+            .map_err(|source| {
+                Error::system(
+                    "get memory for shared objects",
+                    source,
+                    "the machine is out of memory",
+                )
+            })
     }
 
     fn view_of(&self, address: usize) -> &(View, Mapping) {
-        let index = self.views.partition_point(|(view, _)| view.address <= address);
+        let index = self
+            .views
+            .partition_point(|(view, _)| view.address <= address);
         let entry = index.checked_sub(1).and_then(|index| self.views.get(index));
-        entry.filter(|(view, _)| address - view.address < view.len).expect("the address was checked by the window")
+        entry
+            .filter(|(view, _)| address - view.address < view.len)
+            .expect("the address was checked by the window")
     }
 }
 
@@ -249,7 +300,11 @@ fn runs(views: &[View]) -> Vec<(usize, usize)> {
 }
 
 fn uffd_error(operation: &str, error: userfaultfd::Error) -> Error {
-    Error::system(operation, io::Error::other(error), "this is a fault in Umbel or the kernel")
+    Error::system(
+        operation,
+        io::Error::other(error),
+        "this is a fault in Umbel or the kernel",
+    )
 }
 
 mod limits {

@@ -11,9 +11,18 @@ fn space() -> (Space, usize) {
     let address = NEXT.fetch_add(1 << 30, Ordering::Relaxed);
     let layout = SpaceLayout {
         file_bytes: 1 << 20,
-        views: (0..2).map(|i| View { address: address + (i << 20), len: 1 << 20, file_offset: 0 }).collect(),
+        views: (0..2)
+            .map(|i| View {
+                address: address + (i << 20),
+                len: 1 << 20,
+                file_offset: 0,
+            })
+            .collect(),
     };
-    (Space::new(&layout).expect("a fault backend is needed for this test"), address)
+    (
+        Space::new(&layout).expect("a fault backend is needed for this test"),
+        address,
+    )
 }
 
 /// Runs `access` on another thread and serves its faults by `rights` until it is done; the faults seen.
@@ -49,10 +58,24 @@ fn store(address: usize, value: u8) {
 fn first_load_faults_once_and_sees_what_the_engine_wrote() {
     let (mut space, address) = space();
     space.write(5, &[42]);
-    let faults = serve(&mut space, Rights::Read, || assert_eq!(load(address + 5), 42));
+    let faults = serve(&mut space, Rights::Read, || {
+        assert_eq!(load(address + 5), 42)
+    });
     assert_eq!(faults.len(), 1, "{faults:?}");
-    assert_eq!(faults[0], Fault { address, write: false });
-    assert!(serve(&mut space, Rights::Read, || assert_eq!(load(address + 5), 42)).is_empty());
+    assert_eq!(
+        faults[0],
+        Fault {
+            address,
+            write: false
+        }
+    );
+    assert!(
+        serve(&mut space, Rights::Read, || assert_eq!(
+            load(address + 5),
+            42
+        ))
+        .is_empty()
+    );
 }
 
 #[test]
@@ -61,7 +84,12 @@ fn a_store_to_a_read_only_page_faults_as_a_write() {
     space.set_rights(address, 1, Rights::Read).unwrap();
     let faults = serve(&mut space, Rights::Write, || store(address + 9, 7));
     assert!(!faults.is_empty());
-    assert!(faults.iter().all(|fault| fault.write && fault.address == address), "{faults:?}");
+    assert!(
+        faults
+            .iter()
+            .all(|fault| fault.write && fault.address == address),
+        "{faults:?}"
+    );
     let mut byte = [0];
     space.read(9, &mut byte);
     assert_eq!(byte, [7]);
@@ -86,7 +114,9 @@ fn revoke_keeps_the_bytes_in_the_file() {
     let mut byte = [0];
     space.read(4096, &mut byte);
     assert_eq!(byte, [3]);
-    let faults = serve(&mut space, Rights::Read, || assert_eq!(load(address + 4096), 3));
+    let faults = serve(&mut space, Rights::Read, || {
+        assert_eq!(load(address + 4096), 3)
+    });
     assert_eq!(faults.len(), 1);
 }
 
@@ -97,16 +127,32 @@ fn rights_of_two_views_of_one_page_are_independent() {
     serve(&mut space, Rights::Write, || store(address + 64, 8));
     let other = address + (1 << 20);
     let faults = serve(&mut space, Rights::Read, || assert_eq!(load(other + 64), 8));
-    assert_eq!(faults, [Fault { address: other, write: false }]);
+    assert_eq!(
+        faults,
+        [Fault {
+            address: other,
+            write: false
+        }]
+    );
     space.set_rights(other, 1, Rights::None).unwrap();
-    assert!(serve(&mut space, Rights::Read, || assert_eq!(load(address + 64), 8)).is_empty());
+    assert!(
+        serve(&mut space, Rights::Read, || assert_eq!(
+            load(address + 64),
+            8
+        ))
+        .is_empty()
+    );
 }
 
 #[test]
 fn one_call_maps_a_run_over_pages_that_are_mapped_already_and_holes() {
     let (mut space, address) = space();
-    space.set_rights(address + 2 * 4096, 1, Rights::Read).unwrap();
+    space
+        .set_rights(address + 2 * 4096, 1, Rights::Read)
+        .unwrap();
     space.set_rights(address, 16, Rights::Write).unwrap();
-    let faults = serve(&mut space, Rights::Write, || (0..16).for_each(|page| store(address + page * 4096, 1)));
+    let faults = serve(&mut space, Rights::Write, || {
+        (0..16).for_each(|page| store(address + page * 4096, 1))
+    });
     assert!(faults.is_empty(), "{faults:?}");
 }

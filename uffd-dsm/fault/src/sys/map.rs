@@ -33,7 +33,11 @@ impl Mapping {
     /// Maps `len` bytes of `file` from `offset`, at `address` exactly or (0) where the kernel likes.
     /// Without a file the memory is private and zero.
     pub fn new(address: usize, len: usize, file: Option<(&OwnedFd, u64)>) -> io::Result<Self> {
-        let placement = if address == 0 { 0 } else { libc::MAP_FIXED_NOREPLACE };
+        let placement = if address == 0 {
+            0
+        } else {
+            libc::MAP_FIXED_NOREPLACE
+        };
         let (kind, descriptor, offset) = match file {
             Some((file, offset)) => (libc::MAP_SHARED, file.as_raw_fd(), offset as libc::off_t),
             None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0),
@@ -56,7 +60,10 @@ impl Mapping {
             // A kernel before 4.17 takes the address as a hint.
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
         }
-        Ok(Self { start: start as usize, len })
+        Ok(Self {
+            start: start as usize,
+            len,
+        })
     }
 
     /// Gives `advice` on the whole mapping.
@@ -66,26 +73,52 @@ impl Mapping {
 
     /// Gives `advice` on `len` bytes from `offset`.
     pub fn advise_range(&self, offset: usize, len: usize, advice: libc::c_int) -> io::Result<()> {
-        assert!(offset <= self.len && len <= self.len - offset, "range outside the mapping");
+        assert!(
+            offset <= self.len && len <= self.len - offset,
+            "range outside the mapping"
+        );
         // SAFETY: the range is inside this mapping. Advice that drops contents (DONTNEED) is given only on
         // views, whose bytes stay in the file.
-        let result = unsafe { libc::madvise((self.start + offset) as *mut libc::c_void, len, advice) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        let result =
+            unsafe { libc::madvise((self.start + offset) as *mut libc::c_void, len, advice) };
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// Copies bytes out. Other threads may write them at the same time only in violation of the
     /// protocol (rights are revoked before a copy is taken).
     pub fn read(&self, offset: usize, target: &mut [u8]) {
-        assert!(offset <= self.len && target.len() <= self.len - offset, "range outside the mapping");
+        assert!(
+            offset <= self.len && target.len() <= self.len - offset,
+            "range outside the mapping"
+        );
         // SAFETY: the source range is inside this mapping, which lasts for ever; the target is borrowed mutably.
-        unsafe { ptr::copy_nonoverlapping((self.start + offset) as *const u8, target.as_mut_ptr(), target.len()) };
+        unsafe {
+            ptr::copy_nonoverlapping(
+                (self.start + offset) as *const u8,
+                target.as_mut_ptr(),
+                target.len(),
+            )
+        };
     }
 
     /// Copies bytes in; the same condition holds.
     pub fn write(&self, offset: usize, source: &[u8]) {
-        assert!(offset <= self.len && source.len() <= self.len - offset, "range outside the mapping");
+        assert!(
+            offset <= self.len && source.len() <= self.len - offset,
+            "range outside the mapping"
+        );
         // SAFETY: the target range is inside this mapping, which lasts for ever.
-        unsafe { ptr::copy_nonoverlapping(source.as_ptr(), (self.start + offset) as *mut u8, source.len()) };
+        unsafe {
+            ptr::copy_nonoverlapping(
+                source.as_ptr(),
+                (self.start + offset) as *mut u8,
+                source.len(),
+            )
+        };
     }
 }
 

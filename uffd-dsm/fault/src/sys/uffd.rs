@@ -40,21 +40,30 @@ pub fn open(backend: Backend) -> io::Result<OwnedFd> {
     let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
     let raw = match backend {
         Backend::Device => {
-            let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/userfaultfd")?;
+            let device = std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/userfaultfd")?;
             // SAFETY: an ioctl on an open descriptor that takes its flags by value.
             unsafe { libc::ioctl(device.as_raw_fd(), USERFAULTFD_IOC_NEW, flags) }
         }
         // SAFETY: a system call that takes its flags by value.
         Backend::Syscall => unsafe { libc::syscall(libc::SYS_userfaultfd, flags) as RawFd },
         // SAFETY: as above.
-        Backend::UserMode => unsafe { libc::syscall(libc::SYS_userfaultfd, flags | USER_MODE_ONLY) as RawFd },
+        Backend::UserMode => unsafe {
+            libc::syscall(libc::SYS_userfaultfd, flags | USER_MODE_ONLY) as RawFd
+        },
     };
     if raw < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel just made this descriptor and nobody else knows it.
     let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
-    let mut api = Api { api: API, features: FEATURES, ioctls: 0 };
+    let mut api = Api {
+        api: API,
+        features: FEATURES,
+        ioctls: 0,
+    };
     // SAFETY: `api` is a live uffdio_api that the kernel fills in.
     let result = unsafe { libc::ioctl(descriptor.as_raw_fd(), UFFDIO_API, &mut api as *mut Api) };
     if result < 0 {
@@ -66,7 +75,12 @@ pub fn open(backend: Backend) -> io::Result<OwnedFd> {
 /// Maps page-cache pages of `start..start + len`, write-protected or not, and wakes who waits for them.
 ///
 /// Returns the bytes mapped before an error, with the error.
-pub fn map_pages(descriptor: RawFd, start: usize, len: usize, write_protect: bool) -> (usize, io::Result<()>) {
+pub fn map_pages(
+    descriptor: RawFd,
+    start: usize,
+    len: usize,
+    write_protect: bool,
+) -> (usize, io::Result<()>) {
     let mut request = Continue {
         start: start as u64,
         len: len as u64,
@@ -76,5 +90,9 @@ pub fn map_pages(descriptor: RawFd, start: usize, len: usize, write_protect: boo
     // SAFETY: `request` is a live uffdio_continue; the kernel refuses ranges outside the registration.
     let result = unsafe { libc::ioctl(descriptor, UFFDIO_CONTINUE, &mut request as *mut Continue) };
     let mapped = usize::try_from(request.mapped).unwrap_or(0);
-    if result < 0 { (mapped, Err(io::Error::last_os_error())) } else { (mapped, Ok(())) }
+    if result < 0 {
+        (mapped, Err(io::Error::last_os_error()))
+    } else {
+        (mapped, Ok(()))
+    }
 }
