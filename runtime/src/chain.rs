@@ -89,8 +89,8 @@ impl PrivateChain {
             frames: memory,
             stubs: Vec::new(),
         };
-        for index in 0..frames.len() {
-            chain.fill(index, &frames[index])?;
+        for (index, frame) in frames.iter().enumerate() {
+            chain.fill(index, frame)?;
         }
         Some(chain)
     }

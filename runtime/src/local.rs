@@ -18,6 +18,8 @@ use crate::sys::{call, process, stubs};
 pub struct Local {
     /// Its name.
     pub thread: ThreadId,
+    /// Who created it; nobody created main and the threads that the program made by itself.
+    pub father: Option<ThreadId>,
     /// Its shadow stack.
     pub stack: Stack,
     /// Compiled code's view of it; absent in a program without any module of ours.
@@ -41,7 +43,7 @@ pub fn with<T>(body: impl FnOnce(&Local) -> T) -> T {
 
 /// Runs main, then waits for every thread that it created.
 pub fn run_main_thread(main: impl FnOnce() -> i32) -> i32 {
-    attach(MAIN, take_stack());
+    attach(MAIN, None, take_stack());
     let status = main();
     with(|local| {
         local.managed.set(true);
@@ -50,9 +52,15 @@ pub fn run_main_thread(main: impl FnOnce() -> i32) -> i32 {
     status
 }
 
-/// Runs `code(argument)` as `thread` on the calling thread, from creation to end.
-pub fn run_thread(thread: ThreadId, stack: Stack, code: usize, argument: u64, frames: &[Frame]) {
-    attach(thread, stack);
+/// Runs `code(argument)` as `thread`, a child of `father`, on the calling thread, from creation to end.
+pub fn run_thread(
+    (thread, father): (ThreadId, ThreadId),
+    stack: Stack,
+    code: usize,
+    argument: u64,
+    frames: &[Frame],
+) {
+    attach(thread, Some(father), stack);
     let Some(chain) = PrivateChain::rebuild(frames) else {
         node::fatal(
             "a thread's frames do not fit this program: are all nodes running the same binary?",
@@ -85,18 +93,18 @@ pub fn exit_thread() -> ! {
 
 fn adopt() -> Local {
     let stack = take_stack();
-    record(Node::get().name_root(), stack)
+    record(Node::get().name_root(), None, stack)
 }
 
-fn attach(thread: ThreadId, stack: Stack) {
+fn attach(thread: ThreadId, father: Option<ThreadId>, stack: Stack) {
     LOCAL.with(|local| {
-        let fresh = local.set(record(thread, stack)).is_ok();
+        let fresh = local.set(record(thread, father, stack)).is_ok();
         // A constructor of the program may have used the runtime before main: then it is a root already.
         assert!(fresh || thread == MAIN, "a new thread has no record");
     });
 }
 
-fn record(thread: ThreadId, stack: Stack) -> Local {
+fn record(thread: ThreadId, father: Option<ThreadId>, stack: Stack) -> Local {
     let own = modules::self_of_this_thread();
     if let Some(own) = own {
         own.set(UmbelSelf {
@@ -112,6 +120,7 @@ fn record(thread: ThreadId, stack: Stack) -> Local {
     }
     Local {
         thread,
+        father,
         stack,
         own,
         stubs: std::cell::RefCell::default(),

@@ -182,7 +182,11 @@ impl Engine {
 
     /// Ends the holds that are over.
     pub fn on_tick(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
-        while let Some((_, object)) = self.holds.pop_front_if(|(deadline, _)| *deadline <= now_ns) {
+        while let Some((deadline_ns, object)) = self.holds.front().copied() {
+            if deadline_ns > now_ns {
+                break;
+            }
+            self.holds.pop_front();
             self.machine.on_hold_expired(object, &mut self.effects);
             self.carry_out(now_ns, link)?;
             self.note_waiting(object, now_ns);

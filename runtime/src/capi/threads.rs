@@ -6,7 +6,7 @@ use umbel_wire::{NodeId, ThreadId};
 use crate::chain;
 use crate::local::{self, Local};
 use crate::modules;
-use crate::node::Node;
+use crate::node::{MAIN, Node};
 use crate::request::{Reply, Request};
 use crate::sys::{abi, process, stubs};
 use umbel_agents::Reach;
@@ -83,8 +83,12 @@ pub extern "C" fn dist_thr_create_on(node: i32, function: usize, argument: i64) 
 /// See `umbel.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn dist_thr_join(thread: u64) -> i32 {
-    let waiter = local::with(|local| local.thread);
+    let (waiter, father) = local::with(|local| (local.thread, local.father));
     let thread = ThreadId(thread);
+    // Neither can end before the caller has.
+    if thread == MAIN || Some(thread) == father {
+        return libc::EDEADLK;
+    }
     if thread.creator().0 >= Node::get().node_count || thread.sequence() == 0 {
         return libc::ESRCH;
     }

@@ -133,6 +133,7 @@ impl Service {
     pub(super) fn start_thread(&mut self, spawn: Thread) -> i32 {
         let Thread::Spawn {
             thread,
+            father,
             code,
             argument,
             frames,
@@ -161,7 +162,7 @@ impl Service {
             .stack_size(THREAD_STACK_BYTES)
             .spawn(move || {
                 crate::sys::process::unblock_signals();
-                local::run_thread(thread, stack, code, argument, &frames);
+                local::run_thread((thread, father), stack, code, argument, &frames);
             });
         match started {
             Ok(_) => {

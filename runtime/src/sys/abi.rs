@@ -246,8 +246,9 @@ impl Frame {
     pub fn fields(&self) -> impl Iterator<Item = Field> + use<> {
         let (fields, count) = (self.fields, self.field_count);
         (0..count).map(move |index| {
+            let address = fields + index * size_of::<FieldRecord>();
             // SAFETY: the table says that there are `count` fields.
-            let record = unsafe { &*(fields as *const FieldRecord).add(index) };
+            let record = unsafe { &*(address as *const FieldRecord) };
             Field {
                 offset: record.offset as usize,
                 size: record.size as usize,

@@ -201,8 +201,10 @@ pub fn at_exit(handler: extern "C" fn(i32, *mut libc::c_void)) {
 
 /// Sets the calling thread's errno.
 pub fn set_errno(value: i32) {
+    // SAFETY: takes no arguments.
+    let location = unsafe { libc::__errno_location() };
     // SAFETY: the location is the calling thread's.
-    unsafe { *libc::__errno_location() = value };
+    unsafe { location.write(value) };
 }
 
 /// Load address of the module that holds `address`.
