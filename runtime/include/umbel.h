@@ -57,7 +57,8 @@ extern unsigned long umbel_thr_create(int node, umbel_thr_fn fn, long arg);
 
 /* Waits until the thread has ended.  A thread may be joined once, by any thread; one that is never
  * joined is collected when its creator ends.
- * ESRCH: no such thread, or already joined; EDEADLK: the caller itself or one of its ancestors. */
+ * ESRCH: no such thread, or already joined; EDEADLK: the caller itself, its creator, or main.  Threads
+ * that join an older ancestor, or each other in a larger circle, wait for ever. */
 extern int dist_thr_join(dist_thr_t thread);
 
 /* Waits until every thread that the caller created, and has not joined yet, has ended.  Always 0. */
