@@ -7,9 +7,9 @@
 //! | 0x01 | Hello | 40 | [`link`] |
 //! | 0x02 | Bye | 0 | [`link`] |
 //! | 0x10 | Get | 9 | [`coherence`] |
-//! | 0x11 | Grant | 10 to 4106 | [`coherence`] |
+//! | 0x11 | Grant | 10 to 4108 | [`coherence`] |
 //! | 0x12 | Recall | 9 | [`coherence`] |
-//! | 0x13 | Recalled | 8 to 4104 | [`coherence`] |
+//! | 0x13 | Recalled | 8 to 4106 | [`coherence`] |
 //! | 0x14 | Invalidate | 8 | [`coherence`] |
 //! | 0x15 | Invalidated | 8 | [`coherence`] |
 //! | 0x20 | Spawn | 50 to 262144 | [`thread`] |

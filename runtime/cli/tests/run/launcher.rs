@@ -46,7 +46,9 @@ pub fn program() -> &'static Path {
             &["-shared", "-fPIC", "-pthread", "-Wl,-soname,libumbel.so"],
             |gcc| gcc.arg(source.join("umbel.c")).arg("-o").arg(&library),
         );
-        gcc(&["-Wl,-rpath,$ORIGIN", "-rdynamic"], |gcc| {
+        // The old tag: cargo's LD_LIBRARY_PATH, where the real libumbel may be, comes after it.
+        let rpath = "-Wl,-rpath,$ORIGIN,--disable-new-dtags";
+        gcc(&[rpath, "-rdynamic"], |gcc| {
             gcc.arg(source.join("node.c"))
                 .arg(&library)
                 .arg("-o")
