@@ -1,4 +1,7 @@
 //! How a read miss grows: with the nodes of the job, and with the entries of the home's directory.
+//!
+//! Last measured (`cargo xtask bench`, 2 cores of an AMD EPYC in a VM under load, 2026-11-21): 47.7, 48.6, 47.0 us with 2, 4, 8 nodes,
+//! 2 messages each. Objects: benches/machine.rs.
 
 use anyhow::{Context, Result};
 use umbel_coherence::{Config, Effect, Homes, Machine};

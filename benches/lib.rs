@@ -24,9 +24,9 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// Figures to quote: about two minutes, and one more for criterion.
+    /// Figures to quote: two to three minutes, and one more for criterion.
     pub const FULL: Self = Self {
-        rounds: 40,
+        rounds: 30,
         samples: 60,
         operations: 400,
     };

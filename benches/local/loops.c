@@ -2,7 +2,8 @@
  * thread reaches. The thread runs on the last node, so in a job it works on copies that it has fetched.
  *
  * `RESULT name min_ns median_ns count`, per element; a sample is short (tens of microseconds), so that
- * among many of them some are undisturbed, and the least one tells what the code costs. */
+ * among many of them some are undisturbed, and the least one tells what the code costs.
+ * Estimates, comparison and the last figures: benches/local.rs. Run by `cargo xtask bench`. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
