@@ -4,7 +4,7 @@
  * pages of an array). Node 1 reads each, then writes each; then node 0 takes each back. Every access is
  * timed by itself and touches an object that no hold protects any more.
  *
- * Estimate: 48 us for each on processors of their own (one ping-pong and two local wakes);
+ * Estimate: 52 us for each on processors of their own (one ping-pong and two local wakes);
  * derivation, figures and the comparison: benches/distributed.rs. Run by `cargo xtask bench`. */
 #include "measure.h"
 
