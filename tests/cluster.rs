@@ -131,6 +131,8 @@ pub fn umbel(arguments: &[&str]) -> Command {
 pub fn start(command: &mut Command, input: &[u8]) -> Running {
     let started = Instant::now();
     let mut child = command
+        // cargo names its own folders there, with a libumbel.so for debugging: the staged one is meant.
+        .env_remove("LD_LIBRARY_PATH")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

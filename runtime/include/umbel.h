@@ -7,7 +7,8 @@
  * writes them; sequential consistency holds for every object.  Pointers to such objects may be stored
  * and passed; their addresses are the same on every node.
  *
- * Not shared: globals, static locals and malloc'd memory.  Each node has its own copy of those.
+ * Not shared: globals, static locals and malloc'd memory.  Each node has its own copy of those.  A pointer
+ * to such memory means nothing on another node, also where it lies in a shared object: argv's strings, say.
  * stdin belongs to node 0.
  *
  * Threads are bound to their creator (termination dependency): a function does not return before the
