@@ -143,10 +143,6 @@ impl Node {
 /// Runs the program: main on node 0, nothing but other nodes' threads elsewhere.
 pub fn run_main(main: impl FnOnce() -> i32) -> i32 {
     let node = Node::get();
-    if node.launched {
-        process::line_buffered_stdout();
-        process::at_exit(on_exit);
-    }
     if node.rank == NodeId(0) {
         let status = local::run_main_thread(main);
         // Relaxed: main ran on this thread.
@@ -210,6 +206,12 @@ fn start() -> Result<&'static Node, Error> {
         }),
         next_root: AtomicU64::new(0),
     }));
+    if node.launched {
+        // Before the first message: a peer's thread may run here, and exit, while this thread is on its
+        // way to main.
+        process::line_buffered_stdout();
+        process::at_exit(on_exit);
+    }
     let service = Service::new(node, poll, launch)?;
     let greeted = Reply::new();
     let answer = greeted.clone();
@@ -223,7 +225,8 @@ fn start() -> Result<&'static Node, Error> {
 
 /// The program calls exit, or main has returned: the job ends with this status.
 extern "C" fn on_exit(status: i32, _: *mut libc::c_void) {
-    let Some(node) = NODE.get() else { return };
+    // Waits, if the thread that starts this node has not been told yet that it is done.
+    let node = Node::get();
     process::flush_streams();
     let reply = Reply::new();
     node.submit(Request::Exit {
