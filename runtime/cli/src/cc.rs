@@ -115,6 +115,8 @@ fn command(arguments: &[OsString]) -> Result<(Command, OsString)> {
             "-Wl,--push-state,--no-as-needed",
             "-lumbel",
             "-Wl,--pop-state",
+            // Shared objects that the program loads later have the shadow stacks of its threads.
+            "-Wl,--export-dynamic-symbol=umbel_self",
         ]);
         command.args(["-Xlinker", "-rpath", "-Xlinker"]).arg(folder);
     }

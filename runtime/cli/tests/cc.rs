@@ -75,7 +75,7 @@ impl Installation {
 const COMPILING: &str = "-fplugin=PREFIX/lib/umbel/umbel_gcc12.so \
     -include PREFIX/include/umbel/umbel.h -idirafter PREFIX/include/umbel";
 const LIBRARY: &str = "-LPREFIX/lib/umbel -Wl,--push-state,--no-as-needed -lumbel -Wl,--pop-state \
-    -Xlinker -rpath -Xlinker PREFIX/lib/umbel";
+    -Wl,--export-dynamic-symbol=umbel_self -Xlinker -rpath -Xlinker PREFIX/lib/umbel";
 
 #[test]
 fn compile_and_link() {
