@@ -142,7 +142,10 @@ fn take_stack() -> Stack {
             stack
         }
         Ok(None) => node::fatal("too many threads: every shadow stack of this node is in use"),
-        Err(error) => node::fatal(&format!("cannot get memory for a shadow stack: {error}")),
+        Err(error) => node::fatal(&format!(
+            "cannot get memory for a shadow stack: {error}; raise `ulimit -v`, or allow more memory to be \
+             promised than there is (vm.overcommit_memory)"
+        )),
     }
 }
 

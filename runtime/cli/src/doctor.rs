@@ -32,6 +32,7 @@ pub struct Options {}
 
 /// Prints the report; the exit status.
 pub fn run(_options: &Options) -> u8 {
+    crate::sys::pipe::end_with_reader();
     let mut report = Report::default();
     fault_backends(&mut report);
     installation(&mut report);

@@ -1,4 +1,5 @@
-//! The command's unsafe code: what happens between fork and exec, and random bytes.
+//! The command's unsafe code: what happens between fork and exec, signals, and random bytes.
 
 pub mod child;
+pub mod pipe;
 pub mod random;
