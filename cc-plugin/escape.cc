@@ -1,10 +1,10 @@
 /* escape.cc - locals that are not captured, but whose address another thread can read.
  *
- * Inserted: nothing.  `int x, *p = &x;` with p sharable makes x sharable too.  Flow-insensitive, over the
- * whole nest: an assignment or initialization puts the addresses and the pointers that its right side
+ * Inserted: nothing.  `int x, *p = &x;` with p sharable makes x sharable too, and so does
+ * `dist_thr_create (f, &x)`.  Flow-insensitive, over the whole nest: an assignment or initialization puts the addresses and the pointers that its right side
  * mentions into its left side; what reaches a sharable variable, or a store through a pointer whose value
  * comes from one, becomes sharable, until nothing changes.
- * Not followed: addresses handed to or returned by a function, through globals, static locals or the heap.
+ * Not followed: addresses handed to or returned by another function, through globals, static locals or the heap.
  */
 #include "plugin.h"
 
@@ -18,6 +18,7 @@ struct flow_graph {
 	captures *nest;
 	std::map<tree, flow> into;   /* by the variable written */
 	std::map<tree, flow> through; /* by the pointer written through */
+	std::vector<flow> arguments;  /* of thread functions */
 };
 
 static bool is_candidate(tree decl)
@@ -89,6 +90,15 @@ static void note_store(flow_graph *graph, tree target, const flow &value)
 		merge(graph->into[pointee], value);
 }
 
+/* umbel_thr_create (node, f, argument), or what spawn.cc made of it: the last argument is the thread's. */
+static bool creates_thread(tree call)
+{
+	tree function = get_callee_fndecl(call);
+	if (!function || call_expr_nargs(call) == 0)
+		return false;
+	return !strcmp(name_of(function), "umbel_thr_create") || !strcmp(name_of(function), "__umbel_thr_create");
+}
+
 static tree collect_stores(tree *node, int *walk_subtrees, void *data)
 {
 	flow_graph *graph = static_cast<flow_graph *>(data);
@@ -107,6 +117,13 @@ static tree collect_stores(tree *node, int *walk_subtrees, void *data)
 		}
 		break;
 	}
+	case CALL_EXPR:
+		if (creates_thread(*node)) {
+			tree argument = CALL_EXPR_ARG(*node, call_expr_nargs(*node) - 1);
+			walk_tree_without_duplicates(&argument, collect_flow, &value);
+			graph->arguments.push_back(value);
+		}
+		break;
 	default:
 		if (TYPE_P(*node))
 			*walk_subtrees = 0;
@@ -133,7 +150,7 @@ static bool is_shared(tree variable)
 	return owner && std::find(owner->shared.begin(), owner->shared.end(), variable) != owner->shared.end();
 }
 
-static bool share_reached(flow_graph &graph, const flow &value)
+static bool share_reached(flow_graph &graph, const flow &value, const char *why)
 {
 	std::set<tree> seen, reached;
 	reach(graph, value, seen, reached);
@@ -141,7 +158,7 @@ static bool share_reached(flow_graph &graph, const flow &value)
 	for (tree variable : reached) {
 		if (is_shared(variable))
 			continue;
-		share(*graph.nest, variable, "its address is stored in a sharable object");
+		share(*graph.nest, variable, why);
 		changed |= is_shared(variable);
 	}
 	return changed;
@@ -170,16 +187,19 @@ void share_escaping_addresses(captures &nest)
 	graph.nest = &nest;
 	for (nest_function *f : nest.order)
 		walk_tree_without_duplicates(&DECL_SAVED_TREE(f->decl), collect_stores, &graph);
+	const char *stored = "its address is stored in a sharable object";
 	bool changed = true;
 	while (changed) {
 		changed = false;
+		for (auto &argument : graph.arguments)
+			changed |= share_reached(graph, argument, "its address is a thread's argument");
 		for (auto &store : graph.into)
 			if (is_shared(store.first))
-				changed |= share_reached(graph, store.second);
+				changed |= share_reached(graph, store.second, stored);
 		for (auto &store : graph.through) {
 			std::set<tree> seen;
 			if (points_to_shared(graph, store.first, seen))
-				changed |= share_reached(graph, store.second);
+				changed |= share_reached(graph, store.second, stored);
 		}
 	}
 }

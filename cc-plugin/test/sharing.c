@@ -83,6 +83,17 @@ static void by_attribute(int v __attribute__((shadow("migratory")))) /* sharable
 	consume(&unmarked);
 }
 
+static void add_one(int *where) { *where += 1; }
+
+static void by_argument(void)
+{
+	int handed = 0; /* sharable */
+	int kept = 0;
+	consume(&kept);
+	dist_thr_create(add_one, &handed);
+	dist_thr_join_all();
+}
+
 static int recursive(int n) /* sharable */
 {
 	int result = 0; /* sharable */
@@ -99,5 +110,6 @@ int main(void)
 	by_escape();
 	by_address(4);
 	by_attribute(1);
+	by_argument();
 	return recursive(3) != 4;
 }

@@ -43,8 +43,8 @@ typedef void (*umbel_thr_fn)();
 
 /* dist_thr_t dist_thr_create(void (*fn)(T), T arg)      T: any integer or pointer type
  * Starts fn(arg) as a child of the calling thread, on the next node in turn (round robin).
- * A pointer argument should point to a sharable object; the address of anything else means nothing
- * on another node.
+ * A pointer argument should point to a sharable object; a local whose address is written in the call is one
+ * (dist_thr_create (f, &x)).  The address of anything else means nothing on another node.
  * Returns the thread's name, or 0 with errno set: EAGAIN (the node has no room for another thread, or
  * the system refused one), EINVAL (fn can't be named on another node), E2BIG (chain of frames too long).
  * Each frame of fn's static chain is copied at this moment: captured locals are shared, values the

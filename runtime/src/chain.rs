@@ -35,32 +35,32 @@ pub fn capture(mut table: usize, mut chain: usize) -> Result<Vec<Frame>, Errno> 
     Ok(frames)
 }
 
-/// How much of `stack`'s objects the frames point at, up to the stack's tops.
-pub fn reach(frames: &[Frame], stack: u32, tops: Reach) -> Reach {
+/// How much of `stack`'s objects the frames and the argument point at, up to the stack's tops.
+pub fn reach(frames: &[Frame], argument: u64, stack: u32, tops: Reach) -> Reach {
     let mut reach = Reach::default();
+    let mut add = |address: usize| {
+        // A variable-length array whose declaration was not reached yet is not there: any bits.
+        let Some(place) = Place::at(address).filter(|place| place.stack == stack) else {
+            return;
+        };
+        match place.arena {
+            Arena::Small if place.number < tops.small => {
+                reach.small = reach.small.max(place.number + 1)
+            }
+            Arena::Pages if place.number < tops.pages => {
+                reach.pages = reach.pages.max(place.number + 1)
+            }
+            Arena::Small | Arena::Pages => {}
+        }
+    };
+    add(argument as usize);
     for frame in frames {
         let Some(table) = modules::address(frame.table) else {
             continue;
         };
-        for field in abi::frame(table)
-            .fields()
-            .filter(|field| field.kind == FieldKind::Shared)
-        {
-            // A variable-length array whose declaration was not reached yet is not there: any bits.
-            let Some(place) = Place::at(word(&frame.bytes, field.offset)) else {
-                continue;
-            };
-            if place.stack != stack {
-                continue;
-            }
-            match place.arena {
-                Arena::Small if place.number < tops.small => {
-                    reach.small = reach.small.max(place.number + 1)
-                }
-                Arena::Pages if place.number < tops.pages => {
-                    reach.pages = reach.pages.max(place.number + 1)
-                }
-                Arena::Small | Arena::Pages => {}
+        for field in abi::frame(table).fields() {
+            if field.kind == FieldKind::Shared {
+                add(word(&frame.bytes, field.offset));
             }
         }
     }

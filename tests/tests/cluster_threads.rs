@@ -93,3 +93,43 @@ fn main_may_leave_by_dist_thr_exit() {
         );
     }
 }
+
+/// The argument is the only way in which these threads reach the objects.
+#[test]
+fn a_pointer_argument_makes_its_object_sharable_and_keeps_its_scope_alive() {
+    let program = compile_text(
+        "#include <stdio.h>
+        #include <unistd.h>
+        struct job { int in, out; char text[5000]; };
+        static void solve(struct job *job) { usleep(5000); job->out = 2 * job->in; job->text[4999] = 1; }
+        static void count(int *total) { usleep(5000); __atomic_fetch_add(total, 1, __ATOMIC_SEQ_CST); }
+        static int jobs_done(void)
+        {
+            struct job jobs[3];
+            for (int i = 0; i < 3; i++) {
+                jobs[i] = (struct job) { .in = i };
+                dist_thr_create_on(i, solve, &jobs[i]);
+            }
+            dist_thr_join_all();
+            return jobs[0].out + jobs[1].out + jobs[2].out + jobs[2].text[4999];
+        }
+        /* Returns with its thread running, or would: the next call has the same address for its own total. */
+        static void leave_early(int *last)
+        {
+            int total = 0;
+            *last = dist_thr_create_on(2, count, &total) != 0;
+        }
+        int main(void)
+        {
+            int last = 0;
+            for (int i = 0; i < 20; i++)
+                leave_early(&last);
+            printf(\"%d %d\\n\", jobs_done(), last);
+            return 0;
+        }",
+        &["-O2"],
+    );
+    let outcome = program.run(On::Nodes(3), &[], &[]);
+    assert_eq!(outcome.stdout, "7 1\n", "{outcome}");
+    assert_eq!(outcome.status, Some(0), "{outcome}");
+}

@@ -160,7 +160,7 @@ fn create(target: Target, node: i32, argument: i64) -> Result<u64, i32> {
             small: own.small,
             pages: own.pages,
         };
-        let reach = chain::reach(&frames, local.stack.index, tops);
+        let reach = chain::reach(&frames, argument as u64, local.stack.index, tops);
         local.share_all();
         runtime.submit(Request::Spawn {
             father: local.thread,
