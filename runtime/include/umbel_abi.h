@@ -51,7 +51,7 @@ enum {
 	UMBEL_FIELD_VALUE,      /* captured by value: copied to the thread's private frame */
 	UMBEL_FIELD_SHARED,     /* pointer to a sharable object, at its canonical address */
 	UMBEL_FIELD_CHAIN,      /* address of the parent's frame: patched */
-	UMBEL_FIELD_STUB,       /* trampoline of a nested function: made anew in a private copy */
+	UMBEL_FIELD_STUB,       /* its first word is a stub's address (below): made anew in a private copy */
 	UMBEL_FIELD_DESCRIPTOR, /* {chain, code}: both patched */
 	UMBEL_FIELD_NONLOCAL_GOTO, /* jump buffer: poisoned, may not leave the thread */
 	UMBEL_FIELD_FRAME_BASE  /* debug information only */
