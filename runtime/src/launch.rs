@@ -8,6 +8,7 @@
 //! | UMBEL_CONTROL | descriptor of the socket to the launcher |
 //! | UMBEL_JOB | the job's secret, 32 hexadecimal digits |
 //! | UMBEL_STATS | 1: send statistics at the end |
+//! | UMBEL_SPIN_US | microseconds for which the service thread looks for events before it sleeps (default 0) |
 //! | UMBEL_HOLD_US | microseconds for which a granted copy can't be recalled (default 100) |
 //!
 //! The first five are removed from the environment, so that programs started by this one run alone.
@@ -36,6 +37,8 @@ pub struct Launch {
     pub stats: bool,
     /// Minimum hold in nanoseconds.
     pub hold_ns: u64,
+    /// How long the service thread may spin, in nanoseconds.
+    pub spin_ns: u64,
 }
 
 /// Minimum hold: below it most grants are taken away again before their thread has run (DESIGN.md §3).
@@ -81,7 +84,8 @@ impl Launch {
             control: Some(control),
             job: parse_job(&take("UMBEL_JOB").unwrap_or_default())?,
             stats: std::env::var("UMBEL_STATS").is_ok_and(|value| value == "1"),
-            hold_ns: hold_ns()?,
+            hold_ns: from_us("UMBEL_HOLD_US", HOLD_US_DEFAULT)?,
+            spin_ns: from_us("UMBEL_SPIN_US", 0)?,
         })
     }
 
@@ -94,6 +98,7 @@ impl Launch {
             job: [0; 16],
             stats: false,
             hold_ns: 0,
+            spin_ns: 0,
         }
     }
 }
@@ -129,10 +134,11 @@ fn parse_job(text: &str) -> Result<[u8; 16], Error> {
     Ok(job)
 }
 
-fn hold_ns() -> Result<u64, Error> {
-    let us = match std::env::var("UMBEL_HOLD_US") {
-        Ok(text) => parse("UMBEL_HOLD_US", &text)?,
-        Err(_) => HOLD_US_DEFAULT,
+/// Nanoseconds of a variable in microseconds; it stays, for nodes that the program starts.
+fn from_us(variable: &'static str, default_us: u64) -> Result<u64, Error> {
+    let us = match std::env::var(variable) {
+        Ok(text) => parse(variable, &text)?,
+        Err(_) => default_us,
     };
-    Ok(us * 1000)
+    Ok(us.saturating_mul(1000))
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use umbel_coherence::{SyncEffect, SyncHome};
 use umbel_wire::sync::{SyncKey, SyncOp};
@@ -30,6 +31,7 @@ pub struct RemoteReply {
 pub struct SyncTable {
     node: NodeId,
     state: Mutex<State>,
+    waiting_count: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -45,6 +47,7 @@ impl SyncTable {
         Self {
             node,
             state: Mutex::default(),
+            waiting_count: AtomicUsize::new(0),
         }
     }
 
@@ -75,7 +78,7 @@ impl SyncTable {
             state.waiting.insert(token, reply.clone());
             reply
         });
-        let remote = state.answer(self.node, effects);
+        let remote = self.answer(&mut state, effects);
         drop(state);
         if !remote.is_empty() {
             send(remote);
@@ -85,6 +88,12 @@ impl SyncTable {
             (None, Some(reply)) => reply.wait() as i32,
             (None, None) => unreachable!("one of the two was made above"),
         }
+    }
+
+    /// How many threads of this node wait here.
+    pub fn waiting_count(&self) -> usize {
+        // Relaxed: a hint for how to wait.
+        self.waiting_count.load(Ordering::Relaxed)
     }
 
     /// A request of another node's thread.
@@ -101,7 +110,7 @@ impl SyncTable {
         state
             .home
             .on_request(from, token, thread, key, op, &mut effects);
-        state.answer(self.node, effects)
+        self.answer(&mut state, effects)
     }
 
     /// The scope of these objects has ended.
@@ -109,21 +118,22 @@ impl SyncTable {
         let mut state = self.state.lock().expect("no code under this lock panics");
         let mut effects = Vec::new();
         state.home.forget(keys, &mut effects);
-        state.answer(self.node, effects)
+        self.answer(&mut state, effects)
     }
-}
 
-impl State {
     /// Wakes this node's threads; what is for others is returned.
-    fn answer(&mut self, node: NodeId, effects: Vec<SyncEffect>) -> Vec<RemoteReply> {
+    fn answer(&self, state: &mut State, effects: Vec<SyncEffect>) -> Vec<RemoteReply> {
         let mut remote = Vec::new();
         for SyncEffect::Reply { to, token, result } in effects {
-            if to != node {
+            if to != self.node {
                 remote.push(RemoteReply { to, token, result });
-            } else if let Some(reply) = self.waiting.remove(&token) {
+            } else if let Some(reply) = state.waiting.remove(&token) {
                 reply.send(i64::from(result));
             }
         }
+        // Counted when they are woken, not when they run: the service thread must not spin in their way.
+        self.waiting_count
+            .store(state.waiting.len(), Ordering::Relaxed);
         remote
     }
 }

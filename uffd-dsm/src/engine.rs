@@ -6,7 +6,7 @@
 //!
 //! An object's bytes travel with their place in the page: 2 bytes of offset, then the bytes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::os::fd::RawFd;
 
@@ -61,6 +61,8 @@ pub struct Engine {
     /// Somebody may wait for holds that end up to this time: the others need no timer.
     awaited_until_ns: u64,
     faults: Vec<Fault>,
+    /// Objects that threads of this node wait for.
+    awaited: BTreeSet<ObjectId>,
     events: VecDeque<Event>,
     stats: StatsTable,
     read_faults: u64,
@@ -89,6 +91,7 @@ impl Engine {
             hold_ns,
             awaited_until_ns: 0,
             faults: Vec::new(),
+            awaited: BTreeSet::new(),
             events: VecDeque::new(),
             stats: StatsTable::default(),
             read_faults: 0,
@@ -220,6 +223,11 @@ impl Engine {
         table.into_rows()
     }
 
+    /// How many objects threads of this node wait for: at most as many as there are threads that wait.
+    pub fn waiting_count(&self) -> usize {
+        self.awaited.len()
+    }
+
     /// Faults served for threads of this node: (read, write).
     pub fn fault_counts(&self) -> (u64, u64) {
         (self.read_faults, self.write_faults)
@@ -253,6 +261,7 @@ impl Engine {
         } else {
             Access::Read
         };
+        self.awaited.insert(object);
         self.machine.on_fault(object, access, &mut self.effects);
         self.carry_out(now_ns, link)?;
         self.note_waiting(object, now_ns);
@@ -324,8 +333,12 @@ impl Engine {
                     self.space.set_rights(place.page_address(), 1, rights)?;
                     woken = access.map(|_| object);
                 }
-                Effect::Wake { object } if woken == Some(object) => {}
-                Effect::Wake { object } => self.space.wake(place(object).page_address())?,
+                Effect::Wake { object } => {
+                    self.awaited.remove(&object);
+                    if woken != Some(object) {
+                        self.space.wake(place(object).page_address())?;
+                    }
+                }
                 Effect::Hold { object } => self.holds.push_back((now_ns + self.hold_ns, object)),
                 Effect::Retire { object, counters } => {
                     let mut table = std::mem::take(&mut self.stats);

@@ -192,6 +192,14 @@ fn machine(report: &mut Report) {
         }
         None => report.line(State::Note, "memory: /proc/meminfo can't be read", None),
     }
+    match crate::sys::real_time::is_allowed() {
+        true => report.line(State::Yes, "real-time priority: allowed", None),
+        false => report.line(
+            State::Note,
+            "real-time priority: not allowed; nodes are not bound to processors, remote accesses are slower",
+            Some("as root, or with `ulimit -r 1` (rtprio in /etc/security/limits.conf)"),
+        ),
+    }
     match number_in("/proc/sys/vm/max_map_count") {
         Some(count) if count >= NODE_MAPPINGS => {
             report.line(State::Yes, format!("vm.max_map_count: {count}"), None);

@@ -8,8 +8,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use umbel_wire::limits::NODES_MAX;
 
 use crate::status;
+use crate::sys::real_time;
 use job::{Job, Plan};
 use output::Outputs;
+use processors::Shares;
 use program::Program;
 
 mod control;
@@ -17,6 +19,7 @@ mod job;
 mod limits;
 mod node;
 mod output;
+mod processors;
 mod program;
 mod sink;
 mod stats;
@@ -69,6 +72,11 @@ pub struct Options {
     )]
     stats_format: StatsFormat,
 
+    /// Let the nodes run on all processors. Otherwise each keeps to its share, if there are enough and
+    /// real-time priority is allowed (root, or `ulimit -r 1`).
+    #[arg(long)]
+    no_bind: bool,
+
     /// Program to run.
     #[arg(value_name = "PROG", required = true)]
     program: OsString,
@@ -105,6 +113,12 @@ pub fn run(options: Options) -> u8 {
         arguments: options.arguments,
         node_count: options.node_count,
         wants_stats: options.stats,
+        // On its share a node's service thread must run at once when something arrives, also under a thread of
+        // the program that spins: that takes real-time priority.
+        shares: match !options.no_bind && real_time::is_allowed() {
+            true => Shares::new(options.node_count),
+            false => Shares::default(),
+        },
     };
     let mut job = match start(&plan, options.tag) {
         Ok(job) => job,

@@ -90,6 +90,10 @@ impl Service {
                 self.wait_children(father, Some(above), token)?;
             }
             Request::Ended { thread, stack } => {
+                // Not one that the program made by itself.
+                if thread.creator() != self.rank || self.names.contains_key(&thread) {
+                    self.threads_alive -= 1;
+                }
                 self.node.put_stack(stack);
                 self.threads.collect(thread);
                 if thread.creator() == self.rank {
@@ -167,6 +171,7 @@ impl Service {
         match started {
             Ok(_) => {
                 self.threads_started += 1;
+                self.threads_alive += 1;
                 0
             }
             Err(_) => {

@@ -32,6 +32,7 @@ use umbel_wire::control::Control;
 use super::limits::{CAUSE_WAIT, LEAVE_WAIT, READ_BYTES, READY_WAIT, SIGNAL_REPEAT, SIGNAL_WAIT};
 use super::node::{Node, start_all};
 use super::output::{Outputs, Stream};
+use super::processors::Shares;
 use super::program::Program;
 use super::sink::Closed;
 use crate::status;
@@ -44,6 +45,7 @@ pub struct Plan {
     pub arguments: Vec<OsString>,
     pub node_count: usize,
     pub wants_stats: bool,
+    pub shares: Shares,
 }
 
 /// A job whose nodes have been started.

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::personality::{self, Persona};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
@@ -19,6 +20,8 @@ pub struct ChildSetup {
     pub mask: SigSet,
     /// Whether Ctrl-C and Ctrl-\ leave the node alone: all but rank 0, whose end is the job's.
     pub ignores_keys: bool,
+    /// Processors it keeps to, if not all.
+    pub processors: Option<CpuSet>,
 }
 
 /// Has `command` apply `setup`, and die with the launcher.
@@ -43,6 +46,10 @@ fn apply(setup: &ChildSetup, launcher: Pid) -> io::Result<()> {
     // The same program at the same addresses on every node: pointers to its functions and constants may
     // then lie in shared objects. Where a filter forbids it only such programs suffer.
     let _ = personality::get().and_then(|now| personality::set(now | Persona::ADDR_NO_RANDOMIZE));
+    if let Some(processors) = &setup.processors {
+        // A node may run anywhere if this is forbidden: slower, no different.
+        let _ = sched_setaffinity(Pid::from_raw(0), processors);
+    }
     for socket in &setup.inherited {
         fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
     }

@@ -3,3 +3,4 @@
 pub mod child;
 pub mod pipe;
 pub mod random;
+pub mod real_time;
