@@ -47,7 +47,10 @@ pub fn for_testing() -> Result<()> {
 
 /// What the quarter of GCC's own tests that CI runs needs: their source.
 pub fn for_conformance_quarter() -> Result<()> {
-    provide("GCC's own tests", &[need("gcc-12-source")])
+    provide(
+        "GCC's own tests",
+        &[need("gcc-12-source"), need("xz-utils")],
+    )
 }
 
 /// What all of GCC's own tests need: their source, and the second compiler.
@@ -57,6 +60,8 @@ pub fn for_conformance() -> Result<()> {
         "packages for conformance",
         &[
             need("gcc-12-source"),
+            need("xz-utils"),
+            need("python3"),
             need("gcc-12"),
             need("gcc-12-plugin-dev"),
             need("gcc-11"),
