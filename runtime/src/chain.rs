@@ -7,7 +7,7 @@
 use uffd_dsm::window::{Arena, Place};
 use umbel_agents::Reach;
 use umbel_wire::limits::{FRAME_BYTES_MAX, FRAMES_MAX};
-use umbel_wire::thread::Frame;
+use umbel_wire::thread::{CodeRef, Frame};
 
 use crate::modules;
 use crate::sys::abi::{self, FieldKind};
@@ -67,6 +67,32 @@ pub fn reach(frames: &[Frame], argument: u64, stack: u32, tops: Reach) -> Reach 
     reach
 }
 
+/// Whether what a creator sent names a thread function of this program and its frames. A function without a
+/// record has no frames; it need only lie in a module.
+pub fn fits(code: CodeRef, function: CodeRef, frames: &[Frame]) -> bool {
+    let Some(address) = modules::address(code) else {
+        return false;
+    };
+    if function == CodeRef::default() {
+        return code.offset != 0 && frames.is_empty() && modules::name(address) == Some(code);
+    }
+    let Some(record) = modules::function_record(function) else {
+        return false;
+    };
+    let record = abi::function(record);
+    let mut table = if record.has_chain { record.frame } else { 0 };
+    let chained = frames.iter().all(|frame| {
+        let expected = std::mem::take(&mut table);
+        if expected == 0 || modules::frame_table(frame.table) != Some(expected) {
+            return false;
+        }
+        let layout = abi::frame(expected);
+        table = layout.parent;
+        layout.size == frame.bytes.len()
+    });
+    chained && record.code == address
+}
+
 /// Frames of a thread, at addresses that stay the same until it ends.
 pub struct PrivateChain {
     frames: Vec<Box<[u64]>>,
@@ -78,7 +104,7 @@ impl PrivateChain {
     pub fn rebuild(frames: &[Frame]) -> Option<Self> {
         let mut memory: Vec<Box<[u64]>> = Vec::new();
         for frame in frames {
-            let layout = abi::frame(modules::address(frame.table)?);
+            let layout = abi::frame(modules::frame_table(frame.table)?);
             if layout.size != frame.bytes.len() {
                 return None;
             }
@@ -110,7 +136,7 @@ impl PrivateChain {
         let own = self.frame_address(index);
         let parent = self.frame_address(index + 1);
         let mut bytes = frame.bytes.clone();
-        for field in abi::frame(modules::address(frame.table)?).fields() {
+        for field in abi::frame(modules::frame_table(frame.table)?).fields() {
             if field.offset.checked_add(field.size)? > bytes.len() {
                 return None;
             }

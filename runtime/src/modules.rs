@@ -72,6 +72,28 @@ pub fn address(code: CodeRef) -> Option<usize> {
     module.base.checked_add(usize::try_from(code.offset).ok()?)
 }
 
+/// The address of the function record with this name, if there is one.
+pub fn function_record(name: CodeRef) -> Option<usize> {
+    let record = address(name)?;
+    let modules = MODULES.read().expect("no code under this lock panics");
+    let known = modules
+        .iter()
+        .flatten()
+        .any(|module| module.has_function(record));
+    known.then_some(record)
+}
+
+/// The address of the frame table with this name, if there is one.
+pub fn frame_table(name: CodeRef) -> Option<usize> {
+    let table = address(name)?;
+    let modules = MODULES.read().expect("no code under this lock panics");
+    let known = modules
+        .iter()
+        .flatten()
+        .any(|module| module.has_frame(table));
+    known.then_some(table)
+}
+
 /// The record of the thread function with this code.
 pub fn function_with_code(code: usize) -> Option<usize> {
     let modules = MODULES.read().expect("no code under this lock panics");

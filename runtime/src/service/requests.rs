@@ -11,6 +11,7 @@ use umbel_wire::{Message, NodeId, ObjectId, ThreadId, Token};
 
 use super::{Service, Waiting};
 use crate::capi_keys::key_in_window;
+use crate::chain;
 use crate::error::Error;
 use crate::local;
 use crate::modules;
@@ -139,13 +140,16 @@ impl Service {
             thread,
             father,
             code,
+            function,
             argument,
             frames,
-            ..
         } = spawn
         else {
             return -libc::EINVAL;
         };
+        if !chain::fits(code, function, &frames) {
+            return -libc::EINVAL;
+        }
         let Some(code) = modules::address(code) else {
             return -libc::EINVAL;
         };

@@ -106,6 +106,10 @@ pub struct Module {
     functions: usize,
     /// Number of `umbel_function` records.
     function_count: usize,
+    /// Address of its first `umbel_frame`.
+    frames: usize,
+    /// Number of `umbel_frame` records.
+    frame_count: usize,
     self_address: extern "C" fn() -> *mut UmbelSelf,
 }
 
@@ -176,13 +180,36 @@ impl Module {
         // SAFETY: by the contract above.
         let record = unsafe { &*record };
         let bytes = (record.functions_end as usize).saturating_sub(record.functions as usize);
+        let frame_bytes = (record.frames_end as usize).saturating_sub(record.frames as usize);
         Self {
             abi_version: record.abi_version,
             base: record.base as usize,
             functions: record.functions as usize,
             function_count: bytes / size_of::<FunctionRecord>(),
+            frames: record.frames as usize,
+            frame_count: frame_bytes / size_of::<FrameRecord>(),
             self_address: record.self_address,
         }
+    }
+
+    /// Whether this is the address of one of its function records.
+    pub fn has_function(&self, address: usize) -> bool {
+        is_element(
+            address,
+            self.functions,
+            self.function_count,
+            size_of::<FunctionRecord>(),
+        )
+    }
+
+    /// Whether this is the address of one of its frame tables.
+    pub fn has_frame(&self, address: usize) -> bool {
+        is_element(
+            address,
+            self.frames,
+            self.frame_count,
+            size_of::<FrameRecord>(),
+        )
     }
 
     /// The record of the function with this code.
@@ -305,6 +332,11 @@ pub fn descriptor(address: usize) -> (usize, usize) {
     // SAFETY: the plugin passes the address of a descriptor in a live frame.
     let [chain, code] = unsafe { pair.read() };
     (chain, code)
+}
+
+fn is_element(address: usize, first: usize, count: usize, bytes: usize) -> bool {
+    let offset = address.wrapping_sub(first);
+    address >= first && offset < count * bytes && offset.is_multiple_of(bytes)
 }
 
 fn text(pointer: *const c_char) -> String {
