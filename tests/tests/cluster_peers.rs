@@ -1,7 +1,7 @@
 //! Peers that are not what they should be: one clear error each, a defined status, and no hang.
 //! The test plays the peer and the launcher.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -109,14 +109,28 @@ fn receive_hello(peer: &mut UnixStream) -> Hello {
         .expect("a positive time");
     let mut bytes = Vec::new();
     loop {
-        let mut part = [0; 256];
-        let count = peer.read(&mut part).expect("the node greets in time");
+        let count = receive(peer, &mut bytes);
         assert!(count > 0, "the node closed the link before it greeted");
-        bytes.extend_from_slice(&part[..count]);
         match decode(&bytes).expect("the node sends messages") {
             Some((Message::Hello(hello), _)) => return hello,
             Some((other, _)) => panic!("it began with {other:?}"),
             None => {}
+        }
+    }
+}
+
+/// Appends what arrives next; how much it was, 0 at the end of the link.
+fn receive(peer: &mut UnixStream, bytes: &mut Vec<u8>) -> usize {
+    let mut part = [0; 4096];
+    loop {
+        match peer.read(&mut part) {
+            // With a timeout set, the kernel does not go on by itself after an interruption.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => {
+                let count = result.expect("the node answers in time");
+                bytes.extend_from_slice(&part[..count]);
+                return count;
+            }
         }
     }
 }
@@ -273,7 +287,7 @@ fn a_thread_whose_function_or_frames_are_none_of_the_programs_is_refused() {
             frames,
         };
         let message = Message::Thread(spawn);
-        let (_node, mut peer) = meet(&program, true, &bytes_of(&message));
+        let (node, mut peer) = meet(&program, true, &bytes_of(&message));
         let mut seen = Vec::new();
         let answer = loop {
             match decode(&seen).expect("the node sends messages") {
@@ -281,16 +295,17 @@ fn a_thread_whose_function_or_frames_are_none_of_the_programs_is_refused() {
                 // Its own program's.
                 Some((_, taken)) => drop(seen.drain(..taken)),
                 None => {
-                    let mut part = [0; 256];
-                    let count = peer.read(&mut part).expect("the node answers in time");
+                    let count = receive(&mut peer, &mut seen);
                     assert!(count > 0, "it closed the link on {message:?}");
-                    seen.extend_from_slice(&part[..count]);
                 }
             }
         };
         let result = -libc::EINVAL;
         assert_eq!(answer, Message::Thread(Thread::Spawned { thread, result }));
+        drop(node.control);
+        assert_eq!(node.running.wait(PATIENCE).status, FATAL);
     }
+    assert_eq!(program.leftovers(), [""; 0]);
 }
 
 #[test]
@@ -316,10 +331,8 @@ fn answers_to_questions_that_were_not_asked_do_no_harm() {
     // The last one is answered: the node is still there and serves.
     let mut seen = Vec::new();
     let answered = loop {
-        let mut part = [0; 4096];
-        let count = peer.read(&mut part).expect("the node answers in time");
+        let count = receive(&mut peer, &mut seen);
         assert!(count > 0, "it said {:?}", node.last_words());
-        seen.extend_from_slice(&part[..count]);
         while let Some((message, taken)) = decode(&seen).expect("the node sends messages") {
             seen.drain(..taken);
             if let Message::Sync(Sync::Reply {
