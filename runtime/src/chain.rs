@@ -67,19 +67,15 @@ pub fn reach(frames: &[Frame], argument: u64, stack: u32, tops: Reach) -> Reach 
     reach
 }
 
-/// Whether what a creator sent names a thread function of this program and its frames. A function without a
-/// record has no frames; it need only lie in a module.
-pub fn fits(code: CodeRef, function: CodeRef, frames: &[Frame]) -> bool {
-    let Some(address) = modules::address(code) else {
-        return false;
-    };
+/// The code that a creator asks for, if what it sent names a thread function of this program and its frames. A
+/// function without a record has no frames; it need only lie in a module.
+pub fn find_code(code: CodeRef, function: CodeRef, frames: &[Frame]) -> Option<usize> {
+    let address = modules::address(code)?;
     if function == CodeRef::default() {
-        return code.offset != 0 && frames.is_empty() && modules::name(address) == Some(code);
+        let plain = code.offset != 0 && frames.is_empty() && modules::name(address) == Some(code);
+        return plain.then_some(address);
     }
-    let Some(record) = modules::function_record(function) else {
-        return false;
-    };
-    let record = abi::function(record);
+    let record = abi::function(modules::function_record(function)?);
     let mut table = if record.has_chain { record.frame } else { 0 };
     let chained = frames.iter().all(|frame| {
         let expected = std::mem::take(&mut table);
@@ -90,7 +86,7 @@ pub fn fits(code: CodeRef, function: CodeRef, frames: &[Frame]) -> bool {
         table = layout.parent;
         layout.size == frame.bytes.len()
     });
-    chained && record.code == address
+    (chained && record.code == address).then_some(address)
 }
 
 /// Frames of a thread, at addresses that stay the same until it ends.

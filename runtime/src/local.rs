@@ -178,16 +178,13 @@ impl Local {
         self.update(|own| own.shared_pages = own.shared_pages.max(self.stack.map.lent_pages()));
         let own = self.counters();
         let range = |arena, from: u64, to: u64| {
-            let id = |number| {
-                Place {
-                    stack: self.stack.index,
-                    arena,
-                    number,
-                }
-                .id()
-            };
-            let from = id(from);
-            from..ObjectId(from.0.max(id(to.max(1) - 1).0 + u64::from(to > 0)))
+            let first = Place {
+                stack: self.stack.index,
+                arena,
+                number: from,
+            }
+            .id();
+            first..ObjectId(first.0 + to.saturating_sub(from))
         };
         let objects = [
             range(Arena::Small, marks.small, own.shared_small),

@@ -181,11 +181,6 @@ impl Place {
     }
 }
 
-/// Whether an address belongs to the window.
-pub fn contains(address: usize) -> bool {
-    Place::at(address).is_some()
-}
-
 /// The window's mappings.
 pub fn layout() -> SpaceLayout {
     let small = (0..VIEWS).map(|view| View {
@@ -211,6 +206,17 @@ pub struct SlotGeometry {
     pub base: usize,
     /// From a slot to the next one of the same page.
     pub view_stride: usize,
+}
+
+impl SlotGeometry {
+    /// Address of a slot, as `__umbel_alloc` in `umbel_abi.h` computes it.
+    pub fn slot_address(self, slot: u64) -> usize {
+        let slot = slot as usize;
+        self.base
+            + ((slot >> 10) << 16)
+            + ((slot & 15) << 12)
+            + ((slot >> 4) & 63) * self.view_stride
+    }
 }
 
 /// Geometry of `stack` when several nodes share the window.
@@ -361,13 +367,7 @@ mod tests {
     #[test]
     fn compiled_code_computes_the_same_address() {
         for place in places().filter(|place| place.arena == Arena::Small) {
-            let geometry = shared_geometry(place.stack);
-            let s = place.number as usize;
-            // As __umbel_alloc in umbel_abi.h.
-            let address = geometry.base
-                + ((s >> 10) << 16)
-                + ((s & 15) << 12)
-                + ((s >> 4) & 63) * geometry.view_stride;
+            let address = shared_geometry(place.stack).slot_address(place.number);
             assert_eq!(address, place.address());
         }
     }

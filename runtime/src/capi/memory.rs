@@ -46,13 +46,7 @@ pub extern "C" fn __umbel_alloc_slow(object: usize) -> *mut c_void {
         }
         local.update(|own| own.small = slot + 1);
         local.stack.map.set_slot(slot, object as u64);
-        let geometry = local.stack.geometry;
-        let slot = slot as usize;
-        let address = geometry.base
-            + ((slot >> 10) << 16)
-            + ((slot & 15) << 12)
-            + ((slot >> 4) & 63) * geometry.view_stride;
-        address as *mut c_void
+        local.stack.geometry.slot_address(slot) as *mut c_void
     })
 }
 

@@ -43,10 +43,7 @@ impl Service {
             .as_mut()
             .expect("it was there above");
         if socket.closed() {
-            if !socket.incoming().is_empty() && self.greeted[usize::from(from.0)] {
-                // Cut off inside a message: the launcher reports the death.
-                socket.incoming().clear();
-            }
+            // Perhaps cut off inside a message: the launcher reports the death.
             self.links.sockets[usize::from(from.0)] = None;
         }
         Ok(())

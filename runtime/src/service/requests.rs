@@ -147,10 +147,7 @@ impl Service {
         else {
             return -libc::EINVAL;
         };
-        if !chain::fits(code, function, &frames) {
-            return -libc::EINVAL;
-        }
-        let Some(code) = modules::address(code) else {
+        let Some(code) = chain::find_code(code, function, &frames) else {
             return -libc::EINVAL;
         };
         let (stack, new) = match self.node.take_stack() {
