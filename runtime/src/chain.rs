@@ -4,12 +4,13 @@
 //! shared through the pointers in them, at addresses equal everywhere; bounds of variable-length
 //! arrays are values of the moment of creation.
 
-use uffd_dsm::window::{Arena, Place};
+use uffd_dsm::window::Arena;
 use umbel_agents::Reach;
 use umbel_wire::limits::{FRAME_BYTES_MAX, FRAMES_MAX};
 use umbel_wire::thread::{CodeRef, Frame};
 
 use crate::modules;
+use crate::node::Node;
 use crate::sys::abi::{self, FieldKind};
 use crate::sys::stubs;
 
@@ -40,7 +41,10 @@ pub fn reach(frames: &[Frame], argument: u64, stack: u32, tops: Reach) -> Reach 
     let mut reach = Reach::default();
     let mut add = |address: usize| {
         // A variable-length array whose declaration was not reached yet is not there: any bits.
-        let Some(place) = Place::at(address).filter(|place| place.stack == stack) else {
+        let Some(place) = Node::get()
+            .place_at(address)
+            .filter(|place| place.stack == stack)
+        else {
             return;
         };
         match place.arena {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_queue::SegQueue;
 use mio::{Poll, Waker};
 use uffd_dsm::stack::StackMap;
-use uffd_dsm::window::{self, Homes, SlotGeometry};
+use uffd_dsm::window::{self, Homes, Place, SlotGeometry};
 use umbel_wire::{NodeId, ThreadId};
 
 use crate::error::{Error, STATUS_FATAL};
@@ -83,6 +83,15 @@ impl Node {
     /// Whether the window is shared with other nodes: pages fault and copies must be taken back.
     pub fn distributed(&self) -> bool {
         self.node_count > 1
+    }
+
+    /// The place in the window that a pointer names.
+    pub fn place_at(&self, address: usize) -> Option<Place> {
+        if self.distributed() {
+            Place::at(address)
+        } else {
+            Place::at_solo(address)
+        }
     }
 
     /// A stack for a new thread; nothing when all are in use. The map is new if nobody had this stack yet.

@@ -127,6 +127,19 @@ impl Place {
         })
     }
 
+    /// The place that a pointer names in a program alone, whose views are folded into one.
+    pub fn at_solo(address: usize) -> Option<Self> {
+        let place = Self::at(address)?;
+        let view = match place.arena {
+            Arena::Small => (address % PAGE_BYTES / SLOT_BYTES) as u64,
+            Arena::Pages => 0,
+        };
+        Some(Self {
+            number: place.number + view * GROUP_PAGES,
+            ..place
+        })
+    }
+
     /// Start of the virtual page whose rights are the object's.
     pub fn page_address(self) -> usize {
         match self.arena {
@@ -369,6 +382,15 @@ mod tests {
         for place in places().filter(|place| place.arena == Arena::Small) {
             let address = shared_geometry(place.stack).slot_address(place.number);
             assert_eq!(address, place.address());
+        }
+    }
+
+    #[test]
+    fn alone_every_slot_is_found_by_its_address() {
+        for place in places().filter(|place| place.arena == Arena::Small) {
+            let address = solo_geometry(place.stack).slot_address(place.number);
+            assert_eq!(Place::at_solo(address), Some(place));
+            assert_eq!(Place::at_solo(address + SLOT_BYTES - 1), Some(place));
         }
     }
 

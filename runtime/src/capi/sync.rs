@@ -1,6 +1,7 @@
 //! Mutexes, semaphores, barriers and condition variables: each call is one request to the object's home.
 
-use uffd_dsm::window::{Arena, Place};
+use uffd_dsm::window::Arena;
+use umbel_fault::PAGE_BYTES;
 use umbel_wire::NodeId;
 use umbel_wire::sync::{SyncKey, SyncOp};
 
@@ -13,7 +14,7 @@ use crate::request::{Reply, Request};
 /// The name and the home of the object at `address`.
 fn resolve(address: usize) -> (SyncKey, NodeId) {
     let node = Node::get();
-    if let Some(place) = Place::at(address) {
+    if let Some(place) = node.place_at(address) {
         local::with(|local| {
             // The home's record must go when the scope ends, though no thread may ever see the object.
             if place.stack == local.stack.index {
@@ -23,7 +24,7 @@ fn resolve(address: usize) -> (SyncKey, NodeId) {
                 });
             }
         });
-        let offset = (address - place.page_address()) as u64;
+        let offset = (address % PAGE_BYTES) as u64;
         return (
             key_in_window(place.id(), offset),
             node.homes.home_of_stack(place.stack),
