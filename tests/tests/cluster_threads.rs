@@ -133,3 +133,46 @@ fn a_pointer_argument_makes_its_object_sharable_and_keeps_its_scope_alive() {
     assert_eq!(outcome.stdout, "7 1\n", "{outcome}");
     assert_eq!(outcome.status, Some(0), "{outcome}");
 }
+
+/// The objects of deep levels are known for what they are, also where all views are one.
+#[test]
+fn every_level_of_a_recursion_waits_for_the_thread_that_reaches_it() {
+    let program = compile_text(
+        "#include <stdio.h>
+        #include <unistd.h>
+        static long sum;
+        static void level(int depth)
+        {
+            long value = 0;
+            void late(long amount) { usleep(200); value += amount; }
+            if (depth)
+                level(depth - 1);
+            dist_thr_create(late, 1);
+            sum++;
+        }
+        int main(void)
+        {
+            long done = 0;
+            void deep(int depth)
+            {
+                long own = 0;
+                void late(long amount) { usleep(200); own = amount; __atomic_fetch_add(&done, own, __ATOMIC_SEQ_CST); }
+                void check(void) { if (depth) deep(depth - 1); }
+                long before;
+                dist_thr_create(late, 1);
+                check();
+                before = depth;
+                (void)before;
+            }
+            level(40);
+            deep(40);
+            printf(\"%ld %ld\\n\", done, sum);
+            return 0;
+        }",
+        &["-O1"],
+    );
+    for on in [On::Alone, On::Nodes(2)] {
+        let outcome = program.run(on, &[], &[]);
+        assert_eq!(outcome.stdout, "41 41\n", "{on:?}: {outcome}");
+    }
+}
