@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod diff;
 mod engine;
 pub mod stack;
 mod stats;

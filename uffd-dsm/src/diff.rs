@@ -1,0 +1,398 @@
+//! What changed in an object's bytes since its twin was made.
+//!
+//! A diff names exactly the bytes that changed, so that writers of neighbouring bytes never disturb one
+//! another: equal bytes between two changed ones are left out even where sending them would be shorter.
+//! It is a sequence of runs, in ascending order:
+//!
+//! | bytes | field | meaning |
+//! |---|---|---|
+//! | 1 | head | upper 4 bits: gap, lower 4 bits: length - 1; 15 in either: more follows |
+//! | 0, 1 or 3 | gap | if the head's is 15: gap - 15, as below |
+//! | 0, 1 or 3 | length | if the head's is 15: length - 16, as below |
+//! | length | bytes | the new bytes |
+//!
+//! *gap* counts the bytes since the end of the run before, or since the unit's first byte. Numbers up to 254 are
+//! one byte; larger ones are 255 and two bytes, little-endian. One changed word of a 64-byte object is 1 byte
+//! and the word.
+
+use std::fmt;
+
+/// Longest diff of a unit of `unit_bytes`: runs of 16 changed bytes with one unchanged in between.
+pub const fn bytes_max(unit_bytes: usize) -> usize {
+    unit_bytes + unit_bytes / 16 + 8
+}
+
+/// The bytes in which `current` differs from `twin`, which are equally long; `None` if they are equal.
+/// `first_byte`: where in the unit the two begin.
+pub fn between(current: &[u8], twin: &[u8], first_byte: usize) -> Option<Vec<u8>> {
+    assert_eq!(current.len(), twin.len(), "a twin is as long as its object");
+    let mut writer = Writer::new(current, first_byte);
+    let mut offset = 0;
+    let (lines, tail) = current.as_chunks::<LINE_BYTES>();
+    let (twin_lines, twin_tail) = twin.as_chunks::<LINE_BYTES>();
+    for (line, twin_line) in lines.iter().zip(twin_lines) {
+        if line != twin_line {
+            writer.compare_words(line, twin_line, offset);
+        }
+        offset += LINE_BYTES;
+    }
+    writer.compare_words(tail, twin_tail, offset);
+    writer.finish()
+}
+
+/// Whether every run of `diff` is complete and inside a unit of `unit_bytes`, and there is one.
+pub fn is_valid(diff: &[u8], unit_bytes: usize) -> bool {
+    !diff.is_empty() && runs(diff, unit_bytes).all(|run| run.is_ok())
+}
+
+/// The runs of `diff`; the last item is an error if the bytes are no diff of a unit of `unit_bytes`.
+pub fn runs(diff: &[u8], unit_bytes: usize) -> Runs<'_> {
+    Runs {
+        rest: diff,
+        offset: 0,
+        unit_bytes,
+    }
+}
+
+/// Consecutive bytes that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run<'a> {
+    /// First of them, from the start of the unit.
+    pub offset: usize,
+    /// What they are now; at least one.
+    pub bytes: &'a [u8],
+}
+
+/// The bytes are no diff of this unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a run is cut off or ends outside the unit")
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// See [`runs`].
+#[derive(Clone, Debug)]
+pub struct Runs<'a> {
+    rest: &'a [u8],
+    offset: usize,
+    unit_bytes: usize,
+}
+
+impl<'a> Iterator for Runs<'a> {
+    type Item = Result<Run<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let run = self.take_run();
+        if run.is_none() {
+            self.rest = &[];
+        }
+        Some(run.ok_or(Malformed))
+    }
+}
+
+impl<'a> Runs<'a> {
+    fn take_run(&mut self) -> Option<Run<'a>> {
+        let head = self.take_byte()?;
+        let gap = self.take_number(usize::from(head >> 4))?;
+        let len = self.take_number(usize::from(head & 15))? + 1;
+        let offset = self.offset + gap;
+        if offset + len > self.unit_bytes {
+            return None;
+        }
+        let (bytes, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        self.offset = offset + len;
+        Some(Run { offset, bytes })
+    }
+
+    /// The number whose part in the head is `short`.
+    fn take_number(&mut self, short: usize) -> Option<usize> {
+        if short < IN_HEAD {
+            return Some(short);
+        }
+        match self.take_byte()? {
+            IS_LONG => {
+                let low = self.take_byte()?;
+                let high = self.take_byte()?;
+                Some(IN_HEAD + usize::from(u16::from_le_bytes([low, high])))
+            }
+            byte => Some(IN_HEAD + usize::from(byte)),
+        }
+    }
+
+    fn take_byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*byte)
+    }
+}
+
+struct Writer<'a> {
+    current: &'a [u8],
+    /// The run that is being found; empty before the first one.
+    start: usize,
+    end: usize,
+    /// Unchanged bytes before the run.
+    gap: usize,
+    out: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(current: &'a [u8], first_byte: usize) -> Self {
+        Self {
+            current,
+            start: 0,
+            end: 0,
+            gap: first_byte,
+            out: Vec::new(),
+        }
+    }
+
+    fn compare_words(&mut self, line: &[u8], twin: &[u8], offset: usize) {
+        let (words, tail) = line.as_chunks::<WORD_BYTES>();
+        let (twin_words, twin_tail) = twin.as_chunks::<WORD_BYTES>();
+        let mut at = offset;
+        for (word, twin_word) in words.iter().zip(twin_words) {
+            self.note_word(
+                u64::from_le_bytes(*word) ^ u64::from_le_bytes(*twin_word),
+                at,
+            );
+            at += WORD_BYTES;
+        }
+        for (byte, twin_byte) in tail.iter().zip(twin_tail) {
+            if byte != twin_byte {
+                self.note_changed(at, at + 1);
+            }
+            at += 1;
+        }
+    }
+
+    /// `difference`: of the word at `at` and its twin, the first byte lowest.
+    fn note_word(&mut self, difference: u64, at: usize) {
+        // The uppermost bit of every byte that is not zero.
+        let mut changed = (((difference & !TOPS) + !TOPS) | difference) & TOPS;
+        while changed != 0 {
+            let first = changed.trailing_zeros() / 8;
+            let len = (!(changed >> (8 * first)) & TOPS).trailing_zeros() / 8;
+            let end = first + len;
+            self.note_changed(at + first as usize, at + end as usize);
+            changed = changed
+                .checked_shr(8 * end)
+                .unwrap_or(0)
+                .checked_shl(8 * end)
+                .unwrap_or(0);
+        }
+    }
+
+    fn note_changed(&mut self, start: usize, end: usize) {
+        if self.start == self.end {
+            self.gap += start;
+            self.start = start;
+        } else if start != self.end {
+            self.write_run();
+            self.gap = start - self.end;
+            self.start = start;
+        }
+        self.end = end;
+    }
+
+    fn write_run(&mut self) {
+        if self.out.is_empty() {
+            // One allocation for most diffs: what follows is seldom longer than this.
+            self.out.reserve(self.end - self.start + FIRST_RUN_BYTES);
+        }
+        let more = self.end - self.start - 1;
+        self.out
+            .push((self.gap.min(IN_HEAD) << 4 | more.min(IN_HEAD)) as u8);
+        self.write_rest(self.gap);
+        self.write_rest(more);
+        self.out
+            .extend_from_slice(&self.current[self.start..self.end]);
+    }
+
+    fn write_rest(&mut self, number: usize) {
+        let Some(rest) = number.checked_sub(IN_HEAD) else {
+            return;
+        };
+        if rest < usize::from(IS_LONG) {
+            self.out.push(rest as u8);
+        } else {
+            self.out.push(IS_LONG);
+            self.out.extend_from_slice(&(rest as u16).to_le_bytes());
+        }
+    }
+
+    fn finish(mut self) -> Option<Vec<u8>> {
+        if self.start == self.end {
+            return None;
+        }
+        self.write_run();
+        Some(self.out)
+    }
+}
+
+const LINE_BYTES: usize = 64;
+const WORD_BYTES: usize = 8;
+/// The uppermost bit of every byte of a word.
+const TOPS: u64 = 0x8080_8080_8080_8080;
+/// Numbers below this fit the head.
+const IN_HEAD: usize = 15;
+/// Announces two bytes more.
+const IS_LONG: u8 = 255;
+/// Head and numbers of the first run, and some runs more.
+const FIRST_RUN_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn merged(mut bytes: Vec<u8>, diff: &[u8]) -> Vec<u8> {
+        for run in runs(diff, bytes.len()) {
+            let run = run.unwrap();
+            bytes[run.offset..][..run.bytes.len()].copy_from_slice(run.bytes);
+        }
+        bytes
+    }
+
+    /// Two versions of a unit: `changes` of the second's bytes are new, in places of any pattern.
+    fn versions() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+        let unit = prop_oneof![Just(64usize), Just(100), Just(512), Just(4096), 1..300usize];
+        unit.prop_flat_map(|len| {
+            let change = (0..len, 1..40usize, any::<u8>());
+            (
+                proptest::collection::vec(any::<u8>(), len),
+                proptest::collection::vec(change, 0..60),
+            )
+        })
+        .prop_map(|(old, changes)| {
+            let mut new = old.clone();
+            for (start, len, value) in changes {
+                let end = (start + len).min(new.len());
+                new[start..end].fill(value);
+            }
+            (old, new)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_old_bytes_and_the_diff_make_the_new_ones((old, new) in versions()) {
+            match between(&new, &old, 0) {
+                None => prop_assert_eq!(old, new),
+                Some(diff) => {
+                    prop_assert!(is_valid(&diff, new.len()));
+                    prop_assert!(diff.len() <= bytes_max(new.len()));
+                    prop_assert_eq!(merged(old, &diff), new);
+                }
+            }
+        }
+
+        #[test]
+        fn no_unchanged_byte_is_named((old, new) in versions()) {
+            for run in between(&new, &old, 0).iter().flat_map(|diff| runs(diff, new.len())) {
+                let run = run.unwrap();
+                let before = &old[run.offset..][..run.bytes.len()];
+                prop_assert!(run.bytes.iter().zip(before).all(|(new, old)| new != old));
+            }
+        }
+
+        #[test]
+        fn writers_of_different_bytes_keep_both_changes((old, new) in versions(), owners in proptest::collection::vec(any::<bool>(), 4096)) {
+            let part = |mine: bool| -> Vec<u8> {
+                (0..old.len()).map(|i| if owners[i] == mine { new[i] } else { old[i] }).collect()
+            };
+            let mut home = old.clone();
+            for mine in [false, true] {
+                if let Some(diff) = between(&part(mine), &old, 0) {
+                    home = merged(home, &diff);
+                }
+            }
+            prop_assert_eq!(home, new);
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_stay_inside(bytes in proptest::collection::vec(any::<u8>(), 0..200), unit in 1..5000usize) {
+            let mut end = 0;
+            for run in runs(&bytes, unit).flatten() {
+                prop_assert!(run.offset >= end && !run.bytes.is_empty());
+                end = run.offset + run.bytes.len();
+                prop_assert!(end <= unit);
+            }
+        }
+
+        #[test]
+        fn a_damaged_diff_is_refused_or_stays_inside((old, new) in versions(), at in any::<prop::sample::Index>(), value: u8) {
+            if let Some(mut diff) = between(&new, &old, 0) {
+                let at = at.index(diff.len());
+                diff[at] = value;
+                prop_assert!(runs(&diff, new.len()).flatten().all(|run| run.offset + run.bytes.len() <= new.len()));
+                diff.truncate(at);
+                prop_assert!(runs(&diff, new.len()).flatten().all(|run| run.offset + run.bytes.len() <= new.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let old = vec![0; 4096];
+        let mut new = old.clone();
+        new[3] = 7;
+        new[4] = 8;
+        new[20..36].fill(9);
+        new[400] = 1;
+        let mut golden = vec![0x31, 7, 8, 0xff, 0, 0];
+        golden.extend([9; 16]);
+        golden.extend([0xf0, 255, 0x5d, 0x01, 1]);
+        assert_eq!(between(&new, &old, 0).unwrap(), golden);
+        assert_eq!(between(&new[3..5], &old[3..5], 3).unwrap(), [0x31, 7, 8]);
+    }
+
+    #[test]
+    fn a_word_of_a_small_object_costs_one_byte_more_than_itself() {
+        let mut new = [0; 64];
+        new[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert_eq!(between(&new, &[0; 64], 0).unwrap().len(), 9);
+    }
+
+    #[test]
+    fn a_page_that_changed_everywhere_is_hardly_longer_than_a_page() {
+        assert_eq!(between(&[1; 4096], &[0; 4096], 0).unwrap().len(), 4096 + 4);
+    }
+
+    #[test]
+    fn the_longest_diff_fits_its_bound() {
+        let old = vec![0; 4096];
+        for run in 1..300 {
+            let new: Vec<u8> = (0..4096).map(|i| u8::from(i % (run + 1) != 0)).collect();
+            let len = between(&new, &old, 0).unwrap().len();
+            assert!(len <= bytes_max(4096), "{len} bytes for runs of {run}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_or_outside_is_refused() {
+        for bad in [
+            &[][..],
+            &[0x00],
+            &[0x0f, 0],
+            &[0xf0],
+            &[0xf0, 255, 1],
+            &[0xf0, 200, 1],
+            &[0x01, 1],
+        ] {
+            assert!(!is_valid(bad, 64), "{bad:?}");
+        }
+        assert!(is_valid(&[0xf0, 48, 1], 64));
+        assert!(!is_valid(&[0xf0, 49, 1], 64));
+    }
+}
