@@ -7,7 +7,8 @@
 //! 8 bytes are written (~6 ns) => ~750 ns.
 //! all changed, 4 KiB: 512 words at ~2 ns, one copy (60 ns) and an allocation => ~1100 ns.
 //!
-//! Last measured (2 processors in a VM, others at work): see below.
+//! Last measured (`cargo bench -p uffd-dsm --bench diff`, 2 processors of a VM, others at work, 2026-11-22):
+//! equal 15 and 113 ns, one word of 64 B 32 ns, every 10th word 734 ns, all 1075 ns.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;

@@ -20,7 +20,7 @@ mod sys;
 pub use backend::{Backend, BackendReport, probe};
 pub use error::Error;
 pub use space::{Fault, Rights, Space, SpaceLayout, View};
-pub use sys::map::{private_memory, zeroed_words};
+pub use sys::map::{Word, private_memory, zeroed_words};
 
 /// Bytes of a page. x86-64 has no other base page.
 pub const PAGE_BYTES: usize = 4096;

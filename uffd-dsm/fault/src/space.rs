@@ -1,14 +1,14 @@
 //! A memory file, its views, and the rights of their pages.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use userfaultfd::{Event, EventBuffer, FaultKind, ReadWrite, RegisterMode, Uffd};
 
 use crate::PAGE_BYTES;
 use crate::backend::{self, Backend};
 use crate::error::Error;
-use crate::sys::map::{Mapping, memory_file};
+use crate::sys::map::{Mapping, Word, memory_file};
 use crate::sys::uffd;
 
 /// What a page of a view allows.
@@ -49,6 +49,8 @@ pub struct Fault {
     pub address: usize,
     /// Whether it was a store (or an atomic operation, also one that fails to store).
     pub write: bool,
+    /// Who waits: gettid(2) of the thread.
+    pub thread: u32,
 }
 
 /// Memory whose pages' rights this process controls, and whose bytes it can always reach.
@@ -57,6 +59,7 @@ pub struct Fault {
 pub struct Space {
     uffd: Uffd,
     backend: Backend,
+    file: OwnedFd,
     engine_view: Mapping,
     views: Vec<(View, Mapping)>,
     events: EventBuffer,
@@ -121,6 +124,7 @@ impl Space {
         Ok(Self {
             uffd,
             backend,
+            file,
             engine_view,
             views,
             events: EventBuffer::new(limits::EVENTS_PER_READ),
@@ -150,9 +154,15 @@ impl Space {
         })?;
         for event in events {
             match event {
-                Ok(Event::Pagefault { kind, rw, addr, .. }) => faults.push(Fault {
+                Ok(Event::Pagefault {
+                    kind,
+                    rw,
+                    addr,
+                    thread_id,
+                }) => faults.push(Fault {
                     address: addr as usize & !(PAGE_BYTES - 1),
                     write: rw == ReadWrite::Write || kind == FaultKind::WriteProtected,
+                    thread: thread_id.as_raw() as u32,
                 }),
                 // No other event was asked for.
                 Ok(_) => {}
@@ -190,6 +200,24 @@ impl Space {
         self.engine_view.write(file_offset as usize, source);
     }
 
+    /// The word of `width` bytes (1, 2, 4 or 8) at `file_offset`, shared with every view; `None` if there is no
+    /// such word or it isn't aligned to its width.
+    pub fn word(&self, file_offset: u64, width: usize) -> Option<Word<'_>> {
+        self.engine_view.word(file_offset as usize, width)
+    }
+
+    /// Gives the memory of `len` bytes from `file_offset`, whole pages, back to the machine: they read as zero
+    /// from now on. No view may have rights on them.
+    pub fn discard(&self, file_offset: u64, len: u64) -> Result<(), Error> {
+        crate::sys::map::punch_hole(&self.file, file_offset, len).map_err(|source| {
+            Error::system(
+                "give memory of dropped copies back",
+                source,
+                "this is a fault in Umbel or the kernel",
+            )
+        })
+    }
+
     /// Wakes the threads that wait for the page at `address`; they try their access again.
     pub fn wake(&self, address: usize) -> Result<(), Error> {
         self.uffd
@@ -220,6 +248,7 @@ impl Space {
         let end = address + pages * PAGE_BYTES;
         let mut next = address;
         let mut populated = false;
+        let mut protected = false;
         while next < end {
             let (mapped, result) =
                 uffd::map_pages(self.descriptor(), next, end - next, write_protect);
@@ -228,9 +257,13 @@ impl Space {
             match error.raw_os_error() {
                 // Some pages were done; go on with the rest.
                 Some(libc::EAGAIN) if mapped > 0 => {}
-                // This page is mapped already: only its protection may differ. Whoever waits must be woken.
+                // This page is mapped already: only its protection may differ, as may that of the pages behind it;
+                // one call for all of them interrupts the other cores once. Whoever waits must be woken.
                 Some(libc::EEXIST) | Some(libc::EAGAIN) => {
-                    self.protect(next, write_protect)?;
+                    if !protected {
+                        self.protect(next, end - next, write_protect)?;
+                        protected = true;
+                    }
                     self.wake(next)?;
                     next += PAGE_BYTES;
                 }
@@ -252,12 +285,13 @@ impl Space {
         Ok(())
     }
 
-    fn protect(&self, address: usize, write_protect: bool) -> Result<(), Error> {
+    /// Pages of the range that are not mapped stay so.
+    fn protect(&self, address: usize, len: usize, write_protect: bool) -> Result<(), Error> {
         let start = address as *mut libc::c_void;
         let result = if write_protect {
-            self.uffd.write_protect(start, PAGE_BYTES)
+            self.uffd.write_protect(start, len)
         } else {
-            self.uffd.remove_write_protection(start, PAGE_BYTES, true)
+            self.uffd.remove_write_protection(start, len, true)
         };
         result.map_err(|error| uffd_error("change a page's protection", error))
     }

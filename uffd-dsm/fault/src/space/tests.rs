@@ -62,13 +62,7 @@ fn first_load_faults_once_and_sees_what_the_engine_wrote() {
         assert_eq!(load(address + 5), 42)
     });
     assert_eq!(faults.len(), 1, "{faults:?}");
-    assert_eq!(
-        faults[0],
-        Fault {
-            address,
-            write: false
-        }
-    );
+    assert_eq!((faults[0].address, faults[0].write), (address, false));
     assert!(
         serve(&mut space, Rights::Read, || assert_eq!(
             load(address + 5),
@@ -127,13 +121,8 @@ fn rights_of_two_views_of_one_page_are_independent() {
     serve(&mut space, Rights::Write, || store(address + 64, 8));
     let other = address + (1 << 20);
     let faults = serve(&mut space, Rights::Read, || assert_eq!(load(other + 64), 8));
-    assert_eq!(
-        faults,
-        [Fault {
-            address: other,
-            write: false
-        }]
-    );
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert_eq!((faults[0].address, faults[0].write), (other, false));
     space.set_rights(other, 1, Rights::None).unwrap();
     assert!(
         serve(&mut space, Rights::Read, || assert_eq!(
@@ -155,4 +144,68 @@ fn one_call_maps_a_run_over_pages_that_are_mapped_already_and_holes() {
         (0..16).for_each(|page| store(address + page * 4096, 1))
     });
     assert!(faults.is_empty(), "{faults:?}");
+}
+
+#[test]
+fn a_fault_names_its_thread() {
+    let (mut space, address) = space();
+    let thread = AtomicUsize::new(0);
+    let faults = serve(&mut space, Rights::Read, || {
+        thread.store(crate::sys::testing::thread_id() as usize, Ordering::Relaxed);
+        load(address);
+    });
+    assert_eq!(faults[0].thread as usize, thread.load(Ordering::Relaxed));
+}
+
+#[test]
+fn one_call_lowers_a_run_and_leaves_absent_pages_to_the_engine() {
+    let (mut space, address) = space();
+    space.set_rights(address, 3, Rights::Write).unwrap();
+    space
+        .set_rights(address + 4 * 4096, 4, Rights::Write)
+        .unwrap();
+    space.set_rights(address, 8, Rights::Read).unwrap();
+    let reads = serve(&mut space, Rights::Read, || {
+        (0..8).for_each(|page| assert_eq!(load(address + page * 4096), 0))
+    });
+    assert!(reads.is_empty(), "{reads:?}");
+    let writes = serve(&mut space, Rights::Write, || {
+        (0..8).for_each(|page| store(address + page * 4096, 1))
+    });
+    let pages: std::collections::BTreeSet<usize> =
+        writes.iter().map(|fault| fault.address).collect();
+    assert_eq!(pages.len(), 8, "{writes:?}");
+}
+
+#[test]
+fn an_operation_of_the_engine_and_a_store_of_a_thread_meet_in_one_word() {
+    let (mut space, address) = space();
+    space.set_rights(address, 1, Rights::Write).unwrap();
+    serve(&mut space, Rights::Write, || store(address + 8, 40));
+    let Some(Word::W4(word)) = space.word(8, 4) else {
+        panic!("a word of 4 bytes at 8 is aligned");
+    };
+    assert_eq!(word.fetch_add(2, Ordering::SeqCst), 40);
+    serve(&mut space, Rights::Write, || {
+        assert_eq!(load(address + 8), 42)
+    });
+    assert!(space.word(9, 2).is_none() && space.word(0, 3).is_none());
+    assert!(space.word((1 << 20) - 4, 8).is_none() && space.word(1 << 20, 1).is_none());
+}
+
+#[test]
+fn discarded_pages_are_zero_and_can_be_used_again() {
+    let (mut space, address) = space();
+    space.write(4096, &[9; 8192]);
+    space.set_rights(address + 4096, 2, Rights::Write).unwrap();
+    space.set_rights(address + 4096, 2, Rights::None).unwrap();
+    space.discard(4096, 4096).unwrap();
+    let mut bytes = [1; 8192];
+    space.read(4096, &mut bytes);
+    assert_eq!((bytes[0], bytes[4095], bytes[4096]), (0, 0, 9));
+    space.write(4096, &[5]);
+    let faults = serve(&mut space, Rights::Read, || {
+        assert_eq!(load(address + 4096), 5)
+    });
+    assert_eq!(faults.len(), 1);
 }

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 /// Sparse memory file of `bytes` bytes, closed on exec.
 pub fn memory_file(name: &CStr, bytes: u64) -> io::Result<OwnedFd> {
@@ -88,8 +88,9 @@ impl Mapping {
         }
     }
 
-    /// Copies bytes out. Other threads may write them at the same time only in violation of the
-    /// protocol (rights are revoked before a copy is taken).
+    /// Copies bytes out. Where threads may store at the same time (a weak copy is compared with its twin while
+    /// they go on) each byte is one that was there: x86-64 tears no byte, and what they store after the copy
+    /// differs from the twin the next time.
     pub fn read(&self, offset: usize, target: &mut [u8]) {
         assert!(
             offset <= self.len && target.len() <= self.len - offset,
@@ -103,6 +104,32 @@ impl Mapping {
                 target.len(),
             )
         };
+    }
+
+    /// The word of `width` bytes at `offset`, if it is inside and aligned.
+    pub fn word(&self, offset: usize, width: usize) -> Option<Word<'_>> {
+        if width == 0 || !offset.is_multiple_of(width) || offset.checked_add(width)? > self.len {
+            return None;
+        }
+        let address = self.start + offset;
+        // The mapping starts at a page, so the address is aligned as the offset is.
+        match width {
+            // SAFETY: inside this mapping, which lasts for ever; every value is valid.
+            1 => Some(Word::W1(unsafe { AtomicU8::from_ptr(address as *mut u8) })),
+            // SAFETY: as above, and aligned (checked).
+            2 => Some(Word::W2(unsafe {
+                AtomicU16::from_ptr(address as *mut u16)
+            })),
+            // SAFETY: as above.
+            4 => Some(Word::W4(unsafe {
+                AtomicU32::from_ptr(address as *mut u32)
+            })),
+            // SAFETY: as above.
+            8 => Some(Word::W8(unsafe {
+                AtomicU64::from_ptr(address as *mut u64)
+            })),
+            _ => None,
+        }
     }
 
     /// Copies bytes in; the same condition holds.
@@ -119,6 +146,37 @@ impl Mapping {
                 source.len(),
             )
         };
+    }
+}
+
+/// A word of memory that threads may use at the same time.
+#[derive(Clone, Copy, Debug)]
+pub enum Word<'a> {
+    /// Of one byte.
+    W1(&'a AtomicU8),
+    /// Of two bytes.
+    W2(&'a AtomicU16),
+    /// Of four bytes.
+    W4(&'a AtomicU32),
+    /// Of eight bytes.
+    W8(&'a AtomicU64),
+}
+
+/// Gives the memory of `len` bytes of `file` from `offset` back; the file keeps its size.
+pub fn punch_hole(file: &OwnedFd, offset: u64, len: u64) -> io::Result<()> {
+    // SAFETY: changes the contents of a file that only we have; mappings of it stay valid and read zero.
+    let result = unsafe {
+        libc::fallocate(
+            file.as_raw_fd(),
+            libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+            offset as libc::off_t,
+            len as libc::off_t,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
     }
 }
 

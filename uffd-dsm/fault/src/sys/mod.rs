@@ -22,6 +22,12 @@ pub mod testing {
         unsafe { (address as *const u8).read_volatile() }
     }
 
+    /// The calling thread, as the kernel names it.
+    pub fn thread_id() -> u32 {
+        // SAFETY: always succeeds and touches no memory.
+        unsafe { libc::gettid() as u32 }
+    }
+
     /// Stores a byte of a view that a test mapped.
     pub fn store(address: usize, value: u8) {
         // SAFETY: as above; no other thread uses the byte.
