@@ -9,6 +9,7 @@
 extern const struct umbel_object __start_umbel_objects[] BOUND, __stop_umbel_objects[] BOUND;
 extern const struct umbel_frame __start_umbel_frames[] BOUND, __stop_umbel_frames[] BOUND;
 extern const struct umbel_function __start_umbel_functions[] BOUND, __stop_umbel_functions[] BOUND;
+extern const struct umbel_global __start_umbel_globals[] BOUND, __stop_umbel_globals[] BOUND;
 extern const char __ehdr_start[] BOUND;
 
 /* The thread's shadow stacks; the program's definition serves all its shared objects. */
@@ -29,6 +30,7 @@ static void __attribute__((constructor(101))) enter(void)
 		__start_umbel_objects, __stop_umbel_objects,
 		__start_umbel_frames, __stop_umbel_frames,
 		__start_umbel_functions, __stop_umbel_functions,
+		__start_umbel_globals, __stop_umbel_globals,
 		__ehdr_start,
 		self,
 	};

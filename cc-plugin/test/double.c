@@ -39,6 +39,20 @@ static void fail(const char *what)
 	abort();
 }
 
+/* Somewhere else than the initial values: a use that misses the pointer is seen. */
+static void place_globals(const struct umbel_module *module)
+{
+	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++)
+		*g->pointer = aligned_alloc(4096, (g->object->size + 4095) / 4096 * 4096 + 4096);
+	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++)
+		if (g->fix)
+			g->fix();
+	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++) {
+		memcpy(*g->pointer, g->initial, g->object->size);
+		memset(g->initial, 0x5a, g->object->size);
+	}
+}
+
 void umbel_register(const struct umbel_module *module)
 {
 	if (module->abi_version != UMBEL_ABI_VERSION)
@@ -61,6 +75,10 @@ void umbel_register(const struct umbel_module *module)
 				fail("malformed field record");
 		}
 	}
+	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++)
+		if (!g->object || !(g->object->flags & UMBEL_OBJECT_GLOBAL) || !g->initial || !g->pointer)
+			fail("malformed global record");
+	place_globals(module);
 	if (module_count < 16)
 		modules[module_count++] = module;
 }
@@ -292,6 +310,44 @@ int dist_thr_join_all(void)
 	}
 	umbel_self.shared_small = umbel_self.shared_pages = 0;
 	return joined;
+}
+
+/* ---- operations ---- */
+
+volatile unsigned char umbel_remote_active;
+unsigned long double_operations[10]; /* by kind */
+const volatile void *double_strengthened[64];
+unsigned double_strengthen_count;
+
+unsigned long __umbel_operate(void *address, unsigned kind, unsigned width, unsigned long operand,
+			      unsigned long expected)
+{
+	unsigned long old = 0, value;
+	if (kind > UMBEL_NAND)
+		fail("an operation of no kind");
+	__atomic_fetch_add(&double_operations[kind], 1, __ATOMIC_RELAXED);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	pthread_mutex_lock(&lock);
+	memcpy(&old, address, width);
+	switch (kind) {
+	case UMBEL_LOAD: value = old; break;
+	case UMBEL_COMPARE_EXCHANGE: value = old == expected ? operand : old; break;
+	case UMBEL_ADD: value = old + operand; break;
+	case UMBEL_SUB: value = old - operand; break;
+	case UMBEL_AND: value = old & operand; break;
+	case UMBEL_OR: value = old | operand; break;
+	case UMBEL_XOR: value = old ^ operand; break;
+	case UMBEL_NAND: value = ~(old & operand); break;
+	default: value = operand;
+	}
+	memcpy(address, &value, width);
+	pthread_mutex_unlock(&lock);
+	return old;
+}
+
+void __umbel_strengthen(const volatile void *address)
+{
+	double_strengthened[__atomic_fetch_add(&double_strengthen_count, 1, __ATOMIC_RELAXED) % 64] = address;
 }
 
 static int main_is_void;

@@ -1,7 +1,7 @@
 /* umbel_abi.h - the contract between the GCC plugin and libumbel.
  *
  * `umbel cc` includes this file before every translation unit.  The plugin emits the tables below
- * into three sections and calls the functions at the end; the runtime reads the tables and owns
+ * into four sections and calls the functions at the end; the runtime reads the tables and owns
  * the functions.  Nothing else passes between them.  Programs use umbel.h, never this file.
  *
  * A change of a structure or of a function's meaning changes UMBEL_ABI_VERSION; umbel_crt.o hands
@@ -12,7 +12,7 @@
 
  #pragma GCC system_header
 
-#define UMBEL_ABI_VERSION 1
+#define UMBEL_ABI_VERSION 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,19 +23,24 @@ struct umbel_object {
 	const char *name;       /* "a" */
 	const char *function;   /* the declaring function: "main" */
 	const char *type;       /* as written: "int [3][100]" */
-	const char *attribute;  /* text of __attribute__((shadow(...))), or 0 */
+	const char *attribute;  /* words of __attribute__((shadow(...))), its own and its members', or 0 */
 	unsigned long size;     /* bytes; 0 for a variable-length array */
 	unsigned long align;    /* bytes */
 	unsigned long flags;    /* UMBEL_OBJECT_* */
 	unsigned long element;  /* size of an array's outermost element, bytes; else 0 */
 	const char *file;
 	unsigned long line;
-	unsigned long reserved[2];
+	unsigned long reserved[2]; /* [0]: outermost elements per unit, 0: not subdivided */
 };
 
 enum {
 	UMBEL_OBJECT_VLA = 1, UMBEL_OBJECT_PARAMETER = 2, UMBEL_OBJECT_ADDRESS_TAKEN = 4,
-	UMBEL_OBJECT_VOLATILE = 8, UMBEL_OBJECT_ATOMIC = 16, UMBEL_OBJECT_CONST = 32, UMBEL_OBJECT_ARRAY = 64
+	UMBEL_OBJECT_VOLATILE = 8, UMBEL_OBJECT_ATOMIC = 16, UMBEL_OBJECT_CONST = 32, UMBEL_OBJECT_ARRAY = 64,
+	/* Sequentially consistent: it or a part of it is volatile or _Atomic, is an operand of an atomic builtin,
+	 * or has the attribute "sequential".  An attribute "weak" decides for a volatile one. */
+	UMBEL_OBJECT_SEQUENTIAL = 128,
+	UMBEL_OBJECT_OPERATIONS = 256, /* its atomic read-modify-writes are compiled as __umbel_operate */
+	UMBEL_OBJECT_GLOBAL = 512      /* a global or static local */
 };
 
 /* One field of a FRAME record as tree-nested laid it out.  5 words. */
@@ -76,6 +81,17 @@ struct umbel_function {
 	unsigned long reserved[2];
 };
 
+/* Shared global or static local.  Section "umbel_globals".  4 words.  The runtime finds an address for it that
+ * is the same on every node, copies `initial` there on node 0, and stores the address in *pointer before
+ * constructors of a priority over 101 run.  Alone: *pointer = initial. */
+struct umbel_global {
+	const struct umbel_object *object;
+	void *initial;          /* its initial value, in ordinary memory of each node */
+	void **pointer;         /* through which the program reaches it */
+	void (*fix)(void);      /* or 0: call once when every pointer of the module is stored and before initial values
+				   are copied; puts addresses of shared globals into initial values and tables */
+};
+
 struct umbel_self;
 
 /* Bounds of one module's tables; umbel_crt.o calls this from a constructor and its twin from a destructor. */
@@ -84,6 +100,7 @@ struct umbel_module {
 	const struct umbel_object *objects, *objects_end;
 	const struct umbel_frame *frames, *frames_end;
 	const struct umbel_function *functions, *functions_end;
+	const struct umbel_global *globals, *globals_end;
 	const void *base;       /* the module's ELF header: addresses travel as (module, offset from here) */
 	struct umbel_self *(*self)(void); /* the calling thread's umbel_self, which umbel_crt.o defines */
 };
@@ -154,6 +171,29 @@ static __inline__ __attribute__((always_inline, artificial)) void __umbel_leave(
  * The plugin redirects umbel_thr_create(node, f, arg) with a function named directly to this; a nested
  * function's descriptor is {chain, code} (gcc's tag bit may be set), an ordinary function's is 0. */
 extern unsigned long __umbel_thr_create(const struct umbel_function *function, void *descriptor, int node, long arg);
+
+/* ---- atomic operations and volatile accesses ----------------------------------------------------- */
+
+/* Every arena of the window lies in [1 << 45, 1 << 46), and nothing else does. */
+#define UMBEL_WINDOW_SHIFT 45
+
+/* Not 0: some object's operations are done at its home, by message.  Compiled read-modify-writes of an object
+ * with UMBEL_OBJECT_OPERATIONS, and all accesses to a "remote" one, ask for it first. */
+extern volatile unsigned char umbel_remote_active;
+
+enum {
+	UMBEL_LOAD, UMBEL_STORE, UMBEL_EXCHANGE, UMBEL_COMPARE_EXCHANGE, UMBEL_ADD, UMBEL_SUB, UMBEL_AND, UMBEL_OR,
+	UMBEL_XOR, UMBEL_NAND
+};
+
+/* Runs one operation of 1, 2, 4 or 8 bytes where it must run: here, or at the home.  Returns the value before it,
+ * zero-extended. */
+extern unsigned long __umbel_operate(void *address, unsigned kind, unsigned width, unsigned long operand,
+				     unsigned long expected) __attribute__((cold, nothrow));
+
+/* Called before an atomic or volatile access to the window whose object the compiler doesn't know: makes the
+ * unit sequentially consistent for the rest of its life.  Quick after the first time. */
+extern void __umbel_strengthen(const volatile void *address) __attribute__((cold, nothrow));
 
 /* Called first in a main that returns nothing: its exit status is 0. */
 extern void __umbel_main_is_void(void);

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_void};
 
 /// Version of the contract with the plugin (`UMBEL_ABI_VERSION`).
-pub const ABI_VERSION: u64 = 1;
+pub const ABI_VERSION: u64 = 2;
 
 /// `struct umbel_object`.
 #[repr(C)]
@@ -52,6 +52,15 @@ struct FunctionRecord {
     reserved: [u64; 2],
 }
 
+/// `struct umbel_global`.
+#[repr(C)]
+pub struct GlobalRecord {
+    object: *const ObjectRecord,
+    initial: *const c_void,
+    pointer: *mut *const c_void,
+    fix: Option<extern "C" fn()>,
+}
+
 /// `struct umbel_module`.
 #[repr(C)]
 pub struct ModuleRecord {
@@ -62,6 +71,8 @@ pub struct ModuleRecord {
     frames_end: *const FrameRecord,
     functions: *const FunctionRecord,
     functions_end: *const FunctionRecord,
+    globals: *const GlobalRecord,
+    globals_end: *const GlobalRecord,
     base: *const c_void,
     self_address: extern "C" fn() -> *mut UmbelSelf,
 }
@@ -92,7 +103,8 @@ const _: () = assert!(size_of::<ObjectRecord>() == 12 * 8);
 const _: () = assert!(size_of::<FieldRecord>() == 5 * 8);
 const _: () = assert!(size_of::<FrameRecord>() == 6 * 8);
 const _: () = assert!(size_of::<FunctionRecord>() == 6 * 8);
-const _: () = assert!(size_of::<ModuleRecord>() == 9 * 8);
+const _: () = assert!(size_of::<GlobalRecord>() == 4 * 8);
+const _: () = assert!(size_of::<ModuleRecord>() == 11 * 8);
 const _: () = assert!(size_of::<UmbelSelf>() == 8 * 8);
 
 /// What the runtime keeps of a registered module. Addresses are of static tables and live as long as it is loaded.
