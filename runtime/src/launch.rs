@@ -8,6 +8,7 @@
 //! | UMBEL_CONTROL | descriptor of the socket to the launcher |
 //! | UMBEL_JOB | the job's secret, 32 hexadecimal digits |
 //! | UMBEL_STATS | 1: send statistics at the end |
+//! | UMBEL_TIMELINE | 1: record threads, faults, waits and messages, and send them while the job runs |
 //! | UMBEL_SPIN_US | microseconds for which the service thread looks for events before it sleeps (default 0) |
 //! | UMBEL_HOLD_US | microseconds for which a granted copy can't be recalled (default 100) |
 //!
@@ -35,6 +36,8 @@ pub struct Launch {
     pub job: [u8; 16],
     /// Whether statistics are wanted.
     pub stats: bool,
+    /// Whether what happens is recorded.
+    pub timeline: bool,
     /// Minimum hold in nanoseconds.
     pub hold_ns: u64,
     /// How long the service thread may spin, in nanoseconds.
@@ -84,6 +87,7 @@ impl Launch {
             control: Some(control),
             job: parse_job(&take("UMBEL_JOB").unwrap_or_default())?,
             stats: std::env::var("UMBEL_STATS").is_ok_and(|value| value == "1"),
+            timeline: std::env::var("UMBEL_TIMELINE").is_ok_and(|value| value == "1"),
             hold_ns: from_us("UMBEL_HOLD_US", HOLD_US_DEFAULT)?,
             spin_ns: from_us("UMBEL_SPIN_US", 0)?,
         })
@@ -97,6 +101,7 @@ impl Launch {
             control: None,
             job: [0; 16],
             stats: false,
+            timeline: false,
             hold_ns: 0,
             spin_ns: 0,
         }

@@ -21,6 +21,7 @@ mod local;
 mod modules;
 pub mod node;
 mod program;
+mod recorder;
 mod request;
 mod service;
 mod sync_table;

@@ -6,8 +6,12 @@ use std::os::unix::net::UnixStream as StdStream;
 use bytes::{Buf, BytesMut};
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
-use uffd_dsm::Link;
-use umbel_wire::{Coherence, Message, NodeId, codec};
+use uffd_dsm::{Link, PeerTraffic};
+use umbel_wire::event::{self, What};
+use umbel_wire::limits::HEADER_BYTES;
+use umbel_wire::{Coherence, Message, NodeId, ObjectId, codec};
+
+use crate::recorder;
 
 /// One socket. Reads until it would block; writes once per turn of the loop what was queued in it (a batch).
 pub struct Socket {
@@ -22,6 +26,12 @@ pub struct Socket {
     waits_for_room: bool,
     /// The other side has closed.
     closed: bool,
+    /// Messages queued, messages taken, bytes written since the start.
+    pub sent: u64,
+    /// See above.
+    pub received: u64,
+    /// See above.
+    pub bytes_sent: u64,
 }
 
 /// Bytes asked for by one read: many small messages or a few pages.
@@ -38,6 +48,9 @@ impl Socket {
             written: 0,
             waits_for_room: false,
             closed: false,
+            sent: 0,
+            received: 0,
+            bytes_sent: 0,
         }
     }
 
@@ -118,6 +131,20 @@ impl Socket {
         (writes, bytes)
     }
 
+    /// The message that was queued from `start` on.
+    fn count_sent(&mut self, to: NodeId, object: Option<ObjectId>, start: usize) {
+        recorder::record(|| {
+            What::Sent(event::Traffic {
+                peer: to,
+                kind: self.outgoing[start + KIND_OFFSET],
+                object,
+                bytes: (self.outgoing.len() - start) as u32,
+                sequence: self.sent,
+            })
+        });
+        self.sent += 1;
+    }
+
     /// Whether bytes still wait to leave.
     pub fn pending(&self) -> bool {
         !self.outgoing.is_empty()
@@ -165,7 +192,9 @@ impl Links {
             .get_mut(usize::from(to.0))
             .and_then(Option::as_mut)
         {
+            let start = socket.outgoing.len();
             codec::encode(message, socket.outgoing());
+            socket.count_sent(to, object_of(message), start);
             self.traffic.messages_sent += 1;
         }
     }
@@ -182,7 +211,18 @@ impl Links {
         match codec::decode(socket.incoming()) {
             Ok(None) => Ok(None),
             Ok(Some((message, taken))) => {
+                let kind = socket.incoming[KIND_OFFSET];
                 socket.incoming().advance(taken);
+                recorder::record(|| {
+                    What::Received(event::Traffic {
+                        peer: from,
+                        kind,
+                        object: object_of(&message),
+                        bytes: taken as u32,
+                        sequence: socket.received,
+                    })
+                });
+                socket.received += 1;
                 self.traffic.messages_received += 1;
                 Ok(Some(message))
             }
@@ -190,15 +230,43 @@ impl Links {
         }
     }
 
+    /// What went to each peer so far.
+    pub fn peers(&self) -> Vec<PeerTraffic> {
+        let sockets = self.sockets.iter().enumerate();
+        sockets
+            .filter_map(|(rank, socket)| {
+                let socket = socket.as_ref()?;
+                Some(PeerTraffic {
+                    rank: rank as u16,
+                    messages: socket.sent,
+                    bytes: socket.bytes_sent,
+                })
+            })
+            .collect()
+    }
+
     /// Writes what every link has queued.
     pub fn flush(&mut self) {
         for socket in self.sockets.iter_mut().flatten() {
             let (writes, bytes) = socket.flush();
+            socket.bytes_sent += bytes;
             self.traffic.batches_sent += writes;
             self.traffic.bytes_sent += bytes;
         }
     }
 }
+
+fn object_of(message: &Message) -> Option<ObjectId> {
+    match message {
+        Message::Coherence(message) => Some(message.object()),
+        Message::Hello(_) | Message::Thread(_) | Message::Sync(_) | Message::Bye => None,
+    }
+}
+
+/// Where a message's header says what it is.
+const KIND_OFFSET: usize = 4;
+
+const _: () = assert!(KIND_OFFSET < HEADER_BYTES);
 
 impl Link for Links {
     fn send(&mut self, to: NodeId, message: &Coherence<&[u8]>) {
@@ -207,7 +275,9 @@ impl Link for Links {
             .get_mut(usize::from(to.0))
             .and_then(Option::as_mut)
         {
+            let start = socket.outgoing.len();
             codec::encode_coherence(message, socket.outgoing());
+            socket.count_sent(to, Some(message.object()), start);
             self.traffic.messages_sent += 1;
         }
     }

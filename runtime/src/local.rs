@@ -4,12 +4,14 @@ use std::cell::{Cell, OnceCell};
 
 use uffd_dsm::window::{self, Arena, Place};
 use umbel_agents::Reach;
+use umbel_wire::event::Why;
 use umbel_wire::thread::Frame;
 use umbel_wire::{ObjectId, ThreadId};
 
 use crate::chain::PrivateChain;
 use crate::modules;
 use crate::node::{self, MAIN, Node, Stack};
+use crate::recorder;
 use crate::request::{Reply, Request};
 use crate::sys::abi::{SelfPointer, UmbelSelf};
 use crate::sys::{call, process, stubs};
@@ -44,11 +46,13 @@ pub fn with<T>(body: impl FnOnce(&Local) -> T) -> T {
 /// Runs main, then waits for every thread that it created.
 pub fn run_main_thread(main: impl FnOnce() -> i32) -> i32 {
     attach(MAIN, None, take_stack());
+    recorder::thread_began(MAIN, || "main".into());
     let status = main();
     with(|local| {
         local.managed.set(true);
         local.end();
     });
+    recorder::thread_ended();
     status
 }
 
@@ -61,6 +65,7 @@ pub fn run_thread(
     frames: &[Frame],
 ) {
     attach(thread, Some(father), stack);
+    recorder::thread_began(thread, || recorder::call_text(code, argument));
     let Some(chain) = PrivateChain::rebuild(frames) else {
         node::fatal(
             "a thread's frames do not fit this program: are all nodes running the same binary?",
@@ -70,6 +75,7 @@ pub fn run_thread(
         local.managed.set(true);
         call::call(code, argument, chain.address(), &local.way_out);
         local.end();
+        recorder::thread_ended();
         Node::get().submit(Request::Ended {
             thread,
             stack: local.stack.index,
@@ -198,6 +204,7 @@ impl Local {
             reply: reply.clone(),
         };
         Node::get().submit(request);
+        let _why = recorder::because(Why::ScopeEnd, 0);
         reply.wait();
         self.stack.map.take_back_pages(marks.pages);
         self.update(|own| {
@@ -213,6 +220,7 @@ impl Local {
             father: self.thread,
             reply: reply.clone(),
         });
+        let _why = recorder::because(Why::Join, 0);
         reply.wait();
     }
 

@@ -196,6 +196,9 @@ fn die(text: &str) -> ! {
 
 fn start() -> Result<&'static Node, Error> {
     let launch = Launch::from_environment()?;
+    if launch.timeline {
+        crate::recorder::start();
+    }
     let (rank, node_count) = (NodeId(launch.rank), launch.node_count);
     let homes = Homes::new(node_count);
     let poll = Poll::new().map_err(Error::system("make the event loop"))?;

@@ -11,6 +11,7 @@ use umbel_wire::sync::{SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame};
 use umbel_wire::{NodeId, ObjectId, ThreadId};
 
+use crate::recorder;
 use crate::sync_table::RemoteReply;
 
 /// A request; those with a [`Reply`] are answered once.
@@ -133,6 +134,8 @@ impl Reply {
 
     /// Waits for the answer; to be called by the thread that made the reply.
     pub fn wait(&self) -> i64 {
+        let answered = self.0.value.load(Ordering::Acquire);
+        let _shown = (answered == PENDING).then(recorder::wait_began);
         loop {
             match self.0.value.load(Ordering::Acquire) {
                 PENDING => std::thread::park(),

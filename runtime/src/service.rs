@@ -2,6 +2,7 @@
 //! application threads' requests. It owns all of the node's state.
 
 mod peers;
+mod recording;
 mod requests;
 mod shutdown;
 
@@ -45,6 +46,8 @@ pub struct Service {
     threads_started: u64,
     /// Those of them that have not ended.
     threads_alive: usize,
+    /// What happened and was not sent to the launcher yet.
+    recording: recording::Recording,
     /// How long to look for events before sleeping, in nanoseconds.
     spin_ns: u64,
     /// Names of thread functions by thread, for messages about lost nodes: of threads created here.
@@ -109,6 +112,7 @@ impl Service {
             next_token: 0,
             threads_started: u64::from(rank == NodeId(0)),
             threads_alive: usize::from(rank == NodeId(0)),
+            recording: recording::Recording::default(),
             spin_ns: launch.spin_ns,
             names: BTreeMap::new(),
             start: None,
@@ -151,6 +155,9 @@ impl Service {
         process::block_signals();
         process::prefer_to_run_soon(self.spin_ns > 0);
         self.start = Some(started.clone());
+        if crate::recorder::is_on() {
+            self.start_recording();
+        }
         self.greet();
         if let Err(error) = self.watch_room() {
             self.fail(&format!("cannot register with the event loop: {error}"));
@@ -181,6 +188,7 @@ impl Service {
         self.with_engine(|engine, links| engine.on_tick(process::now_ns(), links))?;
         self.on_engine_events()?;
         self.links.flush();
+        self.record_turn();
         if let Some(control) = &mut self.control {
             control.flush();
         }
@@ -276,6 +284,11 @@ impl Service {
             .as_ref()
             .and_then(Engine::next_deadline_ns)
             .unwrap_or(0);
+        let deadline_ns = match (deadline_ns, self.recording_due_ns()) {
+            (0, due_ns) => due_ns,
+            (deadline_ns, 0) => deadline_ns,
+            (deadline_ns, due_ns) => deadline_ns.min(due_ns),
+        };
         if deadline_ns != self.armed_ns {
             self.timer
                 .set(deadline_ns)

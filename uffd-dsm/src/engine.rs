@@ -16,6 +16,7 @@ use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
 
 use crate::stack::StackMap;
 use crate::stats::{ObjectStats, StatsTable};
+use crate::trace::{Trace, Traced};
 use crate::window::{self, Arena, GROUP_PAGES, Homes, Place};
 
 /// Where the engine's messages leave. Sending never blocks; a link may hold messages back until the
@@ -65,6 +66,7 @@ pub struct Engine {
     awaited: BTreeSet<ObjectId>,
     events: VecDeque<Event>,
     stats: StatsTable,
+    trace: Trace,
     read_faults: u64,
     write_faults: u64,
 }
@@ -94,6 +96,7 @@ impl Engine {
             awaited: BTreeSet::new(),
             events: VecDeque::new(),
             stats: StatsTable::default(),
+            trace: Trace::default(),
             read_faults: 0,
             write_faults: 0,
         })
@@ -233,6 +236,29 @@ impl Engine {
         (self.read_faults, self.write_faults)
     }
 
+    /// Whether faults are recorded from now on.
+    pub fn set_tracing(&mut self, is_on: bool) {
+        self.trace.switch(is_on);
+    }
+
+    /// What was recorded since the last call.
+    pub fn take_trace(&mut self) -> Vec<Traced> {
+        self.trace.take()
+    }
+
+    /// How many records found no room, since the start.
+    pub fn trace_lost(&self) -> u64 {
+        self.trace.lost()
+    }
+
+    /// The `umbel_object` of what lives at an object's place, if its home is here: address and size in bytes (0
+    /// when only the record knows).
+    pub fn record_of(&self, object: ObjectId) -> Option<(u64, u64)> {
+        let place = Place::of(object)?;
+        let found = self.stacks.get(&place.stack)?.find(place)?;
+        Some((found.record, found.size_bytes))
+    }
+
     fn on_fault(&mut self, fault: Fault, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         let counter = if fault.write {
             &mut self.write_faults
@@ -262,6 +288,12 @@ impl Engine {
             Access::Read
         };
         self.awaited.insert(object);
+        self.trace.add(Traced::FaultBegan {
+            at_ns: now_ns,
+            thread: fault.thread,
+            object,
+            write: fault.write,
+        });
         self.machine.on_fault(object, access, &mut self.effects);
         self.carry_out(now_ns, link)?;
         self.note_waiting(object, now_ns);
@@ -334,6 +366,10 @@ impl Engine {
                     woken = access.map(|_| object);
                 }
                 Effect::Wake { object } => {
+                    self.trace.add(Traced::FaultEnded {
+                        at_ns: now_ns,
+                        object,
+                    });
                     self.awaited.remove(&object);
                     if woken != Some(object) {
                         self.space.wake(place(object).page_address())?;

@@ -10,8 +10,10 @@ pub mod diff;
 mod engine;
 pub mod stack;
 mod stats;
+mod trace;
 pub mod window;
 
 pub use engine::{Engine, Event, Link};
-pub use stats::{NodeStats, ObjectRow, ObjectStats};
+pub use stats::{NodeStats, ObjectRow, ObjectStats, PeerTraffic};
+pub use trace::Traced;
 pub use umbel_fault::Error;

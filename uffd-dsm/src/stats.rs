@@ -43,8 +43,21 @@ pub struct NodeStats {
     pub bytes_sent: u64,
     /// Messages received from other nodes.
     pub messages_received: u64,
+    /// What went to each peer.
+    pub peers: Vec<PeerTraffic>,
     /// Objects whose home is here.
     pub objects: Vec<ObjectRow>,
+}
+
+/// What one node sent another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PeerTraffic {
+    /// The other node.
+    pub rank: u16,
+    /// Messages sent to it.
+    pub messages: u64,
+    /// Bytes sent to it.
+    pub bytes: u64,
 }
 
 /// One object's line in [`NodeStats`].

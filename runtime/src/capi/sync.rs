@@ -9,6 +9,7 @@ use crate::capi_keys::{LOCAL_BIT, MODULE_LOG2, key_in_window};
 use crate::local;
 use crate::modules;
 use crate::node::Node;
+use crate::recorder;
 use crate::request::{Reply, Request};
 
 /// The name and the home of the object at `address`.
@@ -51,6 +52,7 @@ fn request(address: usize, op: SyncOp) -> i32 {
 fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
     let node = Node::get();
     let thread = local::with(|local| local.thread);
+    let _why = recorder::because(recorder::why_of(op), key.0);
     if home == node.rank {
         return node.sync.run(thread, key, op, |replies| {
             node.submit(Request::SyncReplies(replies))

@@ -1,5 +1,6 @@
 //! Threads: `dist_thr_*` and what the plugin makes of `dist_thr_create`.
 
+use umbel_wire::event::Why;
 use umbel_wire::thread::CodeRef;
 use umbel_wire::{NodeId, ThreadId};
 
@@ -7,6 +8,7 @@ use crate::chain;
 use crate::local::{self, Local};
 use crate::modules;
 use crate::node::{MAIN, Node};
+use crate::recorder;
 use crate::request::{Reply, Request};
 use crate::sys::{abi, process, stubs};
 use umbel_agents::Reach;
@@ -98,6 +100,7 @@ pub extern "C" fn dist_thr_join(thread: u64) -> i32 {
         thread,
         reply: reply.clone(),
     });
+    let _why = recorder::because(Why::Join, thread.0);
     -(reply.wait() as i32)
 }
 
@@ -173,6 +176,7 @@ fn create(target: Target, node: i32, argument: i64) -> Result<u64, i32> {
             reply: reply.clone(),
         });
     });
+    let _why = recorder::because(Why::Create, 0);
     match reply.wait() {
         thread if thread > 0 => Ok(thread as u64),
         error => Err(-(error as i32)),

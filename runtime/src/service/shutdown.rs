@@ -61,7 +61,8 @@ impl Service {
             | Control::Exit { .. }
             | Control::Fatal { .. }
             | Control::Threads { .. }
-            | Control::Stats { .. } => process::end_now(STATUS_FATAL),
+            | Control::Stats { .. }
+            | Control::Events { .. } => process::end_now(STATUS_FATAL),
         }
     }
 
@@ -79,6 +80,7 @@ impl Service {
 
     /// Something that the job can't survive.
     pub(super) fn fail(&mut self, text: &str) -> ! {
+        self.finish_recording();
         if self.control.is_some() {
             self.send_control(&Control::Fatal { text: text.into() });
         } else {
@@ -88,6 +90,7 @@ impl Service {
     }
 
     fn shut_down(&mut self) {
+        self.finish_recording();
         if self.stats_wanted {
             let json = serde_json::to_vec(&self.stats())
                 .expect("numbers and strings can always be written");
@@ -141,6 +144,7 @@ impl Service {
             batches_sent: traffic.batches_sent,
             bytes_sent: traffic.bytes_sent,
             messages_received: traffic.messages_received,
+            peers: self.links.peers(),
             objects: rows
                 .into_iter()
                 .map(|row| {

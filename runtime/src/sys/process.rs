@@ -97,6 +97,12 @@ pub fn now_ns() -> u64 {
     time.tv_sec as u64 * NS_PER_S + time.tv_nsec as u64
 }
 
+/// The calling thread, as the kernel numbers threads.
+pub fn thread_number() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::gettid() }.cast_unsigned()
+}
+
 /// Ends the process at once: no exit handlers, no flushing.
 pub fn end_now(status: i32) -> ! {
     // SAFETY: does not return.

@@ -26,6 +26,7 @@
 //! | 0x84 | Threads | 2 to 1050626 | [`control`] |
 //! | 0x85 | Shutdown | 0 | [`control`] |
 //! | 0x86 | Stats | 0 to 16777216 | [`control`] |
+//! | 0x87 | Events | 8 to 16777216 | [`events`] |
 //!
 //! Kinds below 0x80 travel on links, the others on a node's socket to its launcher; each decoder
 //! refuses the other's. A header whose `body_bytes` is outside its message's range is refused
@@ -46,6 +47,7 @@ use crate::{VERSION, thread::Thread};
 pub mod coherence;
 pub mod control;
 mod error;
+pub mod events;
 pub mod link;
 mod reader;
 pub mod sync;
@@ -101,7 +103,8 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
         | Kind::Lost
         | Kind::Threads
         | Kind::Shutdown
-        | Kind::Stats => unreachable!("read_message refuses kinds of the other channel"),
+        | Kind::Stats
+        | Kind::Events => unreachable!("read_message refuses kinds of the other channel"),
     };
     Ok(Some((message, HEADER_BYTES + body.finish()?)))
 }
@@ -109,7 +112,8 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
 /// Appends a message between node and launcher.
 ///
 /// Texts are cut at [`crate::limits::TEXT_BYTES_MAX`], lists of lines at
-/// [`crate::limits::LINES_MAX`]. Panics when statistics exceed [`CONTROL_BODY_BYTES_MAX`].
+/// [`crate::limits::LINES_MAX`]. Panics when statistics exceed [`CONTROL_BODY_BYTES_MAX`], or when there are
+/// more events than [`crate::limits::EVENTS_MAX`].
 pub fn encode_control(message: &Control, out: &mut Vec<u8>) {
     control::encode(message, out);
 }
@@ -121,6 +125,11 @@ pub fn decode_control(bytes: &[u8]) -> Result<Option<(Control, usize)>, DecodeEr
     };
     let message = control::decode(kind, &mut body)?;
     Ok(Some((message, HEADER_BYTES + body.finish()?)))
+}
+
+/// Name of the message whose header has this kind.
+pub fn message_name(kind: u8) -> Option<&'static str> {
+    Kind::from_byte(kind).map(Kind::name)
 }
 
 /// Whether `message` is within every bound, so that [`encode`] takes it.
@@ -172,10 +181,11 @@ enum Kind {
     Threads = 0x84,
     Shutdown = 0x85,
     Stats = 0x86,
+    Events = 0x87,
 }
 
 impl Kind {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Hello,
         Self::Bye,
         Self::Get,
@@ -198,6 +208,7 @@ impl Kind {
         Self::Threads,
         Self::Shutdown,
         Self::Stats,
+        Self::Events,
     ];
 
     fn from_byte(byte: u8) -> Option<Self> {
@@ -236,6 +247,7 @@ impl Kind {
             Self::Threads => "Threads",
             Self::Shutdown => "Shutdown",
             Self::Stats => "Stats",
+            Self::Events => "Events",
         }
     }
 
@@ -255,9 +267,13 @@ impl Kind {
             }
             Self::Request => sync::REQUEST_BYTES..=sync::REQUEST_BYTES,
             Self::Reply => sync::REPLY_BYTES..=sync::REPLY_BYTES,
-            Self::Ready | Self::Exit | Self::Fatal | Self::Lost | Self::Threads | Self::Stats => {
-                control::body_bytes(self)
-            }
+            Self::Ready
+            | Self::Exit
+            | Self::Fatal
+            | Self::Lost
+            | Self::Threads
+            | Self::Stats
+            | Self::Events => control::body_bytes(self),
         }
     }
 }

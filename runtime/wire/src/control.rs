@@ -3,6 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::event::Event;
+
 /// Anything that a node and its launcher tell each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
@@ -37,5 +39,12 @@ pub enum Control {
     Stats {
         /// UTF-8 JSON; the launcher adds the nodes' documents up.
         json: Vec<u8>,
+    },
+    /// Node: what it recorded since the last message of this kind.
+    Events {
+        /// Records that it had no room for, since its start.
+        lost: u64,
+        /// In order for each of its threads; times of different threads may be out of order.
+        events: Vec<Event>,
     },
 }

@@ -24,6 +24,7 @@ extern crate alloc;
 pub mod codec;
 pub mod coherence;
 pub mod control;
+pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod message;

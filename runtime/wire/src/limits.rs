@@ -24,6 +24,12 @@ pub const LINES_MAX: usize = 256;
 /// Longest body on a node's socket to its launcher: statistics of some 100,000 distinct object names.
 pub const CONTROL_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Longest event that a node records: a name of 255 bytes and its fields.
+pub const EVENT_BYTES_MAX: usize = 288;
+
+/// Events of one message: some 100 KiB, so that a launcher that reads it is never busy for long.
+pub const EVENTS_MAX: usize = 4096;
+
 /// Nodes of a job: what the 16-bit rank allows, less room for markers.
 pub const NODES_MAX: usize = 4096;
 

@@ -2,9 +2,10 @@
 
 use umbel_wire::codec::{decode, decode_control, encode, encode_coherence, encode_control};
 use umbel_wire::control::Control;
+use umbel_wire::event::{Event, Traffic, What, Why};
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
-use umbel_wire::{Access, Coherence, Hello, Message, ObjectId, ThreadId, Token};
+use umbel_wire::{Access, Coherence, Hello, Message, NodeId, ObjectId, ThreadId, Token};
 
 /// `text`: hex digits; blanks and everything after `|` on a line are for the reader.
 fn bytes(text: &str) -> Vec<u8> {
@@ -294,4 +295,74 @@ fn control() {
         },
         "02000000 86 01 0000 7b7d",
     );
+}
+
+#[test]
+fn events() {
+    let traffic = Traffic {
+        peer: NodeId(2),
+        kind: 0x10,
+        object: Some(OBJECT),
+        bytes: 17,
+        sequence: 5,
+    };
+    let whats = [
+        (
+            What::ThreadBegan {
+                thread: 7,
+                id: ThreadId(9),
+                name: "f(1)".into(),
+            },
+            "00 07000000 0900000000000000 04 66283129",
+        ),
+        (What::ThreadEnded { thread: 7 }, "01 07000000"),
+        (
+            What::FaultBegan {
+                thread: 7,
+                object: OBJECT,
+                write: true,
+            },
+            "02 07000000 0807060504030201 01",
+        ),
+        (What::FaultEnded { object: OBJECT }, "03 0807060504030201"),
+        (
+            What::WaitBegan {
+                thread: 7,
+                why: Why::Barrier,
+                key: 3,
+            },
+            "04 07000000 03 0300000000000000",
+        ),
+        (What::WaitEnded { thread: 7 }, "05 07000000"),
+        (
+            What::Sent(traffic),
+            "06 0200 10 0807060504030201 11000000 0500000000000000",
+        ),
+        (
+            What::Received(Traffic {
+                object: None,
+                ..traffic
+            }),
+            "07 0200 10 ffffffffffffffff 11000000 0500000000000000",
+        ),
+        (
+            What::Named {
+                object: OBJECT,
+                size_bytes: 8,
+                name: "m:a".into(),
+            },
+            "08 0807060504030201 0800000000000000 03 6d3a61",
+        ),
+    ];
+    for (what, golden) in whats {
+        let golden = bytes(&format!("0a00000000000000 0100000000000000 {golden}"));
+        let body: String = golden.iter().map(|byte| format!("{byte:02x}")).collect();
+        launcher(
+            Control::Events {
+                lost: 10,
+                events: vec![Event { at_ns: 1, what }],
+            },
+            &format!("{:02x}000000 87 01 0000 {body}", golden.len()),
+        );
+    }
 }

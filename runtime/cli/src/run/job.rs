@@ -279,6 +279,7 @@ impl Job {
                 }
             }
             Control::Stats { json } => self.stats.push(json),
+            Control::Events { .. } => {}
             Control::Ready { .. } | Control::Lost { .. } | Control::Shutdown => {
                 self.on_misbehaviour(index, &format!("sent {message:?}, which it must not"));
             }

@@ -36,13 +36,15 @@
 //! | offset | bytes | field | meaning |
 //! |---|---|---|---|
 //! | 0 | rest | json | one JSON document, at most [`CONTROL_BODY_BYTES_MAX`] bytes |
+//!
+//! Events: [`super::events`].
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use super::{DecodeError, Kind, Reader, write_message};
+use super::{DecodeError, Kind, Reader, events, write_message};
 use crate::control::Control;
 use crate::limits::{CONTROL_BODY_BYTES_MAX, LINES_MAX, NODES_MAX, TEXT_BYTES_MAX};
 
@@ -53,6 +55,7 @@ pub(super) fn body_bytes(kind: Kind) -> RangeInclusive<usize> {
         Kind::Fatal => 0..=TEXT_BYTES_MAX,
         Kind::Threads => 2..=2 + LINES_MAX * (2 + TEXT_BYTES_MAX),
         Kind::Stats => 0..=CONTROL_BODY_BYTES_MAX,
+        Kind::Events => events::HEAD_BYTES..=CONTROL_BODY_BYTES_MAX,
         other => unreachable!("{other:?} is not a control message with a body"),
     }
 }
@@ -79,6 +82,7 @@ pub(super) fn encode(message: &Control, out: &mut Vec<u8>) {
         Control::Stats { json } => write_message(Kind::Stats, out, |body| {
             body.extend_from_slice(json);
         }),
+        Control::Events { lost, events: list } => events::encode(*lost, list, out),
     }
 }
 
@@ -105,6 +109,7 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Control, Decod
         Kind::Stats => Control::Stats {
             json: body.remainder().to_vec(),
         },
+        Kind::Events => events::decode(body)?,
         other => unreachable!("{other:?} is not a control message"),
     })
 }

@@ -38,6 +38,11 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// Whether all bytes were taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest().is_empty()
+    }
+
     /// All bytes that are left.
     pub(super) fn remainder(&mut self) -> &'a [u8] {
         let rest = self.rest();

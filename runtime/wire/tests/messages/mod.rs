@@ -4,10 +4,11 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use umbel_wire::control::Control;
+use umbel_wire::event::{Event, Traffic, What, Why};
 use umbel_wire::limits::{DATA_BYTES_MAX, NODES_MAX};
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
-use umbel_wire::{Access, Coherence, Hello, Message, ObjectId, ThreadId, Token};
+use umbel_wire::{Access, Coherence, Hello, Message, NodeId, ObjectId, ThreadId, Token};
 
 pub fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
@@ -29,7 +30,54 @@ pub fn control() -> impl Strategy<Value = Control> {
         vec(".{0,40}", 0..20).prop_map(|lines| Control::Threads { lines }),
         Just(Control::Shutdown),
         vec(any::<u8>(), 0..2000).prop_map(|json| Control::Stats { json }),
+        (any::<u64>(), vec(event(), 0..30))
+            .prop_map(|(lost, events)| Control::Events { lost, events }),
     ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let object = || (0..u64::MAX).prop_map(ObjectId);
+    let traffic = || {
+        let fields = (
+            0..NODES_MAX as u16,
+            any::<(u8, u32, u64)>(),
+            option::of(object()),
+        );
+        fields.prop_map(|(peer, (kind, bytes, sequence), object)| Traffic {
+            peer: NodeId(peer),
+            kind,
+            object,
+            bytes,
+            sequence,
+        })
+    };
+    let what = prop_oneof![
+        (any::<(u32, u64)>(), ".{0,60}").prop_map(|((thread, id), name)| What::ThreadBegan {
+            thread,
+            id: ThreadId(id),
+            name
+        }),
+        any::<u32>().prop_map(|thread| What::ThreadEnded { thread }),
+        (any::<(u32, bool)>(), object()).prop_map(|((thread, write), object)| {
+            What::FaultBegan {
+                thread,
+                object,
+                write,
+            }
+        }),
+        object().prop_map(|object| What::FaultEnded { object }),
+        (any::<(u32, u64)>(), prop::sample::select(Why::ALL.to_vec()))
+            .prop_map(|((thread, key), why)| What::WaitBegan { thread, why, key }),
+        any::<u32>().prop_map(|thread| What::WaitEnded { thread }),
+        traffic().prop_map(What::Sent),
+        traffic().prop_map(What::Received),
+        (object(), any::<u64>(), ".{0,60}").prop_map(|(object, size_bytes, name)| What::Named {
+            object,
+            size_bytes,
+            name
+        }),
+    ];
+    (any::<u64>(), what).prop_map(|(at_ns, what)| Event { at_ns, what })
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
