@@ -48,13 +48,13 @@ pub fn reach(frames: &[Frame], argument: u64, stack: u32, tops: Reach) -> Reach 
             return;
         };
         match place.arena {
-            Arena::Small if place.number < tops.small => {
+            Arena::Small(_) if place.number < tops.small => {
                 reach.small = reach.small.max(place.number + 1)
             }
             Arena::Pages if place.number < tops.pages => {
                 reach.pages = reach.pages.max(place.number + 1)
             }
-            Arena::Small | Arena::Pages => {}
+            Arena::Small(_) | Arena::Pages => {}
         }
     };
     add(argument as usize);

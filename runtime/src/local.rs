@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 
-use uffd_dsm::window::{self, Arena, Place};
+use uffd_dsm::window::{self, Arena, Class, Place};
 use umbel_agents::Reach;
 use umbel_wire::event::Why;
 use umbel_wire::thread::Frame;
@@ -193,7 +193,7 @@ impl Local {
             first..ObjectId(first.0 + to.saturating_sub(from))
         };
         let objects = [
-            range(Arena::Small, marks.small, own.shared_small),
+            range(Arena::Small(Class::LINE), marks.small, own.shared_small),
             range(Arena::Pages, marks.pages, own.shared_pages),
         ];
         let reply = Reply::new();

@@ -325,7 +325,7 @@ impl Engine {
     /// mapping dozens of pages costs.
     fn install_neighbours(&mut self, place: Place) -> Result<bool, Error> {
         let run = match place.arena {
-            Arena::Small => GROUP_PAGES,
+            Arena::Small(_) => GROUP_PAGES,
             Arena::Pages => PAGES_PER_FIRST_TOUCH,
         };
         let first = Place {
@@ -391,7 +391,7 @@ impl Engine {
     fn extent(&self, object: ObjectId) -> (usize, usize) {
         let place = place(object);
         match place.arena {
-            Arena::Small => (place.offset_in_page(), window::SLOT_BYTES),
+            Arena::Small(class) => (place.offset_in_page(), class.slot_bytes()),
             Arena::Pages if self.homes.home(object) == self.node => {
                 let stack = self.stacks.get(&place.stack);
                 stack.map_or((0, PAGE_BYTES), |map| map.extent(place, PAGE_BYTES))
@@ -424,7 +424,9 @@ impl Engine {
         };
         let offset = usize::from(u16::from_le_bytes(*head));
         let fits = match place.arena {
-            Arena::Small => offset == place.offset_in_page() && bytes.len() == window::SLOT_BYTES,
+            Arena::Small(class) => {
+                offset == place.offset_in_page() && bytes.len() == class.slot_bytes()
+            }
             Arena::Pages => offset + bytes.len() <= PAGE_BYTES,
         };
         if !fits {

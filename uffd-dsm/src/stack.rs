@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use umbel_fault::zeroed_words;
 
-use crate::window::{Arena, PAGES, Place, SLOT_BYTES, SLOTS};
+use crate::window::{Arena, Class, PAGES, Place, SLOTS};
 
 /// Directory of one shadow stack, at a fixed place for the process's life.
 #[derive(Clone, Copy)]
@@ -123,7 +123,8 @@ impl StackMap {
     /// The object at a place of this stack.
     pub fn find(&self, place: Place) -> Option<Found> {
         match place.arena {
-            Arena::Small => {
+            Arena::Small(class) if class != Class::LINE => None,
+            Arena::Small(_) => {
                 let record = self
                     .slots
                     .get(place.number as usize)?
@@ -146,7 +147,7 @@ impl StackMap {
     /// Which bytes of the place's page are the object's: (offset, length).
     pub fn extent(&self, place: Place, page_bytes: usize) -> (usize, usize) {
         match place.arena {
-            Arena::Small => (place.offset_in_page(), SLOT_BYTES),
+            Arena::Small(class) => (place.offset_in_page(), class.slot_bytes()),
             Arena::Pages => match self.page_object(place.number) {
                 None => (0, page_bytes),
                 Some(object) => {

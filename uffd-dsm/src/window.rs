@@ -1,28 +1,31 @@
 //! The window: the address range that is equal on all nodes, and what each address names.
 //!
 //! ```text
-//! 0x2000_0000_0000  64 views of one small arena of 64 GiB: objects up to 64 bytes, one view apart;
-//!                   64 KiB lie between two views
+//! 0x2000_0000_0000  126 views of 64 GiB, 64 KiB apart: 64 of the arena of 64-byte slots, 32 of the one of
+//!                   128-byte slots, and so on to 2 of the one of 2048-byte slots
 //! 0x2800_0000_0000  the page arena, 16 TiB: everything larger
 //! ```
 //!
-//! Both arenas are cut into [`STACKS`] shadow stacks of equal size; a job's nodes own equal,
-//! power-of-two shares of them, so the home of an object is a shift of its number. A small object lies
-//! on a physical page with others but has a virtual page of its own, because each of the page's 64
-//! slots is addressed through another view (MultiView: Itzkovitz and Schuster, OSDI '99). Slots are
+//! Each arena is cut into [`STACKS`] parts of equal size. A *stack* is one number's part of every arena; a
+//! job's nodes own equal, power-of-two shares of the stacks, so the home of an object is a shift of its
+//! number. Threads' shadow stacks take a node's stacks from the first one up and use 64-byte slots and pages;
+//! the heap takes them from the last one down, as chunks of one arena each.
+//!
+//! A small object lies on a physical page with others but has a virtual page of its own, because each of the
+//! page's slots is addressed through another view (MultiView: Itzkovitz and Schuster, OSDI '99). Slots are
 //! numbered so that neighbours are consecutive pages of one view: one call covers a run.
 
 use umbel_fault::{PAGE_BYTES, SpaceLayout, View};
 use umbel_wire::{NodeId, ObjectId};
 
-/// Shadow stacks in the window, over all nodes: the number of threads that can live at a time.
+/// Stacks in the window, over all nodes: threads that can live at a time, and chunks of the heap.
 pub const STACKS: u32 = 1 << STACKS_LOG2;
 const STACKS_LOG2: u32 = 12;
 
-/// Bytes of a small object's slot: a cache line.
+/// Bytes of the smallest slot: a cache line.
 pub const SLOT_BYTES: usize = 64;
 
-/// Small objects of one stack.
+/// Slots of that size in one stack.
 pub const SLOTS: u64 = 1 << SLOTS_LOG2;
 const SLOTS_LOG2: u32 = 18;
 
@@ -32,7 +35,9 @@ const PAGES_LOG2: u32 = 20;
 
 /// Pages of a view that hold neighbouring slots.
 pub const GROUP_PAGES: u64 = 16;
-const VIEWS: usize = PAGE_BYTES / SLOT_BYTES;
+/// Views of the arena of the smallest slots; the next one has half as many, and so on.
+const LINE_VIEWS: usize = PAGE_BYTES / SLOT_BYTES;
+const VIEWS: usize = Class::COUNT.first_view();
 const SMALL_BASE: usize = 0x2000_0000_0000;
 const PAGE_BASE: usize = 0x2800_0000_0000;
 const SMALL_STACK_BYTES: usize = SLOTS as usize * SLOT_BYTES;
@@ -40,26 +45,100 @@ const VIEW_BYTES: usize = SMALL_STACK_BYTES << STACKS_LOG2;
 /// From a view to the next. Were it a power of two, a group's pages of all views would share a few sets of
 /// the TLB (measured: following a list through 1000 slots took 27.8 ns a step, with this 4.7).
 const VIEW_STRIDE: usize = VIEW_BYTES + GROUP_PAGES as usize * PAGE_BYTES;
+const SMALL_FILE_BYTES: usize = Class::COUNT.0 as usize * VIEW_BYTES;
 const PAGE_STACK_BYTES: usize = PAGES as usize * PAGE_BYTES;
 const PAGE_ARENA_BYTES: usize = PAGE_STACK_BYTES << STACKS_LOG2;
-const GROUP_SLOTS: u64 = GROUP_PAGES * VIEWS as u64;
 
 const _: () = assert!(SMALL_BASE + VIEWS * VIEW_STRIDE <= PAGE_BASE);
 const _: () = assert!(SLOTS_LOG2 <= PAGES_LOG2);
+const _: () = assert!(SLOT_BYTES << (Class::COUNT.0 - 1) == PAGE_BYTES / 2);
 
-/// One of a thread's two shadow stacks.
+/// Size of small objects' slots: a cache line, doubled up to half a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class(u8);
+
+impl Class {
+    /// Slots of a cache line: what threads' shadow stacks are made of.
+    pub const LINE: Self = Self(0);
+    /// One past the last.
+    const COUNT: Self = Self(6);
+
+    /// From the smallest to the largest.
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator {
+        (0..Self::COUNT.0).map(Self)
+    }
+
+    /// The smallest that holds this many bytes; none above half a page.
+    pub fn for_bytes(bytes: usize) -> Option<Self> {
+        Self::all().find(|class| bytes <= class.slot_bytes())
+    }
+
+    /// Its place in [`Class::all`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Bytes of a slot.
+    pub const fn slot_bytes(self) -> usize {
+        SLOT_BYTES << self.0
+    }
+
+    /// Slots in one stack.
+    pub const fn slots(self) -> u64 {
+        SLOTS >> self.0
+    }
+
+    /// Slots on one physical page, each in a view of its own.
+    pub const fn views(self) -> usize {
+        LINE_VIEWS >> self.0
+    }
+
+    /// Slots of a group: [`GROUP_PAGES`] physical pages in all views.
+    pub const fn group_slots(self) -> u64 {
+        GROUP_PAGES * self.views() as u64
+    }
+
+    const fn first_view(self) -> usize {
+        2 * LINE_VIEWS - ((2 * LINE_VIEWS) >> self.0)
+    }
+
+    fn of_view(view: usize) -> Self {
+        let from_end = (2 * LINE_VIEWS - view).next_power_of_two();
+        Self(((2 * LINE_VIEWS).ilog2() - from_end.ilog2()) as u8)
+    }
+}
+
+/// One kind of memory that a stack has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arena {
-    /// Objects of at most [`SLOT_BYTES`]: the number is a slot.
-    Small,
+    /// Objects that share physical pages: the number is a slot of this size.
+    Small(Class),
     /// Larger ones: the number is a page.
     Pages,
+}
+
+impl Arena {
+    /// Slots or pages of one stack.
+    pub const fn count(self) -> u64 {
+        match self {
+            Self::Small(class) => class.slots(),
+            Self::Pages => PAGES,
+        }
+    }
+
+    /// Bytes of a slot or page.
+    pub const fn unit_bytes(self) -> usize {
+        match self {
+            Self::Small(class) => class.slot_bytes(),
+            Self::Pages => PAGE_BYTES,
+        }
+    }
 }
 
 /// What an [`ObjectId`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Which shadow stack.
+    /// Which stack.
     pub stack: u32,
     /// Which of its arenas.
     pub arena: Arena,
@@ -67,17 +146,22 @@ pub struct Place {
     pub number: u64,
 }
 
-const ARENA_BIT: u32 = PAGES_LOG2;
-const STACK_SHIFT: u32 = PAGES_LOG2 + 1;
+const ARENA_SHIFT: u32 = PAGES_LOG2;
+const ARENA_MASK: u64 = 7;
+/// What stands for the page arena where a class could.
+const PAGES_CODE: u64 = Class::COUNT.0 as u64;
+const STACK_SHIFT: u32 = ARENA_SHIFT + 3;
+
+const _: () = assert!(PAGES_CODE <= ARENA_MASK);
 
 impl Place {
     /// The place's number among all objects; follows allocation order within an arena.
     pub fn id(self) -> ObjectId {
         let arena = match self.arena {
-            Arena::Small => 0,
-            Arena::Pages => 1 << ARENA_BIT,
+            Arena::Small(class) => u64::from(class.0),
+            Arena::Pages => PAGES_CODE,
         };
-        ObjectId(u64::from(self.stack) << STACK_SHIFT | arena | self.number)
+        ObjectId(u64::from(self.stack) << STACK_SHIFT | arena << ARENA_SHIFT | self.number)
     }
 
     /// The place with this number, if there is one.
@@ -85,17 +169,15 @@ impl Place {
         let stack = u32::try_from(object.0 >> STACK_SHIFT)
             .ok()
             .filter(|stack| *stack < STACKS)?;
+        let arena = match object.0 >> ARENA_SHIFT & ARENA_MASK {
+            PAGES_CODE => Arena::Pages,
+            class if class < PAGES_CODE => Arena::Small(Class(class as u8)),
+            _ => return None,
+        };
         let number = object.0 & (PAGES - 1);
-        if object.0 & (1 << ARENA_BIT) != 0 {
-            return Some(Self {
-                stack,
-                arena: Arena::Pages,
-                number,
-            });
-        }
-        (number < SLOTS).then_some(Self {
+        (number < arena.count()).then_some(Self {
             stack,
-            arena: Arena::Small,
+            arena,
             number,
         })
     }
@@ -108,12 +190,13 @@ impl Place {
             if offset >= VIEW_BYTES {
                 return None;
             }
+            let class = Class::of_view(view);
             let page = (offset % SMALL_STACK_BYTES / PAGE_BYTES) as u64;
             return Some(Self {
                 stack: (offset / SMALL_STACK_BYTES) as u32,
-                arena: Arena::Small,
-                number: page / GROUP_PAGES * GROUP_SLOTS
-                    + view as u64 * GROUP_PAGES
+                arena: Arena::Small(class),
+                number: page / GROUP_PAGES * class.group_slots()
+                    + (view - class.first_view()) as u64 * GROUP_PAGES
                     + page % GROUP_PAGES,
             });
         }
@@ -127,13 +210,10 @@ impl Place {
         })
     }
 
-    /// The place that a pointer names in a program alone, whose views are folded into one.
+    /// The place that a pointer names in a program alone, where each arena's views are folded into its first.
     pub fn at_solo(address: usize) -> Option<Self> {
         let place = Self::at(address)?;
-        let view = match place.arena {
-            Arena::Small => (address % PAGE_BYTES / SLOT_BYTES) as u64,
-            Arena::Pages => 0,
-        };
+        let view = (address % PAGE_BYTES / place.arena.unit_bytes()) as u64;
         Some(Self {
             number: place.number + view * GROUP_PAGES,
             ..place
@@ -143,17 +223,11 @@ impl Place {
     /// Start of the virtual page whose rights are the object's.
     pub fn page_address(self) -> usize {
         match self.arena {
-            Arena::Small => {
-                SMALL_BASE
-                    + self.view() * VIEW_STRIDE
-                    + self.stack as usize * SMALL_STACK_BYTES
-                    + self.physical_page() * PAGE_BYTES
+            Arena::Small(class) => {
+                let view = class.first_view() + self.view(class);
+                SMALL_BASE + view * VIEW_STRIDE + self.offset_in_view(class)
             }
-            Arena::Pages => {
-                PAGE_BASE
-                    + self.stack as usize * PAGE_STACK_BYTES
-                    + self.number as usize * PAGE_BYTES
-            }
+            Arena::Pages => PAGE_BASE + self.offset_in_page_arena(),
         }
     }
 
@@ -162,10 +236,23 @@ impl Place {
         self.page_address() + self.offset_in_page()
     }
 
+    /// First byte of the slot, or of the page, in a program alone.
+    pub fn solo_address(self) -> usize {
+        match self.arena {
+            Arena::Small(class) => {
+                SMALL_BASE
+                    + class.first_view() * VIEW_STRIDE
+                    + self.offset_in_view(class)
+                    + self.offset_in_page()
+            }
+            Arena::Pages => self.page_address(),
+        }
+    }
+
     /// Bytes from the page's start to the object's slot.
     pub fn offset_in_page(self) -> usize {
         match self.arena {
-            Arena::Small => self.view() * SLOT_BYTES,
+            Arena::Small(class) => self.view(class) * class.slot_bytes(),
             Arena::Pages => 0,
         }
     }
@@ -173,24 +260,34 @@ impl Place {
     /// Where the virtual page lies in the memory file.
     pub fn page_file_offset(self) -> u64 {
         let offset = match self.arena {
-            Arena::Small => {
-                self.stack as usize * SMALL_STACK_BYTES + self.physical_page() * PAGE_BYTES
-            }
-            Arena::Pages => {
-                VIEW_BYTES
-                    + self.stack as usize * PAGE_STACK_BYTES
-                    + self.number as usize * PAGE_BYTES
-            }
+            Arena::Small(class) => class.index() * VIEW_BYTES + self.offset_in_view(class),
+            Arena::Pages => SMALL_FILE_BYTES + self.offset_in_page_arena(),
         };
         offset as u64
     }
 
-    fn view(self) -> usize {
-        (self.number / GROUP_PAGES) as usize % VIEWS
+    /// Which of the stack's physical pages of this arena it lies on.
+    pub fn physical_page(self) -> u64 {
+        match self.arena {
+            Arena::Small(class) => {
+                self.number / class.group_slots() * GROUP_PAGES + self.number % GROUP_PAGES
+            }
+            Arena::Pages => self.number,
+        }
     }
 
-    fn physical_page(self) -> usize {
-        (self.number / GROUP_SLOTS * GROUP_PAGES + self.number % GROUP_PAGES) as usize
+    fn offset_in_view(self, class: Class) -> usize {
+        debug_assert_eq!(self.arena, Arena::Small(class));
+        self.stack as usize * SMALL_STACK_BYTES + self.physical_page() as usize * PAGE_BYTES
+    }
+
+    fn offset_in_page_arena(self) -> usize {
+        self.stack as usize * PAGE_STACK_BYTES + self.number as usize * PAGE_BYTES
+    }
+
+    /// Which of its arena's views it is addressed through.
+    fn view(self, class: Class) -> usize {
+        (self.number / GROUP_PAGES) as usize % class.views()
     }
 }
 
@@ -199,15 +296,15 @@ pub fn layout() -> SpaceLayout {
     let small = (0..VIEWS).map(|view| View {
         address: SMALL_BASE + view * VIEW_STRIDE,
         len: VIEW_BYTES,
-        file_offset: 0,
+        file_offset: (Class::of_view(view).index() * VIEW_BYTES) as u64,
     });
     let pages = View {
         address: PAGE_BASE,
         len: PAGE_ARENA_BYTES,
-        file_offset: VIEW_BYTES as u64,
+        file_offset: SMALL_FILE_BYTES as u64,
     };
     SpaceLayout {
-        file_bytes: (VIEW_BYTES + PAGE_ARENA_BYTES) as u64,
+        file_bytes: (SMALL_FILE_BYTES + PAGE_ARENA_BYTES) as u64,
         views: small.chain([pages]).collect(),
     }
 }
@@ -236,7 +333,7 @@ impl SlotGeometry {
 pub fn shared_geometry(stack: u32) -> SlotGeometry {
     let base = Place {
         stack,
-        arena: Arena::Small,
+        arena: Arena::Small(Class::LINE),
         number: 0,
     }
     .address();
@@ -250,7 +347,7 @@ pub fn shared_geometry(stack: u32) -> SlotGeometry {
 pub fn solo_geometry(stack: u32) -> SlotGeometry {
     let base = Place {
         stack,
-        arena: Arena::Small,
+        arena: Arena::Small(Class::LINE),
         number: 0,
     }
     .page_address();
@@ -262,13 +359,22 @@ pub fn solo_geometry(stack: u32) -> SlotGeometry {
 
 /// Maps the private memory of `stack` in a program alone.
 pub fn map_solo_stack(stack: u32) -> std::io::Result<()> {
-    umbel_fault::private_memory(solo_geometry(stack).base, SMALL_STACK_BYTES)?;
-    let pages = Place {
+    map_solo(stack, Arena::Small(Class::LINE))?;
+    map_solo(stack, Arena::Pages)
+}
+
+/// Maps the private memory of one arena's part of `stack` in a program alone.
+pub fn map_solo(stack: u32, arena: Arena) -> std::io::Result<()> {
+    let first = Place {
         stack,
-        arena: Arena::Pages,
+        arena,
         number: 0,
     };
-    umbel_fault::private_memory(pages.page_address(), PAGE_STACK_BYTES)
+    let bytes = match arena {
+        Arena::Small(_) => SMALL_STACK_BYTES,
+        Arena::Pages => PAGE_STACK_BYTES,
+    };
+    umbel_fault::private_memory(first.solo_address(), bytes)
 }
 
 /// Which node's stacks an object is among.
@@ -305,125 +411,4 @@ impl umbel_coherence::HomeMap for Homes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn places() -> impl Iterator<Item = Place> {
-        let numbers = [0, 1, 15, 16, 17, 1023, 1024, 1025, 65_536, SLOTS - 1];
-        let stacks = [0, 1, 63, STACKS - 1];
-        let arenas = [Arena::Small, Arena::Pages];
-        stacks.into_iter().flat_map(move |stack| {
-            arenas.into_iter().flat_map(move |arena| {
-                numbers.into_iter().map(move |number| Place {
-                    stack,
-                    arena,
-                    number,
-                })
-            })
-        })
-    }
-
-    #[test]
-    fn number_and_address_name_the_same_place() {
-        for place in places() {
-            assert_eq!(Place::of(place.id()), Some(place));
-            assert_eq!(
-                Place::at(place.address()),
-                Some(place),
-                "{:#x}",
-                place.address()
-            );
-            assert_eq!(
-                Place::at(place.page_address() + PAGE_BYTES - 1),
-                Some(place)
-            );
-        }
-    }
-
-    #[test]
-    fn no_two_slots_share_a_virtual_page_or_a_byte() {
-        let slots: Vec<Place> = (0..3000)
-            .map(|number| Place {
-                stack: 3,
-                arena: Arena::Small,
-                number,
-            })
-            .collect();
-        let pages: std::collections::BTreeSet<usize> =
-            slots.iter().map(|slot| slot.page_address()).collect();
-        let bytes: std::collections::BTreeSet<u64> = slots
-            .iter()
-            .map(|slot| slot.page_file_offset() + slot.offset_in_page() as u64)
-            .collect();
-        assert_eq!((pages.len(), bytes.len()), (slots.len(), slots.len()));
-    }
-
-    #[test]
-    fn sixteen_neighbours_are_one_run_of_pages() {
-        let first = Place {
-            stack: 0,
-            arena: Arena::Small,
-            number: 32,
-        };
-        for i in 0..GROUP_PAGES {
-            let slot = Place {
-                number: 32 + i,
-                ..first
-            };
-            assert_eq!(
-                slot.page_address(),
-                first.page_address() + i as usize * PAGE_BYTES
-            );
-        }
-    }
-
-    #[test]
-    fn compiled_code_computes_the_same_address() {
-        for place in places().filter(|place| place.arena == Arena::Small) {
-            let address = shared_geometry(place.stack).slot_address(place.number);
-            assert_eq!(address, place.address());
-        }
-    }
-
-    #[test]
-    fn alone_every_slot_is_found_by_its_address() {
-        for place in places().filter(|place| place.arena == Arena::Small) {
-            let address = solo_geometry(place.stack).slot_address(place.number);
-            assert_eq!(Place::at_solo(address), Some(place));
-            assert_eq!(Place::at_solo(address + SLOT_BYTES - 1), Some(place));
-        }
-    }
-
-    #[test]
-    fn every_stack_has_one_home() {
-        for node_count in [1, 2, 3, 4, 7, 8, 100] {
-            let homes = Homes::new(node_count);
-            for node in 0..node_count {
-                let stacks = homes.stacks(NodeId(node));
-                assert!(stacks.end <= STACKS && !stacks.is_empty());
-                assert!(
-                    stacks
-                        .clone()
-                        .all(|stack| homes.home_of_stack(stack) == NodeId(node))
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn addresses_outside_are_refused() {
-        let between = SMALL_BASE + VIEW_BYTES;
-        let after = PAGE_BASE + PAGE_ARENA_BYTES;
-        for address in [
-            0,
-            0x1000,
-            SMALL_BASE - 1,
-            between,
-            PAGE_BASE - 1,
-            after,
-            usize::MAX,
-        ] {
-            assert_eq!(Place::at(address), None, "{address:#x}");
-        }
-    }
-}
+mod tests;

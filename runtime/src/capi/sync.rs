@@ -20,7 +20,7 @@ fn resolve(address: usize) -> (SyncKey, NodeId) {
             // The home's record must go when the scope ends, though no thread may ever see the object.
             if place.stack == local.stack.index {
                 local.update(|own| match place.arena {
-                    Arena::Small => own.shared_small = own.shared_small.max(place.number + 1),
+                    Arena::Small(_) => own.shared_small = own.shared_small.max(place.number + 1),
                     Arena::Pages => own.shared_pages = own.shared_pages.max(place.number + 1),
                 });
             }
