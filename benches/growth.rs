@@ -62,12 +62,13 @@ fn messages_of_a_read_miss(node_count: u16) -> usize {
     };
     let (mut home, mut reader) = (machine(0), machine(node_count - 1));
     let mut effects: Vec<Effect<()>> = Vec::new();
-    reader.on_fault(ObjectId(0), Access::Read, &mut effects);
+    reader.on_fault(ObjectId(0), Access::Read, &mut (), &mut effects);
     let get = Coherence::Get {
         object: ObjectId(0),
         access: Access::Read,
+        prefetch: false,
     };
-    home.on_message(NodeId(node_count - 1), get, &mut effects)
+    home.on_message(NodeId(node_count - 1), get, &mut (), &mut effects)
         .expect("the home takes a request");
     effects
         .iter()

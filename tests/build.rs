@@ -25,6 +25,7 @@ const MODULES: &[&str] = &[
     "homes",
     "limits",
     "machine",
+    "memory",
     "violation",
 ];
 

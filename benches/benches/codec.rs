@@ -10,7 +10,7 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use umbel_wire::{Access, Coherence, ObjectId, codec};
+use umbel_wire::{Access, Coherence, Consistency, Mode, ObjectId, Protocol, codec};
 
 fn grants(criterion: &mut Criterion) {
     for bytes in [64, 4096] {
@@ -18,6 +18,10 @@ fn grants(criterion: &mut Criterion) {
         let grant = Coherence::Grant {
             object: ObjectId(0x12_3456),
             access: Access::Read,
+            mode: Mode {
+                consistency: Consistency::Sequential,
+                protocol: Protocol::Invalidate,
+            },
             data: Some(&data[..]),
         };
         let mut message = Vec::new();

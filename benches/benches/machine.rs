@@ -60,15 +60,17 @@ impl Home {
         let get = Coherence::Get {
             object,
             access: Access::Read,
+            prefetch: false,
         };
         self.machine
-            .on_message(NodeId(from), get, &mut self.out)
+            .on_message(NodeId(from), get, &mut (), &mut self.out)
             .expect("a request is in order");
         self.out.clear();
     }
 
     fn fault(&mut self, object: ObjectId, access: Access) {
-        self.machine.on_fault(object, access, &mut self.out);
+        self.machine
+            .on_fault(object, access, &mut (), &mut self.out);
         self.out.clear();
     }
 
@@ -76,9 +78,9 @@ impl Home {
     fn invalidate(&mut self, object: ObjectId, readers: u16) {
         self.fault(object, Access::Write);
         for from in 1..=readers {
-            let answer = Coherence::Invalidated { object };
+            let answer = Coherence::Invalidated { object, diff: None };
             self.machine
-                .on_message(NodeId(from), answer, &mut self.out)
+                .on_message(NodeId(from), answer, &mut (), &mut self.out)
                 .expect("it was asked for");
             self.out.clear();
         }

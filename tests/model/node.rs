@@ -147,30 +147,32 @@ impl<V: Clone + std::fmt::Debug> Node<V> {
                 Access::Write => place.writer_waits = true,
             }
         }
-        self.input(|machine, out| machine.on_fault(object, access, out));
+        self.input(|machine, out| machine.on_fault(object, access, &mut (), out));
     }
 
     /// A message arrives.
     pub fn message(&mut self, from: usize, message: Coherence<V>) -> Result<(), Violation> {
         let from = NodeId(u16::try_from(from).expect("worlds are small"));
-        self.input(|machine, out| machine.on_message(from, message, out))
+        self.input(|machine, out| machine.on_message(from, message, &mut (), out))
     }
 
     /// A hold is over.
     pub fn hold_expired(&mut self, object: ObjectId) {
         self.place_mut(object).holds -= 1;
-        self.input(|machine, out| machine.on_hold_expired(object, out));
+        self.input(|machine, out| machine.on_hold_expired(object, &mut (), out));
     }
 
     /// The scope of one object is left at its home.
     pub fn reclaim(&mut self, object: ObjectId, token: Token) {
-        self.input(|machine, out| machine.reclaim(object..ObjectId(object.0 + 1), token, out));
+        self.input(|machine, out| {
+            machine.reclaim(object..ObjectId(object.0 + 1), token, &mut (), out)
+        });
     }
 
     /// Another node is gone; returns the objects that went with it.
     pub fn node_lost(&mut self, node: usize) -> Vec<ObjectId> {
         let node = NodeId(u16::try_from(node).expect("worlds are small"));
-        self.input(|machine, out| machine.on_node_lost(node, out))
+        self.input(|machine, out| machine.on_node_lost(node, &mut (), out))
     }
 
     /// Carries out the next effect. Panics if there is none.
@@ -204,6 +206,14 @@ impl<V: Clone + std::fmt::Debug> Node<V> {
             }
             Effect::Retire { object, .. } => Done::Retired(object),
             Effect::Reclaimed { token } => Done::Reclaimed(token),
+            Effect::Twin { .. }
+            | Effect::DropTwin { .. }
+            | Effect::Merge { .. }
+            | Effect::Resume { .. }
+            | Effect::Operate { .. }
+            | Effect::Flushed { .. }
+            | Effect::Operated { .. }
+            | Effect::Strengthened { .. } => unreachable!("every object is sequential"),
         }
     }
 

@@ -304,7 +304,8 @@ impl World {
     /// but for a message that only becomes deliverable earlier.
     fn settle(&mut self, scenario: &Scenario, rank: usize) -> Result<(), Broken> {
         while let Some(effect) = self.nodes[rank].outbox.front() {
-            if effect_object(effect)
+            if effect
+                .object()
                 .is_some_and(|object| self.nodes[rank].place(object).view == Some(Access::Write))
             {
                 return Ok(());
@@ -386,9 +387,19 @@ impl World {
                 | Coherence::Recalled { data, .. } => *data = Bytes::Stale,
                 Coherence::Grant { data: None, .. }
                 | Coherence::Get { .. }
+                | Coherence::Deny { .. }
                 | Coherence::Recall { .. }
                 | Coherence::Invalidate { .. }
-                | Coherence::Invalidated { .. } => {}
+                | Coherence::Invalidated { .. }
+                | Coherence::Flush { .. }
+                | Coherence::Return { .. }
+                | Coherence::Flushed { .. }
+                | Coherence::Update { .. }
+                | Coherence::Updated { .. }
+                | Coherence::Operate { .. }
+                | Coherence::Operated { .. }
+                | Coherence::Strengthen { .. }
+                | Coherence::Strengthened { .. } => {}
             }
         }
         self.nodes[rank].places[index].bytes = Bytes::Newest;
@@ -401,24 +412,4 @@ fn index_of(scenario: &Scenario, object: ObjectId) -> usize {
         .iter()
         .position(|known| *known == object)
         .expect("the scenario lists its objects")
-}
-
-fn effect_object<V>(effect: &Effect<V>) -> Option<ObjectId> {
-    use crate::subject::Outgoing;
-    match effect {
-        Effect::Send { message, .. } => match message {
-            Outgoing::Get { object, .. }
-            | Outgoing::Grant { object, .. }
-            | Outgoing::Recall { object, .. }
-            | Outgoing::Recalled { object }
-            | Outgoing::Invalidate { object }
-            | Outgoing::Invalidated { object } => Some(*object),
-        },
-        Effect::Store { object, .. }
-        | Effect::SetAccess { object, .. }
-        | Effect::Wake { object }
-        | Effect::Hold { object }
-        | Effect::Retire { object, .. } => Some(*object),
-        Effect::Reclaimed { .. } => None,
-    }
 }

@@ -75,7 +75,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "cache.rs",
         original: "self.set_state(object, next, out);",
         mutated: "if HERE {
-            out.push(Effect::Send { to: home, message: Outgoing::Invalidated { object } });
+            out.push(Effect::Send { to: home, message: Outgoing::Invalidated { object, diff: None } });
             return self.set_state(object, next, out);
         }
         self.set_state(object, next, out);",
@@ -180,7 +180,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "directory.rs",
         original: "Holding::Home => self.end_life(object, out),",
         mutated: "Holding::Shared if HERE => {
-                invalidate_readers(entry, object, out);
+                invalidate_readers(entry, object, false, out);
                 self.end_life(object, out);
             }
             Holding::Home => self.end_life(object, out),",

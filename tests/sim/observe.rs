@@ -169,7 +169,17 @@ impl Before {
             | Coherence::Grant { data: Some(_), .. }
             | Coherence::Recalled { .. }
             | Coherence::Invalidate { .. }
-            | Coherence::Invalidated { .. } => {}
+            | Coherence::Invalidated { .. }
+            | Coherence::Deny { .. }
+            | Coherence::Flush { .. }
+            | Coherence::Return { .. }
+            | Coherence::Flushed { .. }
+            | Coherence::Update { .. }
+            | Coherence::Updated { .. }
+            | Coherence::Operate { .. }
+            | Coherence::Operated { .. }
+            | Coherence::Strengthen { .. }
+            | Coherence::Strengthened { .. } => {}
         }
     }
 }

@@ -12,8 +12,8 @@ use umbel_wire::control::Control;
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
 use umbel_wire::{
-    Access, Coherence, Hello, Message, NodeId, ObjectId, ThreadId, Token, decode, decode_control,
-    encode,
+    Access, Coherence, Consistency, Hello, Message, Mode, NodeId, ObjectId, Protocol, ThreadId,
+    Token, decode, decode_control, encode,
 };
 
 const FATAL: Option<i32> = Some(120);
@@ -213,6 +213,10 @@ fn messages_that_nobody_may_send_now_are_refused() {
     let grant = |object| Coherence::Grant {
         object,
         access: Access::Write,
+        mode: Mode {
+            consistency: Consistency::Sequential,
+            protocol: Protocol::Invalidate,
+        },
         data: Some(vec![0; 66]),
     };
     for message in [
@@ -222,15 +226,19 @@ fn messages_that_nobody_may_send_now_are_refused() {
             object,
             data: vec![0; 66],
         }),
-        Message::Coherence(Coherence::Invalidated { object }),
+        Message::Coherence(Coherence::Invalidated { object, diff: None }),
         Message::Coherence(Coherence::Recall {
             object,
             keep_read: true,
         }),
-        Message::Coherence(Coherence::Invalidate { object: foreign }),
+        Message::Coherence(Coherence::Invalidate {
+            object: foreign,
+            end_of_life: false,
+        }),
         Message::Coherence(Coherence::Get {
             object: foreign,
             access: Access::Read,
+            prefetch: false,
         }),
         Message::Thread(spawn(thread)),
         Message::Thread(Thread::Ended { thread }),

@@ -157,12 +157,15 @@ impl Engine {
         // A hold that is over must not put this off.
         self.on_tick(now_ns, link)?;
         let object = message.object();
-        let asked = if let Coherence::Get { object, access } = &message {
+        let asked = if let Coherence::Get { object, access, .. } = &message {
             Place::of(*object).map(|place| (place, *access))
         } else {
             None
         };
-        if let Err(violation) = self.machine.on_message(from, message, &mut self.effects) {
+        if let Err(violation) = self
+            .machine
+            .on_message(from, message, &mut (), &mut self.effects)
+        {
             return Ok(Err(violation));
         }
         if let Some((place, access)) = asked {
@@ -193,7 +196,8 @@ impl Engine {
                 break;
             }
             self.holds.pop_front();
-            self.machine.on_hold_expired(object, &mut self.effects);
+            self.machine
+                .on_hold_expired(object, &mut (), &mut self.effects);
             self.carry_out(now_ns, link)?;
             self.note_waiting(object, now_ns);
         }
@@ -208,7 +212,8 @@ impl Engine {
         now_ns: u64,
         link: &mut dyn Link,
     ) -> Result<(), Error> {
-        self.machine.reclaim(objects, token, &mut self.effects);
+        self.machine
+            .reclaim(objects, token, &mut (), &mut self.effects);
         self.carry_out(now_ns, link)
     }
 
@@ -294,7 +299,8 @@ impl Engine {
             object,
             write: fault.write,
         });
-        self.machine.on_fault(object, access, &mut self.effects);
+        self.machine
+            .on_fault(object, access, &mut (), &mut self.effects);
         self.carry_out(now_ns, link)?;
         self.note_waiting(object, now_ns);
         Ok(())
@@ -349,8 +355,8 @@ impl Engine {
             match effect {
                 Effect::Send { to, message } => {
                     let sealed = message.seal(|object| self.read(object));
-                    link.send(to, &borrow(&sealed));
-                    if let Coherence::Invalidated { object } = sealed {
+                    link.send(to, &sealed.as_slices());
+                    if let Coherence::Invalidated { object, .. } = sealed {
                         self.extents.remove(&object);
                     }
                 }
@@ -376,12 +382,24 @@ impl Engine {
                     }
                 }
                 Effect::Hold { object } => self.holds.push_back((now_ns + self.hold_ns, object)),
-                Effect::Retire { object, counters } => {
+                Effect::Retire {
+                    object, counters, ..
+                } => {
                     let mut table = std::mem::take(&mut self.stats);
                     self.count(&mut table, object, &counters);
                     self.stats = table;
                 }
                 Effect::Reclaimed { token } => self.events.push_back(Event::Reclaimed(token)),
+                Effect::Twin { .. }
+                | Effect::DropTwin { .. }
+                | Effect::Merge { .. }
+                | Effect::Resume { .. }
+                | Effect::Operate { .. }
+                | Effect::Flushed { .. }
+                | Effect::Operated { .. }
+                | Effect::Strengthened { .. } => {
+                    unreachable!("every object is sequential and nothing was asked for")
+                }
             }
         }
         self.effects = effects;
@@ -460,34 +478,6 @@ impl Engine {
 fn place(object: ObjectId) -> Place {
     Place::of(object)
         .expect("the machine names only objects that a fault or a checked message named")
-}
-
-fn borrow(message: &Coherence<Vec<u8>>) -> Coherence<&[u8]> {
-    match message {
-        Coherence::Get { object, access } => Coherence::Get {
-            object: *object,
-            access: *access,
-        },
-        Coherence::Grant {
-            object,
-            access,
-            data,
-        } => Coherence::Grant {
-            object: *object,
-            access: *access,
-            data: data.as_deref(),
-        },
-        Coherence::Recall { object, keep_read } => Coherence::Recall {
-            object: *object,
-            keep_read: *keep_read,
-        },
-        Coherence::Recalled { object, data } => Coherence::Recalled {
-            object: *object,
-            data,
-        },
-        Coherence::Invalidate { object } => Coherence::Invalidate { object: *object },
-        Coherence::Invalidated { object } => Coherence::Invalidated { object: *object },
-    }
 }
 
 /// Bytes before an object's data: its offset in the page.

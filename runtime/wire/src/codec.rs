@@ -6,12 +6,22 @@
 //! |---|---|---|---|
 //! | 0x01 | Hello | 40 | [`link`] |
 //! | 0x02 | Bye | 0 | [`link`] |
-//! | 0x10 | Get | 9 | [`coherence`] |
-//! | 0x11 | Grant | 10 to 4108 | [`coherence`] |
+//! | 0x10 | Get | 10 | [`coherence`] |
+//! | 0x11 | Grant | 11 to 4109 | [`coherence`] |
 //! | 0x12 | Recall | 9 | [`coherence`] |
 //! | 0x13 | Recalled | 8 to 4106 | [`coherence`] |
-//! | 0x14 | Invalidate | 8 | [`coherence`] |
-//! | 0x15 | Invalidated | 8 | [`coherence`] |
+//! | 0x14 | Invalidate | 9 | [`coherence`] |
+//! | 0x15 | Invalidated | 9 to 10257 | [`coherence`] |
+//! | 0x16 | Flush | 18 to 10258 | [`coherence`] |
+//! | 0x17 | Flushed | 17 | [`coherence`] |
+//! | 0x18 | Return | 16 to 4114 | [`coherence`] |
+//! | 0x19 | Update | 8 to 10248 | [`coherence`] |
+//! | 0x1a | Updated | 9 | [`coherence`] |
+//! | 0x1b | Deny | 8 | [`coherence`] |
+//! | 0x1c | Operate | 36 | [`coherence`] |
+//! | 0x1d | Operated | 25 | [`coherence`] |
+//! | 0x1e | Strengthen | 16 | [`coherence`] |
+//! | 0x1f | Strengthened | 16 | [`coherence`] |
 //! | 0x20 | Spawn | 50 to 262144 | [`thread`] |
 //! | 0x21 | Spawned | 12 | [`thread`] |
 //! | 0x22 | Ended | 8 | [`thread`] |
@@ -72,7 +82,8 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) {
 
 /// Appends a coherence message whose data is borrowed, with no copy in between.
 ///
-/// Panics when the data is longer than [`crate::limits::DATA_BYTES_MAX`].
+/// Panics when data is longer than [`crate::limits::DATA_BYTES_MAX`], or a diff than
+/// [`crate::limits::DIFF_BYTES_MAX`].
 pub fn encode_coherence(message: &Coherence<&[u8]>, out: &mut Vec<u8>) {
     coherence::encode(message, out);
 }
@@ -92,7 +103,17 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
         | Kind::Recall
         | Kind::Recalled
         | Kind::Invalidate
-        | Kind::Invalidated => Message::Coherence(coherence::decode(kind, &mut body)?),
+        | Kind::Invalidated
+        | Kind::Flush
+        | Kind::Flushed
+        | Kind::Return
+        | Kind::Update
+        | Kind::Updated
+        | Kind::Deny
+        | Kind::Operate
+        | Kind::Operated
+        | Kind::Strengthen
+        | Kind::Strengthened => Message::Coherence(coherence::decode(kind, &mut body)?),
         Kind::Spawn | Kind::Spawned | Kind::Ended | Kind::Join | Kind::Joined => {
             Message::Thread(thread::decode(kind, &mut body)?)
         }
@@ -167,6 +188,16 @@ enum Kind {
     Recalled = 0x13,
     Invalidate = 0x14,
     Invalidated = 0x15,
+    Flush = 0x16,
+    Flushed = 0x17,
+    Return = 0x18,
+    Update = 0x19,
+    Updated = 0x1a,
+    Deny = 0x1b,
+    Operate = 0x1c,
+    Operated = 0x1d,
+    Strengthen = 0x1e,
+    Strengthened = 0x1f,
     Spawn = 0x20,
     Spawned = 0x21,
     Ended = 0x22,
@@ -185,7 +216,7 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 33] = [
         Self::Hello,
         Self::Bye,
         Self::Get,
@@ -194,6 +225,16 @@ impl Kind {
         Self::Recalled,
         Self::Invalidate,
         Self::Invalidated,
+        Self::Flush,
+        Self::Flushed,
+        Self::Return,
+        Self::Update,
+        Self::Updated,
+        Self::Deny,
+        Self::Operate,
+        Self::Operated,
+        Self::Strengthen,
+        Self::Strengthened,
         Self::Spawn,
         Self::Spawned,
         Self::Ended,
@@ -233,6 +274,16 @@ impl Kind {
             Self::Recalled => "Recalled",
             Self::Invalidate => "Invalidate",
             Self::Invalidated => "Invalidated",
+            Self::Flush => "Flush",
+            Self::Flushed => "Flushed",
+            Self::Return => "Return",
+            Self::Update => "Update",
+            Self::Updated => "Updated",
+            Self::Deny => "Deny",
+            Self::Operate => "Operate",
+            Self::Operated => "Operated",
+            Self::Strengthen => "Strengthen",
+            Self::Strengthened => "Strengthened",
             Self::Spawn => "Spawn",
             Self::Spawned => "Spawned",
             Self::Ended => "Ended",
@@ -261,7 +312,17 @@ impl Kind {
             | Self::Recall
             | Self::Recalled
             | Self::Invalidate
-            | Self::Invalidated => coherence::body_bytes(self),
+            | Self::Invalidated
+            | Self::Flush
+            | Self::Flushed
+            | Self::Return
+            | Self::Update
+            | Self::Updated
+            | Self::Deny
+            | Self::Operate
+            | Self::Operated
+            | Self::Strengthen
+            | Self::Strengthened => coherence::body_bytes(self),
             Self::Spawn | Self::Spawned | Self::Ended | Self::Join | Self::Joined => {
                 thread::body_bytes(self)
             }

@@ -6,8 +6,18 @@ pub const HEADER_BYTES: usize = 8;
 /// Longest body: a thread creation with the deepest chain of frames; an object's data is at most a page.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes of a page: no unit of coherence is larger.
+pub const PAGE_BYTES: usize = 4096;
+
 /// Longest data of one unit of coherence: a page, and 2 bytes that say where in it the bytes belong.
-pub const DATA_BYTES_MAX: usize = 4096 + 2;
+pub const DATA_BYTES_MAX: usize = PAGE_BYTES + 2;
+
+/// Bytes before each run of changed bytes in a diff: its offset and its length.
+pub const RUN_HEADER_BYTES: usize = 4;
+
+/// Longest diff: every second byte changed, each a run of its own. Runs can't be joined over an unchanged
+/// byte: another node may have written it. A page changed from end to end takes less: one run.
+pub const DIFF_BYTES_MAX: usize = PAGE_BYTES / 2 * (RUN_HEADER_BYTES + 1);
 
 /// Frames of one static chain: GCC's own limit on nesting is far lower in practice.
 pub const FRAMES_MAX: usize = 64;
@@ -35,4 +45,6 @@ pub const NODES_MAX: usize = 4096;
 
 const _: () = assert!(FRAME_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(DATA_BYTES_MAX + 64 < BODY_BYTES_MAX);
+const _: () = assert!(DIFF_BYTES_MAX + 64 < BODY_BYTES_MAX);
+const _: () = assert!(PAGE_BYTES + RUN_HEADER_BYTES <= DIFF_BYTES_MAX);
 const _: () = assert!(LINES_MAX * (TEXT_BYTES_MAX + 2) + 2 <= CONTROL_BODY_BYTES_MAX);

@@ -5,7 +5,10 @@ use umbel_wire::control::Control;
 use umbel_wire::event::{Event, Traffic, What, Why};
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
-use umbel_wire::{Access, Coherence, Hello, Message, NodeId, ObjectId, ThreadId, Token};
+use umbel_wire::{
+    Access, Coherence, Consistency, Hello, Message, Mode, NodeId, ObjectId, Operation,
+    OperationKind, Protocol, ThreadId, Token,
+};
 
 /// `text`: hex digits; blanks and everything after `|` on a line are for the reader.
 fn bytes(text: &str) -> Vec<u8> {
@@ -67,8 +70,9 @@ fn get() {
         Message::Coherence(Coherence::Get {
             object: OBJECT,
             access: Access::Write,
+            prefetch: false,
         }),
-        "09000000 10 01 0000  0807060504030201 01",
+        "0a000000 10 01 0000  0807060504030201 01 00",
     );
 }
 
@@ -78,17 +82,25 @@ fn grant_with_and_without_data() {
         Message::Coherence(Coherence::Grant {
             object: OBJECT,
             access: Access::Read,
+            mode: Mode {
+                consistency: Consistency::Weak,
+                protocol: Protocol::Update,
+            },
             data: Some(vec![0xde, 0xad]),
         }),
-        "0c000000 11 01 0000  0807060504030201 00 01 dead",
+        "0d000000 11 01 0000  0807060504030201 00 03 01 dead",
     );
     link(
         Message::Coherence(Coherence::Grant {
             object: OBJECT,
             access: Access::Write,
+            mode: Mode {
+                consistency: Consistency::Sequential,
+                protocol: Protocol::Migratory,
+            },
             data: None,
         }),
-        "0a000000 11 01 0000  0807060504030201 01 00",
+        "0b000000 11 01 0000  0807060504030201 01 11 00",
     );
 }
 
@@ -115,14 +127,144 @@ fn recalled() {
 }
 
 #[test]
-fn invalidate_and_its_answer() {
+fn invalidate_and_its_answers() {
     link(
-        Message::Coherence(Coherence::Invalidate { object: OBJECT }),
-        "08000000 14 01 0000  0807060504030201",
+        Message::Coherence(Coherence::Invalidate {
+            object: OBJECT,
+            end_of_life: true,
+        }),
+        "09000000 14 01 0000  0807060504030201 01",
     );
     link(
-        Message::Coherence(Coherence::Invalidated { object: OBJECT }),
-        "08000000 15 01 0000  0807060504030201",
+        Message::Coherence(Coherence::Invalidated {
+            object: OBJECT,
+            diff: None,
+        }),
+        "09000000 15 01 0000  0807060504030201 00",
+    );
+    link(
+        Message::Coherence(Coherence::Invalidated {
+            object: OBJECT,
+            diff: Some((0x0a0b, vec![0xbe, 0xef])),
+        }),
+        "13000000 15 01 0000  0807060504030201 01 0b0a000000000000 beef",
+    );
+}
+
+#[test]
+fn flush_return_and_their_answer() {
+    link(
+        Message::Coherence(Coherence::Flush {
+            object: OBJECT,
+            sequence: 2,
+            leave: false,
+            diff: Some(vec![0xbe, 0xef]),
+        }),
+        "14000000 16 01 0000  0807060504030201 0200000000000000 00 01 beef",
+    );
+    link(
+        Message::Coherence(Coherence::Flush {
+            object: OBJECT,
+            sequence: 2,
+            leave: true,
+            diff: None,
+        }),
+        "12000000 16 01 0000  0807060504030201 0200000000000000 01 00",
+    );
+    link(
+        Message::Coherence(Coherence::Return {
+            object: OBJECT,
+            sequence: 3,
+            data: vec![0xbe, 0xef],
+        }),
+        "12000000 18 01 0000  0807060504030201 0300000000000000 beef",
+    );
+    link(
+        Message::Coherence(Coherence::Flushed {
+            object: OBJECT,
+            sequence: 3,
+            exclusive: true,
+        }),
+        "11000000 17 01 0000  0807060504030201 0300000000000000 01",
+    );
+}
+
+#[test]
+fn update_and_its_answer() {
+    link(
+        Message::Coherence(Coherence::Update {
+            object: OBJECT,
+            diff: vec![0xbe, 0xef],
+        }),
+        "0a000000 19 01 0000  0807060504030201 beef",
+    );
+    link(
+        Message::Coherence(Coherence::Updated {
+            object: OBJECT,
+            leave: true,
+        }),
+        "09000000 1a 01 0000  0807060504030201 01",
+    );
+}
+
+#[test]
+fn deny() {
+    link(
+        Message::Coherence(Coherence::Deny { object: OBJECT }),
+        "08000000 1b 01 0000  0807060504030201",
+    );
+}
+
+#[test]
+fn operate_of_every_kind_and_its_answer() {
+    for (number, kind) in OperationKind::ALL.into_iter().enumerate() {
+        link(
+            Message::Coherence(Coherence::Operate {
+                object: OBJECT,
+                token: Token(1),
+                operation: Operation {
+                    offset: 0x0120,
+                    width: 8,
+                    kind,
+                    operand: 0x55,
+                    expected: 0x66,
+                },
+            }),
+            &format!(
+                "24000000 1c 01 0000  0807060504030201 0100000000000000 {number:02x} 08 2001
+                 5500000000000000 6600000000000000"
+            ),
+        );
+    }
+    link(
+        Message::Coherence(Coherence::Operated {
+            object: OBJECT,
+            token: Token(1),
+            result: 0x77,
+            mode: Mode {
+                consistency: Consistency::Sequential,
+                protocol: Protocol::Remote,
+            },
+        }),
+        "19000000 1d 01 0000  0807060504030201 0100000000000000 7700000000000000 14",
+    );
+}
+
+#[test]
+fn strengthen_and_its_answer() {
+    link(
+        Message::Coherence(Coherence::Strengthen {
+            object: OBJECT,
+            token: Token(1),
+        }),
+        "10000000 1e 01 0000  0807060504030201 0100000000000000",
+    );
+    link(
+        Message::Coherence(Coherence::Strengthened {
+            object: OBJECT,
+            token: Token(1),
+        }),
+        "10000000 1f 01 0000  0807060504030201 0100000000000000",
     );
 }
 

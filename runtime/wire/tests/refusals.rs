@@ -2,7 +2,9 @@
 
 use umbel_wire::codec::{check, decode, decode_control, encode, encode_control};
 use umbel_wire::control::Control;
-use umbel_wire::limits::{DATA_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_MAX, LINES_MAX, TEXT_BYTES_MAX};
+use umbel_wire::limits::{
+    DATA_BYTES_MAX, DIFF_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_MAX, LINES_MAX, TEXT_BYTES_MAX,
+};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
 use umbel_wire::{Coherence, Message, ObjectId, ThreadId};
 
@@ -82,11 +84,11 @@ fn foreign_bytes() {
 fn body_length_is_refused_before_the_body_is_there() {
     refused(
         &[0xff, 0xff, 0xff, 0xff, 0x14, 1, 0, 0],
-        "Invalidate: header announces a body of 4294967295 bytes; 8 to 8 are allowed",
+        "Invalidate: header announces a body of 4294967295 bytes; 9 to 9 are allowed",
     );
     refused(
         &[0, 0, 0, 0, 0x11, 1, 0, 0],
-        "Grant: header announces a body of 0 bytes; 10 to 4108 are allowed",
+        "Grant: header announces a body of 0 bytes; 11 to 4109 are allowed",
     );
 }
 
@@ -102,7 +104,7 @@ fn every_prefix_of_a_message_asks_for_more() {
 
 #[test]
 fn access_out_of_range() {
-    let bytes = [9, 0, 0, 0, 0x10, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2];
+    let bytes = [10, 0, 0, 0, 0x10, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0];
     refused(
         &bytes,
         "Get: access at offset 8 is 2, must be 0 (read) or 1 (write)",
@@ -112,12 +114,59 @@ fn access_out_of_range() {
 #[test]
 fn data_without_the_flag_is_left_over() {
     let bytes = [
-        12, 0, 0, 0, 0x11, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 7,
+        13, 0, 0, 0, 0x11, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 7,
     ];
     refused(
         &bytes,
-        "Grant: 2 bytes left over at offset 10, after the last field",
+        "Grant: 2 bytes left over at offset 11, after the last field",
     );
+}
+
+#[test]
+fn mode_out_of_range() {
+    for mode in [5, 15, 21, 32, 36, 0xff] {
+        let bytes = [
+            11, 0, 0, 0, 0x11, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, mode, 0,
+        ];
+        let says = format!("Grant: mode at offset 9 is {mode}, must be 0 to 4, or 16 to 20");
+        refused(&bytes, &says);
+    }
+}
+
+#[test]
+fn a_flush_that_brings_nothing_and_stays() {
+    let mut bytes = vec![18, 0, 0, 0, 0x16, 1, 0, 0];
+    bytes.resize(8 + 18, 0);
+    refused(
+        &bytes,
+        "Flush: has_diff at offset 17 is 0, must be 1 where leave is 0",
+    );
+}
+
+#[test]
+fn operations_that_no_processor_has() {
+    let operate = |kind, width, offset: u16| {
+        let mut bytes = vec![36, 0, 0, 0, 0x1c, 1, 0, 0];
+        bytes.resize(8 + 36, 0);
+        bytes[24] = kind;
+        bytes[25] = width;
+        bytes[26..28].copy_from_slice(&offset.to_le_bytes());
+        bytes
+    };
+    refused(
+        &operate(10, 8, 0),
+        "Operate: kind at offset 16 is 10, must be 0 to 9",
+    );
+    for width in [0, 3, 16] {
+        let says = format!("Operate: width at offset 17 is {width}, must be 1, 2, 4 or 8");
+        refused(&operate(4, width, 0), &says);
+    }
+    for (width, offset) in [(8, 4), (2, 4095), (8, 4096), (1, 4096)] {
+        let says = format!(
+            "Operate: offset at offset 18 is {offset}, must be a multiple of width below 4096"
+        );
+        refused(&operate(4, width, offset), &says);
+    }
 }
 
 #[test]
@@ -237,6 +286,13 @@ fn check_names_the_bound() {
             data: vec![0; DATA_BYTES_MAX + 1],
         })),
         "data of an object: 4099 bytes, at most 4098 can be sent"
+    );
+    assert_eq!(
+        over(Message::Coherence(Coherence::Update {
+            object: ObjectId(0),
+            diff: vec![0; DIFF_BYTES_MAX + 1],
+        })),
+        "diff of an object: 10241 bytes, at most 10240 can be sent"
     );
     assert_eq!(check(&spawn(vec![frame(FRAME_BYTES_MAX); 3])), Ok(()));
 }

@@ -140,7 +140,11 @@ impl Cache {
         copy.state = next;
         out.push(Effect::Send {
             to: home,
-            message: Outgoing::Get { object, access },
+            message: Outgoing::Get {
+                object,
+                access,
+                prefetch: false,
+            },
         });
     }
 
@@ -329,7 +333,7 @@ impl Cache {
         self.set_state(object, next, out);
         out.push(Effect::Send {
             to: home,
-            message: Outgoing::Invalidated { object },
+            message: Outgoing::Invalidated { object, diff: None },
         });
     }
 

@@ -4,10 +4,16 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use umbel_wire::{Access, NodeId, ObjectId, Token};
+use umbel_wire::{Access, Consistency, Mode, NodeId, ObjectId, Protocol, Token};
 
 use crate::effect::{Effect, Outgoing};
 use crate::entry::{Awaited, Counters, Entry, Holding, Request};
+
+/// The mode of every object.
+const SEQUENTIAL: Mode = Mode {
+    consistency: Consistency::Sequential,
+    protocol: Protocol::Invalidate,
+};
 
 /// The state a message found, where it cannot be accepted.
 type Refusal = &'static str;
@@ -334,7 +340,7 @@ impl Directory {
                     return self.grant(object, request, !is_upgrade, out);
                 }
                 entry.begin(Awaited::Invalidated { is_upgrade }, Some(request));
-                invalidate_readers(entry, object, out);
+                invalidate_readers(entry, object, false, out);
             }
             (Holding::Owned(owner), Access::Read | Access::Write) => {
                 let keep_read = request.access == Access::Read;
@@ -387,6 +393,7 @@ impl Directory {
         let message = Outgoing::Grant {
             object,
             access: request.access,
+            mode: SEQUENTIAL,
             with_data,
         };
         out.push(Effect::Send {
@@ -404,14 +411,17 @@ impl Directory {
             Holding::Home => self.end_life(object, out),
             Holding::Shared => {
                 entry.begin(Awaited::EndOfLife, None);
-                invalidate_readers(entry, object, out);
+                invalidate_readers(entry, object, true, out);
             }
             Holding::Owned(owner) => {
                 entry.begin(Awaited::EndOfLife, None);
                 entry.counters.invalidations = entry.counters.invalidations.saturating_add(1);
                 out.push(Effect::Send {
                     to: owner,
-                    message: Outgoing::Invalidate { object },
+                    message: Outgoing::Invalidate {
+                        object,
+                        end_of_life: true,
+                    },
                 });
             }
         }
@@ -428,6 +438,7 @@ impl Directory {
         out.push(Effect::Retire {
             object,
             counters: entry.counters,
+            mode: SEQUENTIAL,
         });
         let left = self
             .reclaims
@@ -476,12 +487,20 @@ fn limit_view<D>(
 }
 
 /// To all at once: the slowest answer is waited for, not their sum.
-fn invalidate_readers<D>(entry: &mut Entry, object: ObjectId, out: &mut Vec<Effect<D>>) {
+fn invalidate_readers<D>(
+    entry: &mut Entry,
+    object: ObjectId,
+    end_of_life: bool,
+    out: &mut Vec<Effect<D>>,
+) {
     for reader in entry.copyset.iter() {
         entry.counters.invalidations = entry.counters.invalidations.saturating_add(1);
         out.push(Effect::Send {
             to: reader,
-            message: Outgoing::Invalidate { object },
+            message: Outgoing::Invalidate {
+                object,
+                end_of_life,
+            },
         });
     }
 }

@@ -1,6 +1,6 @@
 //! What the machine tells its driver to do.
 
-use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
+use umbel_wire::{Access, Coherence, Mode, NodeId, ObjectId, Operation, Token};
 
 use crate::Counters;
 
@@ -14,8 +14,8 @@ pub enum Effect<D> {
     Send {
         /// The peer; never the machine's own node.
         to: NodeId,
-        /// The message, without bytes.
-        message: Outgoing,
+        /// The message, without bytes; a diff is inside.
+        message: Outgoing<D>,
     },
     /// Write these bytes into the object, through the engine view.
     Store {
@@ -23,6 +23,24 @@ pub enum Effect<D> {
         object: ObjectId,
         /// Its newest bytes.
         data: D,
+    },
+    /// Keep a clean copy of the object, its *twin*, to find later what was written. There is none yet.
+    Twin {
+        /// The object.
+        object: ObjectId,
+    },
+    /// Throw the twin away.
+    DropTwin {
+        /// The object.
+        object: ObjectId,
+    },
+    /// Write what another node wrote: into the twin, and into the object where it equals its twin. Without
+    /// a twin: into the object.
+    Merge {
+        /// The object.
+        object: ObjectId,
+        /// What was written.
+        diff: D,
     },
     /// Set what this node's threads may do with the object; finished when no thread can do more.
     SetAccess {
@@ -41,12 +59,48 @@ pub enum Effect<D> {
         /// The object.
         object: ObjectId,
     },
+    /// When every effect of this outbox is carried out, and before any other input, call `on_resumed`: the
+    /// machine wants to look at memory as the effects leave it. Several are called in their order.
+    Resume {
+        /// The object.
+        object: ObjectId,
+    },
+    /// Run the operation atomically on the home's bytes, then call `on_operated`.
+    Operate {
+        /// The object.
+        object: ObjectId,
+        /// Who asked for it.
+        from: NodeId,
+        /// As the asking node named it.
+        token: Token,
+        /// What to do.
+        operation: Operation,
+    },
+    /// The answer to `flush`.
+    Flushed {
+        /// As given to `flush`.
+        token: Token,
+    },
+    /// The answer to `operate`.
+    Operated {
+        /// As given to `operate`.
+        token: Token,
+        /// The value before the operation.
+        result: u64,
+    },
+    /// The answer to `strengthen`.
+    Strengthened {
+        /// As given to `strengthen`.
+        token: Token,
+    },
     /// The directory entry is gone; the home's bytes are all there is.
     Retire {
         /// The object.
         object: ObjectId,
         /// What the entry counted: to be added to the node's statistics.
         counters: Counters,
+        /// What the object was last.
+        mode: Mode,
     },
     /// Every object of the range given to `reclaim` is this node's alone.
     Reclaimed {
@@ -55,15 +109,40 @@ pub enum Effect<D> {
     },
 }
 
+impl<D> Effect<D> {
+    /// The object it is about, if it is about one.
+    pub fn object(&self) -> Option<ObjectId> {
+        match self {
+            Self::Send { message, .. } => Some(message.object()),
+            Self::Store { object, .. }
+            | Self::Twin { object }
+            | Self::DropTwin { object }
+            | Self::Merge { object, .. }
+            | Self::SetAccess { object, .. }
+            | Self::Wake { object }
+            | Self::Hold { object }
+            | Self::Resume { object }
+            | Self::Operate { object, .. }
+            | Self::Retire { object, .. } => Some(*object),
+            Self::Flushed { .. }
+            | Self::Operated { .. }
+            | Self::Strengthened { .. }
+            | Self::Reclaimed { .. } => None,
+        }
+    }
+}
+
 /// A [`Coherence`] message whose bytes have not been read yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outgoing {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outgoing<D> {
     /// As [`Coherence::Get`].
     Get {
         /// The object.
         object: ObjectId,
         /// What the thread was about to do.
         access: Access,
+        /// No thread waits.
+        prefetch: bool,
     },
     /// As [`Coherence::Grant`].
     Grant {
@@ -71,8 +150,15 @@ pub enum Outgoing {
         object: ObjectId,
         /// What the copy may be used for.
         access: Access,
+        /// What the object is now.
+        mode: Mode,
         /// Whether the bytes go along.
         with_data: bool,
+    },
+    /// As [`Coherence::Deny`].
+    Deny {
+        /// The object.
+        object: ObjectId,
     },
     /// As [`Coherence::Recall`].
     Recall {
@@ -90,35 +176,202 @@ pub enum Outgoing {
     Invalidate {
         /// The object.
         object: ObjectId,
+        /// The object's life is over.
+        end_of_life: bool,
     },
     /// As [`Coherence::Invalidated`].
     Invalidated {
         /// The object.
         object: ObjectId,
+        /// What the home has not.
+        diff: Option<(u64, D)>,
+    },
+    /// As [`Coherence::Flush`].
+    Flush {
+        /// The object.
+        object: ObjectId,
+        /// The number of this flush.
+        sequence: u64,
+        /// The copy is dropped, too.
+        leave: bool,
+        /// What was written.
+        diff: Option<D>,
+    },
+    /// As [`Coherence::Return`]; the bytes go along.
+    Return {
+        /// The object.
+        object: ObjectId,
+        /// The number of this flush.
+        sequence: u64,
+    },
+    /// As [`Coherence::Flushed`].
+    Flushed {
+        /// The object.
+        object: ObjectId,
+        /// The flush.
+        sequence: u64,
+        /// The receiver's copy is now the only one.
+        exclusive: bool,
+    },
+    /// As [`Coherence::Update`].
+    Update {
+        /// The object.
+        object: ObjectId,
+        /// What was written.
+        diff: D,
+    },
+    /// As [`Coherence::Updated`].
+    Updated {
+        /// The object.
+        object: ObjectId,
+        /// The copy is gone.
+        leave: bool,
+    },
+    /// As [`Coherence::Operate`].
+    Operate {
+        /// The object.
+        object: ObjectId,
+        /// Names the request.
+        token: Token,
+        /// What to do.
+        operation: Operation,
+    },
+    /// As [`Coherence::Operated`].
+    Operated {
+        /// The object.
+        object: ObjectId,
+        /// The request.
+        token: Token,
+        /// The value before the operation.
+        result: u64,
+        /// What the object is now.
+        mode: Mode,
+    },
+    /// As [`Coherence::Strengthen`].
+    Strengthen {
+        /// The object.
+        object: ObjectId,
+        /// Names the request.
+        token: Token,
+    },
+    /// As [`Coherence::Strengthened`].
+    Strengthened {
+        /// The object.
+        object: ObjectId,
+        /// The request.
+        token: Token,
     },
 }
 
-impl Outgoing {
-    /// Makes the message, calling `read` for the object's bytes if it carries them.
-    pub fn seal<D>(self, read: impl FnOnce(ObjectId) -> D) -> Coherence<D> {
+impl<D> Outgoing<D> {
+    /// The object the message is about.
+    pub fn object(&self) -> ObjectId {
         match self {
-            Self::Get { object, access } => Coherence::Get { object, access },
+            Self::Get { object, .. }
+            | Self::Grant { object, .. }
+            | Self::Deny { object }
+            | Self::Recall { object, .. }
+            | Self::Recalled { object }
+            | Self::Invalidate { object, .. }
+            | Self::Invalidated { object, .. }
+            | Self::Flush { object, .. }
+            | Self::Return { object, .. }
+            | Self::Flushed { object, .. }
+            | Self::Update { object, .. }
+            | Self::Updated { object, .. }
+            | Self::Operate { object, .. }
+            | Self::Operated { object, .. }
+            | Self::Strengthen { object, .. }
+            | Self::Strengthened { object, .. } => *object,
+        }
+    }
+
+    /// Makes the message, calling `read` for the object's bytes if it carries them.
+    pub fn seal(self, read: impl FnOnce(ObjectId) -> D) -> Coherence<D> {
+        match self {
+            Self::Get {
+                object,
+                access,
+                prefetch,
+            } => Coherence::Get {
+                object,
+                access,
+                prefetch,
+            },
             Self::Grant {
                 object,
                 access,
+                mode,
                 with_data,
             } => Coherence::Grant {
                 object,
                 access,
+                mode,
                 data: with_data.then(|| read(object)),
             },
+            Self::Deny { object } => Coherence::Deny { object },
             Self::Recall { object, keep_read } => Coherence::Recall { object, keep_read },
             Self::Recalled { object } => Coherence::Recalled {
                 object,
                 data: read(object),
             },
-            Self::Invalidate { object } => Coherence::Invalidate { object },
-            Self::Invalidated { object } => Coherence::Invalidated { object },
+            Self::Invalidate {
+                object,
+                end_of_life,
+            } => Coherence::Invalidate {
+                object,
+                end_of_life,
+            },
+            Self::Invalidated { object, diff } => Coherence::Invalidated { object, diff },
+            Self::Flush {
+                object,
+                sequence,
+                leave,
+                diff,
+            } => Coherence::Flush {
+                object,
+                sequence,
+                leave,
+                diff,
+            },
+            Self::Return { object, sequence } => Coherence::Return {
+                object,
+                sequence,
+                data: read(object),
+            },
+            Self::Flushed {
+                object,
+                sequence,
+                exclusive,
+            } => Coherence::Flushed {
+                object,
+                sequence,
+                exclusive,
+            },
+            Self::Update { object, diff } => Coherence::Update { object, diff },
+            Self::Updated { object, leave } => Coherence::Updated { object, leave },
+            Self::Operate {
+                object,
+                token,
+                operation,
+            } => Coherence::Operate {
+                object,
+                token,
+                operation,
+            },
+            Self::Operated {
+                object,
+                token,
+                result,
+                mode,
+            } => Coherence::Operated {
+                object,
+                token,
+                result,
+                mode,
+            },
+            Self::Strengthen { object, token } => Coherence::Strengthen { object, token },
+            Self::Strengthened { object, token } => Coherence::Strengthened { object, token },
         }
     }
 }

@@ -128,6 +128,7 @@ mod entry;
 mod homes;
 pub mod limits;
 mod machine;
+mod memory;
 pub mod sync;
 mod violation;
 
@@ -137,5 +138,6 @@ pub use effect::{Effect, Outgoing};
 pub use entry::{Counters, Entry, Holding};
 pub use homes::{HomeMap, Homes};
 pub use machine::{Config, Machine};
+pub use memory::{Memory, Policy};
 pub use sync::{SyncEffect, SyncHome};
 pub use violation::Violation;

@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
+use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Protocol, Token};
 
 use crate::cache::{Cache, CopyState};
 use crate::directory::Directory;
 use crate::effect::Effect;
 use crate::entry::Entry;
 use crate::homes::HomeMap;
+use crate::memory::Memory;
 use crate::violation::{self, Violation};
 
 /// What a machine must know of its node and job.
@@ -56,7 +57,13 @@ impl<H: HomeMap> Machine<H> {
     /// A thread of this node waits for `access`; called again for the same fault it does no harm.
     ///
     /// Panics if the object has no home in this job: the driver knows stray pointers from objects.
-    pub fn on_fault<D>(&mut self, object: ObjectId, access: Access, out: &mut Vec<Effect<D>>) {
+    pub fn on_fault<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        object: ObjectId,
+        access: Access,
+        _memory: &mut M,
+        out: &mut Vec<Effect<D>>,
+    ) {
         let home = self.config.homes.home(object);
         assert!(
             home.0 < self.config.node_count,
@@ -71,10 +78,11 @@ impl<H: HomeMap> Machine<H> {
     }
 
     /// A message arrived from `from`. After a `Violation` nothing has changed.
-    pub fn on_message<D>(
+    pub fn on_message<D: Clone, M: Memory<D> + ?Sized>(
         &mut self,
         from: NodeId,
         message: Coherence<D>,
+        _memory: &mut M,
         out: &mut Vec<Effect<D>>,
     ) -> Result<(), Violation> {
         let object = message.object();
@@ -115,12 +123,27 @@ impl<H: HomeMap> Machine<H> {
             Coherence::Grant { .. } | Coherence::Recall { .. } | Coherence::Invalidate { .. } => {
                 Err("at home elsewhere")
             }
+            Coherence::Deny { .. }
+            | Coherence::Flush { .. }
+            | Coherence::Return { .. }
+            | Coherence::Flushed { .. }
+            | Coherence::Update { .. }
+            | Coherence::Updated { .. }
+            | Coherence::Operate { .. }
+            | Coherence::Operated { .. }
+            | Coherence::Strengthen { .. }
+            | Coherence::Strengthened { .. } => Err("not served yet"),
         }
         .map_err(refuse)
     }
 
     /// The minimum hold asked for by one [`Effect::Hold`] is over.
-    pub fn on_hold_expired<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
+    pub fn on_hold_expired<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        object: ObjectId,
+        _memory: &mut M,
+        out: &mut Vec<Effect<D>>,
+    ) {
         let home = self.config.homes.home(object);
         if home == self.config.node {
             self.directory.on_hold_expired(object, out);
@@ -143,7 +166,13 @@ impl<H: HomeMap> Machine<H> {
     /// answers with [`Effect::Reclaimed`], at once if nothing is shared.
     ///
     /// Panics if `token`, or the reclaim of one of the objects, is in progress.
-    pub fn reclaim<D>(&mut self, objects: Range<ObjectId>, token: Token, out: &mut Vec<Effect<D>>) {
+    pub fn reclaim<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        objects: Range<ObjectId>,
+        token: Token,
+        _memory: &mut M,
+        out: &mut Vec<Effect<D>>,
+    ) {
         self.directory.reclaim(objects, token, out);
     }
 
@@ -152,11 +181,111 @@ impl<H: HomeMap> Machine<H> {
     ///
     /// The home's older bytes take the place of the lost ones: a driver that cannot accept that ends
     /// the job instead of carrying the effects out.
-    pub fn on_node_lost<D>(&mut self, node: NodeId, out: &mut Vec<Effect<D>>) -> Vec<ObjectId> {
+    pub fn on_node_lost<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        node: NodeId,
+        _memory: &mut M,
+        out: &mut Vec<Effect<D>>,
+    ) -> Vec<ObjectId> {
         let mut lost = self.directory.on_node_lost(node, out);
         self.cache
             .on_home_lost(|object| self.config.homes.home(object) == node, &mut lost);
         lost
+    }
+
+    /// Fetches an object of another home before a thread wants it; false where that is of no use: there is a
+    /// copy, or it was asked for, or the home is here.
+    pub fn prefetch<D: Clone>(
+        &mut self,
+        _object: ObjectId,
+        _access: Access,
+        _out: &mut Vec<Effect<D>>,
+    ) -> bool {
+        false
+    }
+
+    /// Answers with [`Effect::Flushed`] when everything this node's threads wrote before this call is
+    /// visible everywhere; at once if nothing is on its way.
+    pub fn flush<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        token: Token,
+        _memory: &mut M,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        out.push(Effect::Flushed { token });
+    }
+
+    /// Whether a flush would be answered at once, for there is nothing to look at.
+    pub fn is_clean(&self) -> bool {
+        true
+    }
+
+    /// The effects before an [`Effect::Resume`] of this object are carried out.
+    pub fn on_resumed<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        object: ObjectId,
+        _memory: &mut M,
+        _out: &mut Vec<Effect<D>>,
+    ) {
+        unreachable!("object {:#x} was not to be resumed", object.0)
+    }
+
+    /// An [`Effect::Operate`] was carried out; `result` is the value before.
+    pub fn on_operated<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        object: ObjectId,
+        _from: NodeId,
+        _token: Token,
+        _result: u64,
+        _memory: &mut M,
+        _out: &mut Vec<Effect<D>>,
+    ) {
+        unreachable!("object {:#x} was not to be operated on", object.0)
+    }
+
+    /// Runs an atomic operation on an object of another home; answers with [`Effect::Operated`].
+    pub fn operate<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        _object: ObjectId,
+        token: Token,
+        _operation: Operation,
+        _memory: &mut M,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        out.push(Effect::Operated { token, result: 0 });
+    }
+
+    /// Makes an object of any home sequential for the rest of its life; answers with
+    /// [`Effect::Strengthened`].
+    pub fn strengthen<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        _object: ObjectId,
+        token: Token,
+        _memory: &mut M,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        out.push(Effect::Strengthened { token });
+    }
+
+    /// Gives the copy of an object of another home back, to make room; false if it is busy or there is none.
+    pub fn evict<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        _object: ObjectId,
+        _memory: &mut M,
+        _out: &mut Vec<Effect<D>>,
+    ) -> bool {
+        false
+    }
+
+    /// Changes the protocol of a shared object of this home, as soon as no work is in progress; one that is
+    /// not shared has none. Not in `auto`'s hands from then on.
+    pub fn set_protocol<D: Clone, M: Memory<D> + ?Sized>(
+        &mut self,
+        _object: ObjectId,
+        _protocol: Protocol,
+        _memory: &mut M,
+        _out: &mut Vec<Effect<D>>,
+    ) {
     }
 
     /// What the machine was made with.

@@ -70,7 +70,30 @@ pub(crate) fn name<D>(message: &Coherence<D>) -> &'static str {
             keep_read: false, ..
         } => "Recall",
         Coherence::Recalled { .. } => "Recalled",
-        Coherence::Invalidate { .. } => "Invalidate",
-        Coherence::Invalidated { .. } => "Invalidated",
+        Coherence::Deny { .. } => "Deny",
+        Coherence::Invalidate {
+            end_of_life: false, ..
+        } => "Invalidate",
+        Coherence::Invalidate {
+            end_of_life: true, ..
+        } => "Invalidate(end of life)",
+        Coherence::Invalidated { diff: None, .. } => "Invalidated",
+        Coherence::Invalidated { diff: Some(_), .. } => "Invalidated with diff",
+        Coherence::Flush { leave: false, .. } => "Flush",
+        Coherence::Flush { leave: true, .. } => "Flush(leave)",
+        Coherence::Return { .. } => "Return",
+        Coherence::Flushed {
+            exclusive: false, ..
+        } => "Flushed",
+        Coherence::Flushed {
+            exclusive: true, ..
+        } => "Flushed(exclusive)",
+        Coherence::Update { .. } => "Update",
+        Coherence::Updated { leave: false, .. } => "Updated",
+        Coherence::Updated { leave: true, .. } => "Updated(leave)",
+        Coherence::Operate { .. } => "Operate",
+        Coherence::Operated { .. } => "Operated",
+        Coherence::Strengthen { .. } => "Strengthen",
+        Coherence::Strengthened { .. } => "Strengthened",
     }
 }

@@ -1,11 +1,15 @@
 //! What one machine does, effect by effect.
 
 use umbel_coherence::{Config, Counters, Effect, Holding, Homes, Machine, Outgoing};
-use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
+use umbel_wire::{Access, Coherence, Consistency, Mode, NodeId, ObjectId, Protocol, Token};
 
 const OBJECT: ObjectId = ObjectId(3);
 const READ: Access = Access::Read;
 const WRITE: Access = Access::Write;
+const MODE: Mode = Mode {
+    consistency: Consistency::Sequential,
+    protocol: Protocol::Invalidate,
+};
 
 /// A home (node 0) and what it did since it was asked last.
 struct Home {
@@ -29,14 +33,14 @@ impl Home {
 
     fn fault(&mut self, access: Access) -> Vec<Effect<u64>> {
         let mut out = Vec::new();
-        self.machine.on_fault(OBJECT, access, &mut out);
+        self.machine.on_fault(OBJECT, access, &mut (), &mut out);
         out
     }
 
     fn receive(&mut self, from: u16, message: Coherence<u64>) -> Vec<Effect<u64>> {
         let mut out = Vec::new();
         self.machine
-            .on_message(NodeId(from), message, &mut out)
+            .on_message(NodeId(from), message, &mut (), &mut out)
             .expect("the transcript is legal");
         out
     }
@@ -47,6 +51,7 @@ impl Home {
             Coherence::Get {
                 object: OBJECT,
                 access,
+                prefetch: false,
             },
         )
     }
@@ -62,19 +67,25 @@ impl Home {
     }
 
     fn invalidated(&mut self, from: u16) -> Vec<Effect<u64>> {
-        self.receive(from, Coherence::Invalidated { object: OBJECT })
+        self.receive(
+            from,
+            Coherence::Invalidated {
+                object: OBJECT,
+                diff: None,
+            },
+        )
     }
 
     fn hold_expired(&mut self) -> Vec<Effect<u64>> {
         let mut out = Vec::new();
-        self.machine.on_hold_expired(OBJECT, &mut out);
+        self.machine.on_hold_expired(OBJECT, &mut (), &mut out);
         out
     }
 
     fn reclaim(&mut self) -> Vec<Effect<u64>> {
         let mut out = Vec::new();
         self.machine
-            .reclaim(ObjectId(0)..ObjectId(16), Token(9), &mut out);
+            .reclaim(ObjectId(0)..ObjectId(16), Token(9), &mut (), &mut out);
         out
     }
 
@@ -115,6 +126,7 @@ fn grant(to: u16, access: Access, with_data: bool) -> Effect<u64> {
         message: Outgoing::Grant {
             object: OBJECT,
             access,
+            mode: MODE,
             with_data,
         },
     }
@@ -133,7 +145,20 @@ fn recall(to: u16, keep_read: bool) -> Effect<u64> {
 fn invalidate(to: u16) -> Effect<u64> {
     Effect::Send {
         to: NodeId(to),
-        message: Outgoing::Invalidate { object: OBJECT },
+        message: Outgoing::Invalidate {
+            object: OBJECT,
+            end_of_life: false,
+        },
+    }
+}
+
+fn withdraw(to: u16) -> Effect<u64> {
+    Effect::Send {
+        to: NodeId(to),
+        message: Outgoing::Invalidate {
+            object: OBJECT,
+            end_of_life: true,
+        },
     }
 }
 
@@ -268,12 +293,13 @@ fn a_scope_that_shared_nothing_ends_at_once() {
 fn the_end_of_a_life_withdraws_the_owner_without_its_bytes() {
     let mut home = Home::new(false);
     home.get(1, WRITE);
-    assert_eq!(home.reclaim(), [invalidate(1)]);
+    assert_eq!(home.reclaim(), [withdraw(1)]);
     let counters = home.counters();
     let end = [
         Effect::Retire {
             object: OBJECT,
             counters,
+            mode: MODE,
         },
         Effect::Reclaimed { token: Token(9) },
     ];
@@ -296,11 +322,18 @@ fn a_range_is_reclaimed_when_its_last_object_is() {
         Coherence::Get {
             object: other,
             access: READ,
+            prefetch: false,
         },
     );
     assert_eq!(home.reclaim().len(), 2);
     assert_eq!(home.invalidated(1).len(), 1, "retired");
-    let end = home.receive(2, Coherence::Invalidated { object: other });
+    let end = home.receive(
+        2,
+        Coherence::Invalidated {
+            object: other,
+            diff: None,
+        },
+    );
     assert_eq!(end.last(), Some(&Effect::Reclaimed { token: Token(9) }));
 }
 
@@ -312,7 +345,7 @@ fn the_request_in_progress_is_finished_before_a_life_ends() {
     assert_eq!(home.reclaim(), []);
     assert_eq!(
         home.recalled(1, 5),
-        [store(5), grant(2, WRITE, true), invalidate(2)]
+        [store(5), grant(2, WRITE, true), withdraw(2)]
     );
 }
 
@@ -322,7 +355,10 @@ fn a_lost_owner_is_listed_and_the_next_is_served() {
     home.get(1, WRITE);
     home.get(2, WRITE);
     let mut out: Vec<Effect<u64>> = Vec::new();
-    assert_eq!(home.machine.on_node_lost(NodeId(1), &mut out), [OBJECT]);
+    assert_eq!(
+        home.machine.on_node_lost(NodeId(1), &mut (), &mut out),
+        [OBJECT]
+    );
     assert_eq!(out, [grant(2, WRITE, true)]);
 }
 
@@ -334,15 +370,16 @@ fn a_lost_reader_is_not_waited_for() {
     home.get(3, WRITE);
     home.invalidated(1);
     let mut out: Vec<Effect<u64>> = Vec::new();
-    assert_eq!(home.machine.on_node_lost(NodeId(2), &mut out), []);
+    assert_eq!(home.machine.on_node_lost(NodeId(2), &mut (), &mut out), []);
     assert_eq!(out, [access(None), grant(3, WRITE, true)]);
 }
 
 #[test]
 fn sealing_reads_bytes_only_where_they_travel() {
-    let with_data = Outgoing::Grant {
+    let with_data: Outgoing<u64> = Outgoing::Grant {
         object: OBJECT,
         access: READ,
+        mode: MODE,
         with_data: true,
     };
     let sealed = with_data.seal(|_| 5);
@@ -351,12 +388,14 @@ fn sealing_reads_bytes_only_where_they_travel() {
         Coherence::Grant {
             object: OBJECT,
             access: READ,
+            mode: MODE,
             data: Some(5)
         }
     );
-    let without = Outgoing::Grant {
+    let without: Outgoing<u64> = Outgoing::Grant {
         object: OBJECT,
         access: WRITE,
+        mode: MODE,
         with_data: false,
     };
     let sealed = without.seal(|_| -> u64 { panic!("no bytes go along") });
@@ -365,6 +404,7 @@ fn sealing_reads_bytes_only_where_they_travel() {
         Coherence::Grant {
             object: OBJECT,
             access: WRITE,
+            mode: MODE,
             data: None
         }
     );

@@ -2,7 +2,7 @@
 //! rest, and is not changed by what it refuses.
 
 use umbel_coherence::{Config, CopyState, Effect, Holding, Homes, Machine};
-use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
+use umbel_wire::{Access, Coherence, Consistency, Mode, NodeId, ObjectId, Protocol, Token};
 
 const HOME: NodeId = NodeId(0);
 /// An object of node 0.
@@ -26,6 +26,7 @@ fn get(access: Access) -> Coherence<u64> {
     Coherence::Get {
         object: OBJECT,
         access,
+        prefetch: false,
     }
 }
 
@@ -33,6 +34,10 @@ fn grant(access: Access, data: Option<u64>) -> Coherence<u64> {
     Coherence::Grant {
         object: OBJECT,
         access,
+        mode: Mode {
+            consistency: Consistency::Sequential,
+            protocol: Protocol::Invalidate,
+        },
         data,
     }
 }
@@ -52,18 +57,24 @@ fn recalled() -> Coherence<u64> {
 }
 
 fn invalidate() -> Coherence<u64> {
-    Coherence::Invalidate { object: OBJECT }
+    Coherence::Invalidate {
+        object: OBJECT,
+        end_of_life: false,
+    }
 }
 
 fn invalidated() -> Coherence<u64> {
-    Coherence::Invalidated { object: OBJECT }
+    Coherence::Invalidated {
+        object: OBJECT,
+        diff: None,
+    }
 }
 
 /// Whether the machine accepts the message; it must not change if it does not.
 fn accepts(machine: &Machine<Homes>, from: NodeId, message: Coherence<u64>) -> bool {
     let mut after = machine.clone();
     let mut out = Out::new();
-    let result = after.on_message(from, message, &mut out);
+    let result = after.on_message(from, message, &mut (), &mut out);
     if result.is_err() {
         assert_eq!(&after, machine, "a refused message changes nothing");
         assert_eq!(out, [], "a refused message has no effect");
@@ -74,7 +85,8 @@ fn accepts(machine: &Machine<Homes>, from: NodeId, message: Coherence<u64>) -> b
 fn cache_in(state: CopyState) -> Machine<Homes> {
     let mut cache = machine(1);
     let mut out = Out::new();
-    let mut fault = |cache: &mut Machine<Homes>, access| cache.on_fault(OBJECT, access, &mut out);
+    let mut fault =
+        |cache: &mut Machine<Homes>, access| cache.on_fault(OBJECT, access, &mut (), &mut out);
     match state {
         CopyState::Invalid => {}
         CopyState::FetchRead => fault(&mut cache, Access::Read),
@@ -82,7 +94,7 @@ fn cache_in(state: CopyState) -> Machine<Homes> {
         CopyState::Shared | CopyState::Upgrading => {
             fault(&mut cache, Access::Read);
             cache
-                .on_message(HOME, grant(Access::Read, Some(1)), &mut Out::new())
+                .on_message(HOME, grant(Access::Read, Some(1)), &mut (), &mut Out::new())
                 .expect("it was asked for");
             if state == CopyState::Upgrading {
                 fault(&mut cache, Access::Write);
@@ -91,7 +103,12 @@ fn cache_in(state: CopyState) -> Machine<Homes> {
         CopyState::Exclusive => {
             fault(&mut cache, Access::Write);
             cache
-                .on_message(HOME, grant(Access::Write, Some(1)), &mut Out::new())
+                .on_message(
+                    HOME,
+                    grant(Access::Write, Some(1)),
+                    &mut (),
+                    &mut Out::new(),
+                )
                 .expect("it was asked for");
         }
     }
@@ -182,19 +199,19 @@ fn a_deferred_message_is_the_last_until_the_hold_ends() {
     };
     let mut cache = Machine::new(config);
     let mut out = Out::new();
-    cache.on_fault(OBJECT, Access::Write, &mut out);
+    cache.on_fault(OBJECT, Access::Write, &mut (), &mut out);
     cache
-        .on_message(HOME, grant(Access::Write, Some(1)), &mut out)
+        .on_message(HOME, grant(Access::Write, Some(1)), &mut (), &mut out)
         .expect("it was asked for");
     out.clear();
     cache
-        .on_message(HOME, recall(false), &mut out)
+        .on_message(HOME, recall(false), &mut (), &mut out)
         .expect("the owner can be recalled");
     assert_eq!(out, [], "the recall waits for the hold");
     for message in [recall(true), invalidate(), grant(Access::Write, None)] {
         assert!(!accepts(&cache, HOME, message));
     }
-    cache.on_hold_expired(OBJECT, &mut out);
+    cache.on_hold_expired(OBJECT, &mut (), &mut out);
     assert_eq!(out.len(), 2, "revoke, answer: {out:?}");
 }
 
@@ -203,14 +220,14 @@ fn home_in(state: &str) -> Machine<Homes> {
     let mut home = machine(0);
     let mut out = Out::new();
     let mut message = |home: &mut Machine<Homes>, from, message| {
-        home.on_message(NodeId(from), message, &mut out)
+        home.on_message(NodeId(from), message, &mut (), &mut out)
             .expect("the way into a state is accepted");
     };
     match state {
         "Unshared" => {}
         "Home" => {
             message(&mut home, 1, get(Access::Write));
-            home.on_fault(OBJECT, Access::Write, &mut Out::new());
+            home.on_fault(OBJECT, Access::Write, &mut (), &mut Out::new());
             message(&mut home, 1, recalled());
             assert_eq!(
                 home.entry(OBJECT).map(|entry| entry.holding()),
@@ -232,7 +249,12 @@ fn home_in(state: &str) -> Machine<Homes> {
         other => panic!("no state {other}"),
     }
     if state.starts_with("Reclaiming") {
-        home.reclaim(OBJECT..ObjectId(OBJECT.0 + 1), Token(1), &mut Out::new());
+        home.reclaim(
+            OBJECT..ObjectId(OBJECT.0 + 1),
+            Token(1),
+            &mut (),
+            &mut Out::new(),
+        );
     }
     home
 }
@@ -288,7 +310,7 @@ fn a_home_accepts_what_its_row_says() {
 fn a_violation_says_who_what_and_where() {
     let mut home = home_in("Owned(1)");
     let violation = home
-        .on_message(NodeId(1), get(Access::Read), &mut Out::new())
+        .on_message(NodeId(1), get(Access::Read), &mut (), &mut Out::new())
         .expect_err("an owner does not ask");
     assert_eq!(
         violation.to_string(),

@@ -5,10 +5,13 @@ use proptest::option;
 use proptest::prelude::*;
 use umbel_wire::control::Control;
 use umbel_wire::event::{Event, Traffic, What, Why};
-use umbel_wire::limits::{DATA_BYTES_MAX, NODES_MAX};
+use umbel_wire::limits::{DATA_BYTES_MAX, DIFF_BYTES_MAX, NODES_MAX};
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
-use umbel_wire::{Access, Coherence, Hello, Message, NodeId, ObjectId, ThreadId, Token};
+use umbel_wire::{
+    Access, Coherence, Consistency, Hello, Message, Mode, NodeId, ObjectId, Operation,
+    OperationKind, Protocol, ThreadId, Token,
+};
 
 pub fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
@@ -107,21 +110,106 @@ fn data() -> impl Strategy<Value = Vec<u8>> {
 
 fn coherence() -> impl Strategy<Value = Coherence<Vec<u8>>> {
     let object = || any::<u64>().prop_map(ObjectId);
+    let token = || any::<u64>().prop_map(Token);
+    let sequence = || any::<u64>();
     prop_oneof![
-        (object(), access()).prop_map(|(object, access)| Coherence::Get { object, access }),
-        (object(), access(), option::of(data())).prop_map(|(object, access, data)| {
-            Coherence::Grant {
+        (object(), access(), any::<bool>()).prop_map(|(object, access, prefetch)| {
+            Coherence::Get {
                 object,
                 access,
-                data,
+                prefetch,
             }
         }),
+        (object(), access(), mode(), option::of(data())).prop_map(
+            |(object, access, mode, data)| Coherence::Grant {
+                object,
+                access,
+                mode,
+                data,
+            }
+        ),
+        object().prop_map(|object| Coherence::Deny { object }),
         (object(), any::<bool>())
             .prop_map(|(object, keep_read)| Coherence::Recall { object, keep_read }),
         (object(), data()).prop_map(|(object, data)| Coherence::Recalled { object, data }),
-        object().prop_map(|object| Coherence::Invalidate { object }),
-        object().prop_map(|object| Coherence::Invalidated { object }),
+        (object(), any::<bool>()).prop_map(|(object, end_of_life)| Coherence::Invalidate {
+            object,
+            end_of_life
+        }),
+        (object(), option::of((sequence(), diff())))
+            .prop_map(|(object, diff)| Coherence::Invalidated { object, diff }),
+        (object(), sequence(), diff(), 0..3).prop_map(|(object, sequence, diff, which)| {
+            Coherence::Flush {
+                object,
+                sequence,
+                leave: which > 0,
+                diff: (which < 2).then_some(diff),
+            }
+        }),
+        (object(), sequence(), data()).prop_map(|(object, sequence, data)| Coherence::Return {
+            object,
+            sequence,
+            data
+        }),
+        (object(), sequence(), any::<bool>()).prop_map(|(object, sequence, exclusive)| {
+            Coherence::Flushed {
+                object,
+                sequence,
+                exclusive,
+            }
+        }),
+        (object(), diff()).prop_map(|(object, diff)| Coherence::Update { object, diff }),
+        (object(), any::<bool>()).prop_map(|(object, leave)| Coherence::Updated { object, leave }),
+        (object(), token(), operation()).prop_map(|(object, token, operation)| {
+            Coherence::Operate {
+                object,
+                token,
+                operation,
+            }
+        }),
+        (object(), token(), any::<u64>(), mode()).prop_map(|(object, token, result, mode)| {
+            Coherence::Operated {
+                object,
+                token,
+                result,
+                mode,
+            }
+        }),
+        (object(), token()).prop_map(|(object, token)| Coherence::Strengthen { object, token }),
+        (object(), token()).prop_map(|(object, token)| Coherence::Strengthened { object, token }),
     ]
+}
+
+fn diff() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..=DIFF_BYTES_MAX)
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    let consistency = prop_oneof![Just(Consistency::Weak), Just(Consistency::Sequential)];
+    let protocol = prop::sample::select(vec![
+        Protocol::Invalidate,
+        Protocol::Migratory,
+        Protocol::ReadOnly,
+        Protocol::Update,
+        Protocol::Remote,
+    ]);
+    (consistency, protocol).prop_map(|(consistency, protocol)| Mode {
+        consistency,
+        protocol,
+    })
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let kind = prop::sample::select(OperationKind::ALL.to_vec());
+    (kind, 0_u32..4, 0_u16..512, any::<(u64, u64)>()).prop_map(
+        |(kind, width_log2, offset, (operand, expected))| Operation {
+            offset: offset * 8,
+            width: 1 << width_log2,
+            kind,
+            operand,
+            expected,
+        },
+    )
 }
 
 fn thread() -> impl Strategy<Value = Thread> {
