@@ -15,6 +15,7 @@ mod capi;
 mod capi_keys;
 mod chain;
 mod error;
+mod globals;
 mod launch;
 mod links;
 mod local;

@@ -7,6 +7,7 @@ use std::sync::RwLock;
 
 use umbel_wire::thread::CodeRef;
 
+use crate::globals;
 use crate::sys::abi::{ABI_VERSION, Module, SelfPointer};
 use crate::sys::process::module_base;
 
@@ -22,13 +23,18 @@ pub fn register(module: Module) {
         ));
     }
     let mut modules = MODULES.write().expect("no code under this lock panics");
-    if !modules
+    if modules
         .iter()
         .flatten()
         .any(|known| known.base == module.base)
     {
-        modules.push(Some(module));
+        return;
     }
+    let index = modules.len();
+    modules.push(Some(module));
+    // The service thread reads the list, and globals need that thread.
+    drop(modules);
+    globals::register(&module, index);
 }
 
 /// Forgets a module that is being unloaded; its index is not used again.

@@ -12,6 +12,7 @@ use uffd_dsm::window::{self, Homes, Place, SlotGeometry};
 use umbel_wire::{NodeId, ThreadId};
 
 use crate::error::{Error, STATUS_FATAL};
+use crate::globals;
 use crate::launch::Launch;
 use crate::local;
 use crate::request::{Reply, Request};
@@ -152,6 +153,7 @@ impl Node {
 /// Runs the program: main on node 0, nothing but other nodes' threads elsewhere.
 pub fn run_main(main: impl FnOnce() -> i32) -> i32 {
     let node = Node::get();
+    globals::program_runs();
     if node.rank == NodeId(0) {
         let status = local::run_main_thread(main);
         // Relaxed: main ran on this thread.
@@ -213,7 +215,7 @@ fn start() -> Result<&'static Node, Error> {
         waker: service::waker(&poll)?,
         stacks: Mutex::new(Stacks {
             free: Vec::new(),
-            unused: homes.stacks(rank),
+            unused: thread_stacks(rank, node_count, homes),
             maps: BTreeMap::new(),
         }),
         next_root: AtomicU64::new(0),
@@ -233,6 +235,13 @@ fn start() -> Result<&'static Node, Error> {
         .map_err(Error::system("start the service thread"))?;
     greeted.wait();
     Ok(node)
+}
+
+/// The node's shadow stacks but for the one that is reserved for globals.
+fn thread_stacks(rank: NodeId, node_count: u16, homes: Homes) -> std::ops::Range<u32> {
+    let stacks = homes.stacks(rank);
+    let reserved = u32::from(rank == globals::HOME && node_count > 1);
+    stacks.start + reserved..stacks.end
 }
 
 /// The program calls exit, or main has returned: the job ends with this status.

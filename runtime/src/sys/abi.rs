@@ -122,6 +122,10 @@ pub struct Module {
     frames: usize,
     /// Number of `umbel_frame` records.
     frame_count: usize,
+    /// Address of its first `umbel_global`.
+    globals: usize,
+    /// Number of `umbel_global` records.
+    global_count: usize,
     self_address: extern "C" fn() -> *mut UmbelSelf,
 }
 
@@ -193,6 +197,7 @@ impl Module {
         let record = unsafe { &*record };
         let bytes = (record.functions_end as usize).saturating_sub(record.functions as usize);
         let frame_bytes = (record.frames_end as usize).saturating_sub(record.frames as usize);
+        let global_bytes = (record.globals_end as usize).saturating_sub(record.globals as usize);
         Self {
             abi_version: record.abi_version,
             base: record.base as usize,
@@ -200,8 +205,26 @@ impl Module {
             function_count: bytes / size_of::<FunctionRecord>(),
             frames: record.frames as usize,
             frame_count: frame_bytes / size_of::<FrameRecord>(),
+            globals: record.globals as usize,
+            global_count: global_bytes / size_of::<GlobalRecord>(),
             self_address: record.self_address,
         }
+    }
+
+    /// Its shared globals, in the table's order.
+    pub fn globals(&self) -> impl Iterator<Item = Global> + use<> {
+        let (first, count) = (self.globals, self.global_count);
+        (0..count).map(move |index| {
+            let address = first + index * size_of::<GlobalRecord>();
+            // SAFETY: the section has `count` records, static data of a loaded module.
+            let record = unsafe { &*(address as *const GlobalRecord) };
+            Global {
+                record: record.object as usize,
+                initial: record.initial as usize,
+                pointer: record.pointer,
+                fix: record.fix,
+            }
+        })
     }
 
     /// Whether this is the address of one of its function records.
@@ -236,6 +259,57 @@ impl Module {
         SelfPointer((self.self_address)())
     }
 }
+
+/// A shared global.
+#[derive(Clone, Copy, Debug)]
+pub struct Global {
+    /// Address of its `umbel_object`.
+    pub record: usize,
+    /// Address of its initial value.
+    initial: usize,
+    pointer: *mut *const c_void,
+    fix: Option<extern "C" fn()>,
+}
+
+impl Global {
+    /// Tells the program where the global is.
+    pub fn set_address(&self, address: usize) {
+        // SAFETY: the pointer is a static variable of the module whose constructors run now; the program's code that
+        // reads it has not begun.
+        unsafe { self.pointer.write(address as *const c_void) };
+    }
+
+    /// Leaves it in this process's own memory.
+    pub fn keep_private(&self) {
+        self.set_address(self.initial);
+    }
+
+    /// Lets the module correct its initial values, now that every global has its address.
+    pub fn fix(&self) {
+        if let Some(fix) = self.fix {
+            fix();
+        }
+    }
+
+    /// Copies the initial value to `address`, in the window; pages of zeros stay untouched there, as they are new.
+    pub fn copy_initial(&self, address: usize, size: u64) {
+        let pages = (0..size as usize).step_by(COPY_BYTES);
+        for offset in pages {
+            let len = COPY_BYTES.min(size as usize - offset);
+            let source = (self.initial + offset) as *const u8;
+            // SAFETY: the table says that the initial value is `size` bytes long; nobody changes it.
+            let bytes = unsafe { std::slice::from_raw_parts(source, len) };
+            if bytes.iter().any(|byte| *byte != 0) {
+                let target = (address + offset) as *mut u8;
+                // SAFETY: the address was found for an object of this size, which nobody uses yet.
+                unsafe { std::ptr::copy_nonoverlapping(source, target, len) };
+            }
+        }
+    }
+}
+
+/// Bytes looked at together when initial values are copied.
+const COPY_BYTES: usize = 4096;
 
 /// The `umbel_self` of one thread, used by that thread only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,15 +386,20 @@ impl FieldKind {
     }
 }
 
-/// Name and size of the object record at `address`: `function:variable`.
+/// Name and size of the object record at `address`: `function:variable`, or `variable` of a global.
 pub fn object_name(address: usize) -> (String, u64) {
     // SAFETY: records are static data of a loaded module.
     let record = unsafe { &*(address as *const ObjectRecord) };
-    (
-        format!("{}:{}", text(record.function), text(record.name)),
-        record.size,
-    )
+    let name = text(record.name);
+    let name = match text(record.function) {
+        function if record.flags & GLOBAL != 0 && matches!(&*function, "" | "?") => name,
+        function => format!("{function}:{name}"),
+    };
+    (name, record.size)
 }
+
+/// `UMBEL_OBJECT_GLOBAL`.
+const GLOBAL: u64 = 512;
 
 /// Size and alignment that an object record asks for.
 pub fn object_size_and_align(address: usize) -> (u64, u64) {
