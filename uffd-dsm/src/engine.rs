@@ -14,10 +14,11 @@ use umbel_coherence::{Config, Effect, HomeMap, Machine, Violation};
 use umbel_fault::{Backend, Error, Fault, PAGE_BYTES, Rights, Space};
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
 
+use crate::heap::{Directory, Heap};
 use crate::stack::StackMap;
 use crate::stats::{ObjectStats, StatsTable};
 use crate::trace::{Trace, Traced};
-use crate::window::{self, Arena, GROUP_PAGES, Homes, Place};
+use crate::window::{self, Arena, Homes, Place};
 
 /// Where the engine's messages leave. Sending never blocks; a link may hold messages back until the
 /// turn of the event loop ends.
@@ -31,7 +32,8 @@ pub trait Link {
 pub enum Event {
     /// As [`Effect::Reclaimed`].
     Reclaimed(Token),
-    /// A thread accessed an address of the window that belongs to no node, or to none of its node's stacks.
+    /// A thread accessed an address of the window that belongs to no node, to none of its node's stacks, or to
+    /// an object of the heap that was freed. Nobody got any right by it.
     WildAccess {
         /// Where the thread runs.
         node: NodeId,
@@ -46,14 +48,14 @@ pub enum Event {
 
 /// The distributed shared memory of one node.
 pub struct Engine {
-    space: Space,
+    pub(crate) space: Space,
     node: NodeId,
     node_count: u16,
     homes: Homes,
     machine: Machine<Homes>,
     effects: Vec<Effect<Vec<u8>>>,
-    /// Shadow stacks of this node that are or were in use.
-    stacks: BTreeMap<u32, StackMap>,
+    /// What lives where, of this node's objects.
+    pub(crate) directory: Directory,
     /// Which bytes of a foreign page are the object's, as its home said.
     extents: BTreeMap<ObjectId, (u16, u16)>,
     /// Holds in force, oldest first: all last equally long.
@@ -87,7 +89,7 @@ impl Engine {
                 minimum_hold: hold_ns > 0,
             }),
             effects: Vec::new(),
-            stacks: BTreeMap::new(),
+            directory: Directory::default(),
             extents: BTreeMap::new(),
             holds: VecDeque::new(),
             hold_ns,
@@ -114,7 +116,12 @@ impl Engine {
 
     /// Makes a stack of this node known, before its first object.
     pub fn add_stack(&mut self, stack: u32, map: StackMap) {
-        self.stacks.insert(stack, map);
+        self.directory.add_stack(stack, map);
+    }
+
+    /// Makes the node's heap known, before its first object.
+    pub fn set_heap(&mut self, heap: &'static Heap) {
+        self.directory.set_heap(heap);
     }
 
     /// Next event for the owner, who has made every stack known whose thread has begun to use it.
@@ -162,18 +169,23 @@ impl Engine {
         } else {
             None
         };
+        if let Some((place, access)) = asked
+            && self.homes.home(object) == self.node
+            && !self.directory.may_use(place)
+        {
+            self.on_wild_access(from, place.page_address(), access == Access::Write);
+            if self.directory.is_in_heap(place) {
+                return Ok(Ok(()));
+            }
+        }
         if let Err(violation) = self
             .machine
             .on_message(from, message, &mut (), &mut self.effects)
         {
             return Ok(Err(violation));
         }
-        if let Some((place, access)) = asked {
-            match self.stacks.get(&place.stack) {
-                Some(map) if place.arena == Arena::Pages => map.lend_page(place.number),
-                Some(_) => {}
-                None => self.on_wild_access(from, place.page_address(), access == Access::Write),
-            }
+        if let Some((place, _)) = asked {
+            self.directory.lend(place);
         }
         self.carry_out(now_ns, link)?;
         self.note_waiting(object, now_ns);
@@ -260,7 +272,7 @@ impl Engine {
     /// when only the record knows).
     pub fn record_of(&self, object: ObjectId) -> Option<(u64, u64)> {
         let place = Place::of(object)?;
-        let found = self.stacks.get(&place.stack)?.find(place)?;
+        let found = self.directory.find(place)?;
         Some((found.record, found.size_bytes))
     }
 
@@ -281,8 +293,11 @@ impl Engine {
             self.on_wild_access(self.node, fault.address, fault.write);
             return Ok(());
         }
-        if home == self.node && !self.stacks.contains_key(&place.stack) {
+        if home == self.node && !self.directory.may_use(place) {
             self.on_wild_access(self.node, fault.address, fault.write);
+            if self.directory.is_in_heap(place) {
+                return Ok(());
+            }
         }
         if home == self.node && self.install_neighbours(place)? {
             return Ok(());
@@ -314,7 +329,7 @@ impl Engine {
         }
     }
 
-    /// Served all the same: the stack may be so new that we have not been told of it.
+    /// A shadow stack is served all the same: it may be so new that we have not been told of it.
     fn on_wild_access(&mut self, node: NodeId, address: usize, write: bool) {
         self.events.push_back(Event::WildAccess {
             node,
@@ -324,26 +339,26 @@ impl Engine {
     }
 
     fn in_known_stack(&self, address: usize) -> bool {
-        Place::at(address).is_some_and(|place| self.stacks.contains_key(&place.stack))
+        Place::at(address).is_some_and(|place| self.directory.knows_stack(place.stack))
     }
 
     /// First touch of own memory that nobody shares: maps the neighbours with it, for one fault costs what
     /// mapping dozens of pages costs.
     fn install_neighbours(&mut self, place: Place) -> Result<bool, Error> {
-        let run = match place.arena {
-            Arena::Small(_) => GROUP_PAGES,
-            Arena::Pages => PAGES_PER_FIRST_TOUCH,
-        };
+        let numbers = self.directory.first_touch(place);
         let first = Place {
-            number: place.number & !(run - 1),
+            number: numbers.start,
             ..place
         };
-        let range = first.id()..ObjectId(first.id().0 + run);
-        if self.machine.has_entries(range) {
+        let count = numbers.end - numbers.start;
+        if self
+            .machine
+            .has_entries(first.id()..ObjectId(first.id().0 + count))
+        {
             return Ok(false);
         }
         self.space
-            .set_rights(first.page_address(), run as usize, Rights::Write)?;
+            .set_rights(first.page_address(), count as usize, Rights::Write)?;
         Ok(true)
     }
 
@@ -410,10 +425,7 @@ impl Engine {
         let place = place(object);
         match place.arena {
             Arena::Small(class) => (place.offset_in_page(), class.slot_bytes()),
-            Arena::Pages if self.homes.home(object) == self.node => {
-                let stack = self.stacks.get(&place.stack);
-                stack.map_or((0, PAGE_BYTES), |map| map.extent(place, PAGE_BYTES))
-            }
+            Arena::Pages if self.homes.home(object) == self.node => self.directory.extent(place),
             Arena::Pages => {
                 let known = self.extents.get(&object);
                 known.map_or((0, PAGE_BYTES), |(offset, len)| {
@@ -466,10 +478,7 @@ impl Engine {
         counters: &umbel_coherence::Counters,
     ) {
         let place = place(object);
-        let found = self
-            .stacks
-            .get(&place.stack)
-            .and_then(|map| map.find(place));
+        let found = self.directory.find(place);
         let (_, len) = self.extent(object);
         table.add(found, counters, len as u64);
     }
@@ -482,6 +491,3 @@ fn place(object: ObjectId) -> Place {
 
 /// Bytes before an object's data: its offset in the page.
 const OFFSET_BYTES: usize = 2;
-
-/// Pages of a large object mapped at its first touch: beyond this the fault itself no longer matters.
-const PAGES_PER_FIRST_TOUCH: u64 = 64;

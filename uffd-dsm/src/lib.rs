@@ -8,6 +8,7 @@
 
 pub mod diff;
 mod engine;
+pub mod heap;
 pub mod stack;
 mod stats;
 mod trace;
