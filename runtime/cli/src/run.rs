@@ -10,17 +10,21 @@ use umbel_wire::limits::NODES_MAX;
 use crate::status;
 use crate::sys::real_time;
 use job::{Job, Plan};
+use memory::MemoryOptions;
 use output::Outputs;
 use processors::Shares;
 use program::Program;
+use seeing::{Seeing, SeeingOptions};
 
 mod control;
 mod job;
 mod limits;
+mod memory;
 mod node;
 mod output;
 mod processors;
 mod program;
+mod seeing;
 mod sink;
 mod stats;
 mod stats_table;
@@ -34,6 +38,10 @@ Examples:
   umbel run -n 4 --tag ./fig1           output lines begin with their node: [2] ...
   umbel run -n 4 --stats ./fig1         then which objects moved, how often, and how many bytes
   umbel run -n 4 --stats --stats-format json ./fig1 2> log    the same as one line of JSON
+  umbel run -n 4 --report fig1.html ./fig1      a page that says what to improve; any browser opens it
+  umbel run -n 4 --timeline fig1.json ./fig1    every fault, wait and message, for ui.perfetto.dev
+  umbel run -n 4 --cache 64M ./fig1             at most 64 MiB of other nodes' data on each node
+  umbel run -n 4 --consistency sequential --protocol invalidate ./fig1    is it the memory model?
 
 The program comes from `umbel cc`. A name without a slash is looked up in PATH.
 Output is forwarded in whole lines, so lines of two nodes never mix.
@@ -72,6 +80,12 @@ pub struct Options {
     )]
     stats_format: StatsFormat,
 
+    #[command(flatten)]
+    seeing: SeeingOptions,
+
+    #[command(flatten)]
+    memory: MemoryOptions,
+
     /// Let the nodes run on all processors. Otherwise each keeps to its share, if there are enough and
     /// real-time priority is allowed (root, or `ulimit -r 1`).
     #[arg(long)]
@@ -104,15 +118,32 @@ pub fn run(options: Options) -> u8 {
         Ok(program) => program,
         Err(error) => return fail(error.status(), error),
     };
+    if let Err(text) = options.memory.check() {
+        return fail(status::USAGE, text);
+    }
     if let Err(text) = make_room_for_sockets(options.node_count) {
         return fail(status::USAGE, text);
     }
     let format = options.stats.then_some(options.stats_format);
+    let words = [&options.program].into_iter().chain(&options.arguments);
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    let command = format!("umbel run -n {} {}", options.node_count, words.join(" "));
+    let seeing = match options.seeing.open(&command) {
+        Ok(seeing) => seeing,
+        Err(text) => return fail(status::USAGE, text),
+    };
+    let mut environment = options.memory.environment();
+    if options.stats || options.seeing.wants_stats() {
+        environment.push(("UMBEL_STATS", "1".into()));
+    }
+    if seeing.is_some() {
+        environment.push(("UMBEL_TIMELINE", "1".into()));
+    }
     let plan = Plan {
         program,
         arguments: options.arguments,
         node_count: options.node_count,
-        wants_stats: options.stats,
+        environment,
         // On its share a node's service thread must run at once when something arrives, also under a thread of
         // the program that spins: that takes real-time priority.
         shares: match !options.no_bind && real_time::is_allowed() {
@@ -120,11 +151,12 @@ pub fn run(options: Options) -> u8 {
             false => Shares::default(),
         },
     };
-    let mut job = match start(&plan, options.tag) {
+    let mut job = match start(&plan, options.tag, seeing) {
         Ok(job) => job,
         Err(error) => return fail(status::LAUNCHER_FAILED, format_args!("{error:#}")),
     };
     job.see_through();
+    job.finish_seeing();
     if let Some(format) = format {
         job.show_stats(|documents| match format {
             StatsFormat::Table => stats_table::table(&stats::merge(documents)),
@@ -134,9 +166,9 @@ pub fn run(options: Options) -> u8 {
     job.finish()
 }
 
-fn start(plan: &Plan, tags: bool) -> Result<Job> {
+fn start(plan: &Plan, tags: bool, seeing: Option<Seeing>) -> Result<Job> {
     let outputs = Outputs::new(plan.node_count, tags).context("cannot use standard output")?;
-    Job::start(plan, outputs)
+    Job::start(plan, outputs, seeing)
 }
 
 fn fail(status: u8, error: impl std::fmt::Display) -> u8 {

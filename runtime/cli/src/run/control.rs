@@ -36,7 +36,7 @@ impl ControlSocket {
 
     /// Everything the node has sent since the last call.
     pub fn receive(&mut self) -> Result<Vec<Control>, DecodeError> {
-        let mut part = [0; 4096];
+        let mut part = [0; 16 * 1024];
         while self.is_open {
             match self.socket.read(&mut part) {
                 Ok(0) => self.is_open = false,

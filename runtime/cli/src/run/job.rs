@@ -29,12 +29,16 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use umbel_wire::control::Control;
 
-use super::limits::{CAUSE_WAIT, LEAVE_WAIT, READ_BYTES, READY_WAIT, SIGNAL_REPEAT, SIGNAL_WAIT};
+use super::limits::{
+    CAUSE_WAIT, LEAVE_WAIT, READ_BYTES, READY_WAIT, RECORDS_WAIT, SIGNAL_REPEAT, SIGNAL_WAIT,
+};
 use super::node::{Node, start_all};
 use super::output::{Outputs, Stream};
 use super::processors::Shares;
 use super::program::Program;
+use super::seeing::Seeing;
 use super::sink::Closed;
+use super::stats;
 use crate::status;
 
 mod ends;
@@ -44,7 +48,8 @@ pub struct Plan {
     pub program: Program,
     pub arguments: Vec<OsString>,
     pub node_count: usize,
-    pub wants_stats: bool,
+    /// Variables for the nodes.
+    pub environment: Vec<(&'static str, String)>,
     pub shares: Shares,
 }
 
@@ -57,6 +62,7 @@ pub struct Job {
     /// What ends the current phase by itself.
     deadline: Option<Instant>,
     stats: Vec<Vec<u8>>,
+    seeing: Option<Seeing>,
     /// Whether the user wants it to end now, rather than to wait for a slow reader of its output.
     is_hurried: bool,
     read_buffer: Vec<u8>,
@@ -83,7 +89,7 @@ const ENDING_SIGNALS: [Signal; 4] = [
 
 impl Job {
     /// Starts the nodes of `plan`.
-    pub fn start(plan: &Plan, outputs: Outputs) -> Result<Self> {
+    pub fn start(plan: &Plan, outputs: Outputs, mut seeing: Option<Seeing>) -> Result<Self> {
         let ignored = ignored_signals().context("cannot read /proc/self/status")?;
         let mut watched = SigSet::empty();
         watched.add(Signal::SIGCHLD);
@@ -100,13 +106,19 @@ impl Job {
         let signals =
             SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
                 .context("cannot make a signalfd")?;
+        let nodes = start_all(plan, &mask)?;
+        if let Some(seeing) = &mut seeing {
+            let pids: Vec<i32> = nodes.iter().map(|node| node.pid().as_raw()).collect();
+            seeing.start(&pids);
+        }
         Ok(Self {
-            nodes: start_all(plan, &mask)?,
+            nodes,
             outputs,
             signals,
             phase: Phase::Starting,
             deadline: Some(Instant::now() + READY_WAIT),
             stats: Vec::new(),
+            seeing,
             is_hurried: false,
             read_buffer: vec![0; READ_BYTES],
         })
@@ -121,8 +133,18 @@ impl Job {
             self.read_controls();
             self.read_pipes();
             self.reap();
+            self.show_records();
             self.on_time(Instant::now());
             self.write();
+        }
+    }
+
+    /// Writes what is left of the records.
+    pub fn finish_seeing(&mut self) {
+        if let Some(mut seeing) = self.seeing.take() {
+            for text in seeing.finish(&stats::merge(&self.stats)) {
+                self.outputs.message(&text);
+            }
         }
     }
 
@@ -161,7 +183,9 @@ impl Job {
         let deadline = self.deadline.map(|at| at.saturating_duration_since(now));
         // Up, not down: else the last millisecond would be a busy loop.
         let milliseconds = |wait: Duration| wait.as_micros().div_ceil(1000);
-        let timeout = match prompt.into_iter().chain(deadline).min() {
+        let records = self.seeing.as_ref().filter(|seeing| seeing.is_waiting());
+        let records = records.map(|_| RECORDS_WAIT);
+        let timeout = match prompt.into_iter().chain(deadline).chain(records).min() {
             Some(wait) => PollTimeout::try_from(milliseconds(wait)).unwrap_or(PollTimeout::MAX),
             None => PollTimeout::NONE,
         };
@@ -184,6 +208,14 @@ impl Job {
         match poll(&mut watched, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => panic!("poll of open descriptors: {errno}"),
+        }
+    }
+
+    fn show_records(&mut self) {
+        if let Some(seeing) = &mut self.seeing {
+            for text in seeing.show() {
+                self.outputs.message(&text);
+            }
         }
     }
 
@@ -279,7 +311,11 @@ impl Job {
                 }
             }
             Control::Stats { json } => self.stats.push(json),
-            Control::Events { .. } => {}
+            Control::Events { lost, events } => {
+                if let Some(seeing) = &mut self.seeing {
+                    seeing.accept(rank, lost, events);
+                }
+            }
             Control::Ready { .. } | Control::Lost { .. } | Control::Shutdown => {
                 self.on_misbehaviour(index, &format!("sent {message:?}, which it must not"));
             }

@@ -23,6 +23,9 @@ pub const CAUSE_WAIT: Duration = Duration::from_millis(100);
 /// A terminal shows an unfinished line (a prompt) after this silence.
 pub const PROMPT_WAIT: Duration = Duration::from_millis(50);
 
+/// Between two looks at records that wait for those of other nodes: their times differ by milliseconds.
+pub const RECORDS_WAIT: Duration = Duration::from_millis(100);
+
 /// An unfinished line is forwarded in parts from here on, so that a node without newlines can't fill memory.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 

@@ -119,15 +119,14 @@ fn start(plan: &Plan, rank: usize, links: &mut [Links], job: &str, mask: &SigSet
         .env("UMBEL_CONTROL", number(&node_control))
         .env("UMBEL_JOB", job)
         .env_remove("UMBEL_STATS")
+        .env_remove("UMBEL_TIMELINE")
         .stdin(match rank {
             0 => Stdio::inherit(),
             _ => Stdio::null(),
         })
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    if plan.wants_stats {
-        command.env("UMBEL_STATS", "1");
-    }
+        .stderr(Stdio::piped())
+        .envs(plan.environment.iter().cloned());
     inherited.push(node_control);
     let share = plan.shares.of_node(rank);
     if !share.is_empty() && std::env::var_os("UMBEL_SPIN_US").is_none() {

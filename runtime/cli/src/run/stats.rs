@@ -19,8 +19,19 @@ pub struct NodeStats {
     pub batches_sent: u64,
     pub bytes_sent: u64,
     pub messages_received: u64,
+    /// What it sent to each other node.
+    pub peers: Vec<PeerTraffic>,
     #[serde(skip_serializing)]
     objects: Vec<ObjectStats>,
+}
+
+/// What one node sent another.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct PeerTraffic {
+    pub rank: u16,
+    pub messages: u64,
+    pub bytes: u64,
 }
 
 /// Objects of one name, size and home.
@@ -39,6 +50,22 @@ pub struct ObjectStats {
     pub invalidations: u64,
     /// Bytes moved.
     pub bytes: u64,
+    /// `weak` or `sequential`; empty if the node does not tell.
+    pub consistency: String,
+    /// The protocol at the end; `mixed` if the objects of the row differ.
+    pub protocol: String,
+    /// How often the protocol changed by itself.
+    pub switches: u64,
+    /// Differences that writers sent to the home.
+    pub flushes: u64,
+    /// Differences that the home sent to copies.
+    pub updates: u64,
+    /// Operations run at the home for others.
+    pub operations: u64,
+    /// Times that nodes wrote different bytes of one object in turn.
+    pub falsely_shared: u64,
+    /// Which bytes each node wrote then: node, first, last.
+    pub writers: Vec<(u16, u64, u64)>,
 }
 
 /// A job's statistics: nodes by rank, objects with most traffic first.
@@ -104,10 +131,54 @@ impl ObjectStats {
         self.write_faults += other.write_faults;
         self.invalidations += other.invalidations;
         self.bytes += other.bytes;
+        agree(&mut self.consistency, other.consistency);
+        agree(&mut self.protocol, other.protocol);
+        self.switches += other.switches;
+        self.flushes += other.flushes;
+        self.updates += other.updates;
+        self.operations += other.operations;
+        self.falsely_shared += other.falsely_shared;
+        for (node, first, last) in other.writers {
+            match self.writers.iter_mut().find(|writer| writer.0 == node) {
+                Some(writer) => *writer = (node, writer.1.min(first), writer.2.max(last)),
+                None => self.writers.push((node, first, last)),
+            }
+        }
+    }
+
+    /// What to do about nodes that write different bytes of one object, between backquotes what to write.
+    pub fn hint(&self) -> Option<String> {
+        if self.falsely_shared == 0 || self.writers.len() < 2 {
+            return None;
+        }
+        let parts = self
+            .writers
+            .iter()
+            .take(4)
+            .map(|(node, first, last)| match first == last {
+                true => format!("node {node} byte {first}"),
+                false => format!("node {node} bytes {first} to {last}"),
+            });
+        let parts: Vec<String> = parts.collect();
+        Some(format!(
+            "False sharing, {} times: {}. `__attribute__((shadow(\"weak\")))` lets them write at once; if it \
+             has to stay sequential, make it a variable for each.",
+            self.falsely_shared,
+            parts.join(", ")
+        ))
     }
 
     fn faults(&self) -> u64 {
         self.read_faults + self.write_faults
+    }
+}
+
+/// Equal, or not told by one of the two, or mixed.
+fn agree(own: &mut String, other: String) {
+    if own.is_empty() {
+        *own = other;
+    } else if !other.is_empty() && *own != other {
+        *own = "mixed".into();
     }
 }
 

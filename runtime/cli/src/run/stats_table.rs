@@ -94,7 +94,7 @@ impl Table {
 }
 
 /// `bytes` with three digits or so: "17 B", "1.2 KiB", "340 MiB".
-fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
