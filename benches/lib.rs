@@ -2,12 +2,14 @@
 //!
 //! [`local`]: loops over sharable objects against plain gcc. [`distributed`]: faults, threads and
 //! synchronization between nodes against raw ping-pong of the same bytes. [`growth`]: how a read miss
-//! grows with nodes and objects. `benches/`: the codec and the coherence machine alone, under criterion.
+//! grows with nodes and objects. [`patterns`]: ways of sharing under each protocol, and whether `auto` finds the best.
+//! `benches/`: the codec and the coherence machine alone, under criterion.
 
 pub mod distributed;
 pub mod estimates;
 pub mod growth;
 pub mod local;
+pub mod patterns;
 pub mod programs;
 pub mod raw;
 pub mod table;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 use umbel_benches::programs::Workshop;
-use umbel_benches::{Effort, distributed, estimates, growth, local, raw, table};
+use umbel_benches::{Effort, distributed, estimates, growth, local, patterns, raw, table};
 
 /// Measures and prints the table; start it with `cargo xtask bench`.
 #[derive(Parser)]
@@ -22,6 +22,9 @@ struct Options {
     /// Short runs.
     #[arg(long)]
     quick: bool,
+    /// Only the patterns of sharing under each protocol, in a table of their own.
+    #[arg(long)]
+    patterns: bool,
 }
 
 fn main() -> Result<()> {
@@ -38,6 +41,10 @@ fn main() -> Result<()> {
         Effort::FULL
     };
     let workshop = Workshop::new(&options.prefix, &options.output)?;
+    if options.patterns {
+        print!("{}", patterns::table(&workshop, effort)?);
+        return Ok(());
+    }
     let mut rows = local::rows(&workshop, effort)?;
     rows.extend(distributed::rows(&workshop, effort)?);
     rows.extend(growth::rows(&workshop, effort)?);

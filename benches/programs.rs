@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// Where things are: the staged `umbel`, our sources, and a folder for programs.
 pub struct Workshop {
@@ -69,6 +70,38 @@ impl Workshop {
         self.compile(compiler, "gcc", source, flags)
     }
 
+    /// Runs a program on nodes, in an environment; also the messages that all nodes sent.
+    pub fn run_counting(
+        &self,
+        program: &Path,
+        nodes: usize,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<(Results, u64)> {
+        let mut command = Command::new(&self.umbel);
+        command.args([
+            "run",
+            "-n",
+            &nodes.to_string(),
+            "--stats",
+            "--stats-format",
+            "json",
+        ]);
+        command.arg(program).args(arguments);
+        command.envs(environment.iter().copied());
+        let output = finish(&mut command)?;
+        let results = parse(&String::from_utf8_lossy(&output.stdout));
+        let statistics: Value = serde_json::from_slice(&output.stderr)
+            .with_context(|| format!("statistics of {command:?}"))?;
+        let sent = |node: &Value| node["messages_sent"].as_u64();
+        let nodes = statistics["nodes"].as_array();
+        let messages = nodes.and_then(|nodes| nodes.iter().map(sent).sum());
+        Ok((
+            results.with_context(|| format!("output of {command:?}"))?,
+            messages.with_context(|| format!("no messages in the statistics of {command:?}"))?,
+        ))
+    }
+
     /// Runs a program to its end.
     pub fn run(&self, program: &Path, on: On, arguments: &[usize]) -> Result<Results> {
         let mut command = match on {
@@ -83,16 +116,7 @@ impl Workshop {
             command.env("UMBEL_BENCH_FREE", "1");
         }
         command.args(arguments.iter().map(usize::to_string));
-        let output = command
-            .output()
-            .with_context(|| format!("cannot run {command:?}"))?;
-        if !output.status.success() {
-            bail!(
-                "{command:?}: {}\n{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
+        let output = finish(&mut command)?;
         parse(&String::from_utf8_lossy(&output.stdout))
             .with_context(|| format!("output of {command:?}"))
     }
@@ -123,6 +147,21 @@ impl Workshop {
         }
         Ok(program)
     }
+}
+
+/// Runs a command to its end, which must be a good one.
+fn finish(command: &mut Command) -> Result<Output> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        bail!(
+            "{command:?}: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(output)
 }
 
 /// `RESULT name min median count`, one a line.

@@ -1,15 +1,23 @@
 //! `cargo xtask bench`: criterion's benches of the pure crates, then the program that measures the
-//! rest and prints everything as one table.
+//! rest and prints everything as one table. `cargo xtask bench patterns`: only the patterns of sharing.
 
 use std::fs;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::step::{run as call, step};
 use crate::workspace::{cargo, target};
 use crate::{deps, stage};
 
-pub fn run(quick: bool) -> Result<()> {
+/// A part that can be measured by itself.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Ways of sharing under each protocol, and whether `auto` finds the best.
+    Patterns,
+}
+
+pub fn run(part: Option<Part>, quick: bool) -> Result<()> {
     deps::for_building()?;
     let prefix = stage::stage()?;
     let output = target()?.join("bench-programs");
@@ -18,6 +26,13 @@ pub fn run(quick: bool) -> Result<()> {
         true => &["--quick"],
         false => &[],
     };
+    if part == Some(Part::Patterns) {
+        return step("patterns of sharing", || {
+            let mut compare = cargo(&["run", "--release", "-p", "umbel-benches", "--"])?;
+            compare.arg("--patterns").arg("--prefix").arg(&prefix);
+            call(compare.arg("--output").arg(&output).args(quick))
+        });
+    }
     step("criterion benches", || {
         // Each bench target, but not the library, whose harness has other options.
         let mut bench = cargo(&["bench", "-p", "umbel-benches", "--bench", "*", "--"])?;

@@ -40,6 +40,8 @@ enum Command {
     Stage,
     /// Measure, and print estimate, figure and ratio.
     Bench {
+        /// Only this part.
+        part: Option<bench::Part>,
         /// Short runs, to see that everything works.
         #[arg(long)]
         quick: bool,
@@ -96,7 +98,7 @@ fn run(command: Command) -> Result<()> {
             deps::for_building()?;
             stage::stage().map(drop)
         }
-        Command::Bench { quick } => bench::run(quick),
+        Command::Bench { part, quick } => bench::run(part, quick),
         Command::Conformance {
             suite: Suite::Gcc { quarter: false },
         } => conformance::full(),
