@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token as MioToken, Waker};
-use uffd_dsm::{Engine, Event, Link};
+use uffd_dsm::{Engine, EngineConfig, Event, Link, Policy};
 use umbel_agents::Threads;
 use umbel_wire::{NodeId, ThreadId, Token};
 
@@ -89,7 +89,13 @@ impl Service {
         let rank = NodeId(launch.rank);
         let engine = match launch.node_count {
             1 => None,
-            node_count => Some(Engine::new(rank, node_count, launch.hold_ns)?),
+            node_count => Some(Engine::new(EngineConfig {
+                node: rank,
+                node_count,
+                hold_ns: launch.hold_ns,
+                cache_bytes: 0,
+                policy_of: |_| Policy::SEQUENTIAL,
+            })?),
         };
         let mut threads = Threads::new(rank, launch.node_count);
         let first = threads.name_root();
@@ -253,7 +259,11 @@ impl Service {
     fn on_engine_events(&mut self) -> Result<(), Error> {
         while let Some(event) = self.engine.as_mut().and_then(Engine::next_event) {
             match event {
-                Event::Reclaimed(token) => self.answer(token, 0)?,
+                Event::Reclaimed(token) | Event::Flushed(token) | Event::Strengthened(token) => {
+                    self.answer(token, 0)?;
+                }
+                Event::Operated { token, result } => self.answer(token, result as i64)?,
+                Event::Remote { .. } => {}
                 Event::WildAccess {
                     node,
                     address,

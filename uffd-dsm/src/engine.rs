@@ -1,24 +1,34 @@
 //! The driver: carries out the coherence machine's effects on real pages.
 //!
 //! One thread calls it. A fault comes in from the kernel, a message from a peer, an expired hold from
-//! the clock; each is handed to the machine, and the effects are carried out in order: revoke, then
-//! copy, then answer. Any other order loses stores (measured: DESIGN.md §3).
+//! the clock, a request from a thread; each is handed to the machine, and the effects are carried out in order:
+//! revoke, then copy, then answer. Any other order loses stores (measured: DESIGN.md §3).
 //!
-//! An object's bytes travel with their place in the page: 2 bytes of offset, then the bytes.
+//! Its owner calls it in *turns*: faults, messages and requests as they come, then [`Engine::on_tick`], then the
+//! events; only then does what the links hold leave. Revocations of one turn are gathered, so that neighbouring
+//! pages cost one interrupt of the other processors ([`turn`]).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod counts;
+mod faults;
+mod memory;
+mod operate;
+mod turn;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::os::fd::RawFd;
 
-use umbel_coherence::{Config, Effect, HomeMap, Machine, Violation};
-use umbel_fault::{Backend, Error, Fault, PAGE_BYTES, Rights, Space};
-use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
+use umbel_coherence::{Config, Effect, Machine, Policy, Violation};
+use umbel_fault::{Backend, Error, Fault, PAGE_BYTES, Space};
+use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Token};
 
-use crate::heap::{Directory, Heap};
-use crate::stack::StackMap;
-use crate::stats::{ObjectStats, StatsTable};
+use crate::heap::Heap;
+use crate::stack::{Found, StackMap};
+use crate::stats::StatsTable;
+use crate::stream::Streams;
 use crate::trace::{Trace, Traced};
-use crate::window::{self, Arena, Homes, Place};
+use crate::window::{self, Homes, Place};
+use memory::ObjectMemory;
 
 /// Where the engine's messages leave. Sending never blocks; a link may hold messages back until the
 /// turn of the event loop ends.
@@ -32,6 +42,24 @@ pub trait Link {
 pub enum Event {
     /// As [`Effect::Reclaimed`].
     Reclaimed(Token),
+    /// As [`Effect::Flushed`].
+    Flushed(Token),
+    /// As [`Effect::Operated`].
+    Operated {
+        /// As given to [`Engine::operate`].
+        token: Token,
+        /// The value before the operation, zero-extended.
+        result: u64,
+    },
+    /// As [`Effect::Strengthened`].
+    Strengthened(Token),
+    /// Whether operations on a foreign object should go to its home, where that has changed.
+    Remote {
+        /// The object.
+        object: ObjectId,
+        /// Whether they should.
+        remote: bool,
+    },
     /// A thread accessed an address of the window that belongs to no node, to none of its node's stacks, or to
     /// an object of the heap that was freed. Nobody got any right by it.
     WildAccess {
@@ -46,18 +74,29 @@ pub enum Event {
     BadData(ObjectId),
 }
 
+/// What an engine must know of its node, its job and the program.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// The rank of this node.
+    pub node: NodeId,
+    /// Nodes of the job.
+    pub node_count: u16,
+    /// How long a granted copy can't be recalled, in nanoseconds.
+    pub hold_ns: u64,
+    /// Bytes of copies of foreign objects, and of their twins, that this node keeps; 0: no limit.
+    pub cache_bytes: u64,
+    /// What the source says of an object of this home.
+    pub policy_of: fn(&Found) -> Policy,
+}
+
 /// The distributed shared memory of one node.
 pub struct Engine {
-    pub(crate) space: Space,
-    node: NodeId,
+    pub(crate) memory: ObjectMemory,
     node_count: u16,
-    homes: Homes,
     machine: Machine<Homes>,
     effects: Vec<Effect<Vec<u8>>>,
-    /// What lives where, of this node's objects.
-    pub(crate) directory: Directory,
-    /// Which bytes of a foreign page are the object's, as its home said.
-    extents: BTreeMap<ObjectId, (u16, u16)>,
+    /// The last object whose effects wait for more of their kind; see [`turn`].
+    put_off: Option<ObjectId>,
     /// Holds in force, oldest first: all last equally long.
     holds: VecDeque<(u64, ObjectId)>,
     hold_ns: u64,
@@ -66,38 +105,49 @@ pub struct Engine {
     faults: Vec<Fault>,
     /// Objects that threads of this node wait for.
     awaited: BTreeSet<ObjectId>,
+    streams: Streams,
+    /// Objects asked for before a thread wanted them, and not yet granted or denied.
+    asked_ahead: HashSet<ObjectId>,
+    /// Copies that the machine has given rights to and no page table shows: absent until a thread faults.
+    hidden: HashMap<ObjectId, Access>,
+    /// Foreign objects on which operations go to the home.
+    remote: HashSet<ObjectId>,
     events: VecDeque<Event>,
     stats: StatsTable,
+    written: BTreeMap<ObjectId, counts::Written>,
     trace: Trace,
     read_faults: u64,
     write_faults: u64,
 }
 
 impl Engine {
-    /// Reserves the window and registers it. `hold_ns`: how long a granted copy can't be recalled.
-    pub fn new(node: NodeId, node_count: u16, hold_ns: u64) -> Result<Self, Error> {
-        let homes = Homes::new(node_count);
+    /// Reserves the window and registers it.
+    pub fn new(config: EngineConfig) -> Result<Self, Error> {
+        let homes = Homes::new(config.node_count);
+        let space = Space::new(&window::layout())?;
         Ok(Self {
-            space: Space::new(&window::layout())?,
-            node,
-            node_count,
-            homes,
+            memory: ObjectMemory::new(space, config.node, homes, config.policy_of),
+            node_count: config.node_count,
             machine: Machine::new(Config {
-                node,
+                node: config.node,
                 homes,
-                node_count,
-                minimum_hold: hold_ns > 0,
+                node_count: config.node_count,
+                minimum_hold: config.hold_ns > 0,
             }),
             effects: Vec::new(),
-            directory: Directory::default(),
-            extents: BTreeMap::new(),
+            put_off: None,
             holds: VecDeque::new(),
-            hold_ns,
+            hold_ns: config.hold_ns,
             awaited_until_ns: 0,
             faults: Vec::new(),
             awaited: BTreeSet::new(),
+            streams: Streams::default(),
+            asked_ahead: HashSet::new(),
+            hidden: HashMap::new(),
+            remote: HashSet::new(),
             events: VecDeque::new(),
             stats: StatsTable::default(),
+            written: BTreeMap::new(),
             trace: Trace::default(),
             read_faults: 0,
             write_faults: 0,
@@ -106,22 +156,22 @@ impl Engine {
 
     /// The fault backend in use.
     pub fn backend(&self) -> Backend {
-        self.space.backend()
+        self.memory.space.backend()
     }
 
     /// Descriptor that becomes readable when a thread faults.
     pub fn descriptor(&self) -> RawFd {
-        self.space.descriptor()
+        self.memory.space.descriptor()
     }
 
     /// Makes a stack of this node known, before its first object.
     pub fn add_stack(&mut self, stack: u32, map: StackMap) {
-        self.directory.add_stack(stack, map);
+        self.memory.directory.add_stack(stack, map);
     }
 
     /// Makes the node's heap known, before its first object.
     pub fn set_heap(&mut self, heap: &'static Heap) {
-        self.directory.set_heap(heap);
+        self.memory.directory.set_heap(heap);
     }
 
     /// Next event for the owner, who has made every stack known whose thread has begun to use it.
@@ -130,27 +180,10 @@ impl Engine {
             match event {
                 // The access overtook the news of the stack.
                 Event::WildAccess { address, .. } if self.in_known_stack(address) => {}
-                Event::WildAccess { .. } | Event::Reclaimed(_) | Event::BadData(_) => {
-                    return Some(event);
-                }
+                _ => return Some(event),
             }
         }
-        None
-    }
-
-    /// Serves the faults that threads wait for. `now_ns`: a monotonic clock.
-    pub fn on_faults(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
-        loop {
-            let mut faults = std::mem::take(&mut self.faults);
-            let result = self.space.take_faults(&mut faults);
-            for fault in &faults {
-                self.on_fault(*fault, now_ns, link)?;
-            }
-            self.faults = faults;
-            if !result? {
-                return Ok(());
-            }
-        }
+        self.memory.take_misfit().map(Event::BadData)
     }
 
     /// A message from a peer. `Err(Ok(..))` is the peer's fault: close the link.
@@ -162,32 +195,44 @@ impl Engine {
         link: &mut dyn Link,
     ) -> Result<Result<(), Violation>, Error> {
         // A hold that is over must not put this off.
-        self.on_tick(now_ns, link)?;
+        self.expire_holds(now_ns, link)?;
         let object = message.object();
-        let asked = if let Coherence::Get { object, access, .. } = &message {
-            Place::of(*object).map(|place| (place, *access))
-        } else {
-            None
-        };
-        if let Some((place, access)) = asked
-            && self.homes.home(object) == self.node
-            && !self.directory.may_use(place)
+        let can_wait = turn::can_wait(&message);
+        if !can_wait || self.put_off.is_some_and(|last| object <= last) {
+            self.carry_out(now_ns, link)?;
+        }
+        let asked = match &message {
+            Coherence::Get {
+                access, prefetch, ..
+            } => Place::of(object).map(|place| (place, *access, *prefetch)),
+            _ => None,
+        }
+        .filter(|_| self.memory.is_own(object));
+        if let Some((place, access, prefetch)) = asked
+            && !prefetch
+            && !self.memory.directory.may_use(place)
         {
             self.on_wild_access(from, place.page_address(), access == Access::Write);
-            if self.directory.is_in_heap(place) {
+            if self.memory.directory.is_in_heap(place) {
                 return Ok(Ok(()));
             }
         }
-        if let Err(violation) = self
-            .machine
-            .on_message(from, message, &mut (), &mut self.effects)
+        self.note_arrival(from, &message);
+        if let Err(violation) =
+            self.machine
+                .on_message(from, message, &mut self.memory, &mut self.effects)
         {
             return Ok(Err(violation));
         }
-        if let Some((place, _)) = asked {
-            self.directory.lend(place);
+        if let Some((place, _, _)) = asked {
+            self.memory.directory.lend(place);
         }
-        self.carry_out(now_ns, link)?;
+        if can_wait && turn::is_quiet(&self.effects) {
+            self.put_off = Some(object);
+        } else {
+            self.carry_out(now_ns, link)?;
+            self.forget_if_gone(object);
+        }
         self.note_waiting(object, now_ns);
         Ok(Ok(()))
     }
@@ -201,16 +246,23 @@ impl Engine {
         (*deadline <= self.awaited_until_ns).then_some(*deadline)
     }
 
-    /// Ends the holds that are over.
+    /// Ends the turn: the holds that are over, and what was gathered.
     pub fn on_tick(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        self.carry_out(now_ns, link)?;
+        self.expire_holds(now_ns, link)
+    }
+
+    fn expire_holds(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         while let Some((deadline_ns, object)) = self.holds.front().copied() {
             if deadline_ns > now_ns {
                 break;
             }
+            self.carry_out(now_ns, link)?;
             self.holds.pop_front();
             self.machine
-                .on_hold_expired(object, &mut (), &mut self.effects);
+                .on_hold_expired(object, &mut self.memory, &mut self.effects);
             self.carry_out(now_ns, link)?;
+            self.forget_if_gone(object);
             self.note_waiting(object, now_ns);
         }
         Ok(())
@@ -224,23 +276,83 @@ impl Engine {
         now_ns: u64,
         link: &mut dyn Link,
     ) -> Result<(), Error> {
+        self.carry_out(now_ns, link)?;
         self.machine
-            .reclaim(objects, token, &mut (), &mut self.effects);
+            .reclaim(objects, token, &mut self.memory, &mut self.effects);
         self.carry_out(now_ns, link)
     }
 
-    /// Objects of this node that were ever shared: counters by `umbel_object` record.
-    pub fn object_stats(&mut self) -> Vec<ObjectStats> {
-        let live: Vec<_> = self
-            .machine
-            .entries()
-            .map(|(object, entry)| (object, *entry.counters()))
-            .collect();
-        let mut table = self.stats.clone();
-        for (object, counters) in live {
-            self.count(&mut table, object, &counters);
-        }
-        table.into_rows()
+    /// Makes everything that this node's threads wrote before this call visible everywhere;
+    /// [`Event::Flushed`] when that is done.
+    pub fn flush(&mut self, token: Token, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        self.carry_out(now_ns, link)?;
+        self.machine
+            .flush(token, &mut self.memory, &mut self.effects);
+        self.carry_out(now_ns, link)
+    }
+
+    /// Whether a flush would be done at once, without looking at any object.
+    pub fn is_clean(&self) -> bool {
+        self.machine.is_clean()
+    }
+
+    /// Runs an atomic operation on a foreign object at its home; [`Event::Operated`] tells the result. On an object
+    /// of this node's own it must be done in place. `operation.offset` is set here.
+    pub fn operate(
+        &mut self,
+        address: usize,
+        token: Token,
+        operation: Operation,
+        now_ns: u64,
+        link: &mut dyn Link,
+    ) -> Result<(), Error> {
+        let foreign = self
+            .object_at(address)
+            .filter(|object| !self.memory.is_own(*object));
+        let Some(object) = foreign else {
+            self.on_wild_access(self.memory.node, address, true);
+            return Ok(());
+        };
+        let operation = Operation {
+            offset: (address % PAGE_BYTES) as u16,
+            ..operation
+        };
+        self.carry_out(now_ns, link)?;
+        self.machine.operate(
+            object,
+            token,
+            operation,
+            &mut self.memory,
+            &mut self.effects,
+        );
+        self.carry_out(now_ns, link)?;
+        Ok(())
+    }
+
+    /// Makes the object at an address sequential for the rest of its life; [`Event::Strengthened`] when it is.
+    pub fn strengthen(
+        &mut self,
+        address: usize,
+        token: Token,
+        now_ns: u64,
+        link: &mut dyn Link,
+    ) -> Result<(), Error> {
+        let Some(object) = self.object_at(address) else {
+            self.on_wild_access(self.memory.node, address, false);
+            return Ok(());
+        };
+        self.carry_out(now_ns, link)?;
+        self.machine
+            .strengthen(object, token, &mut self.memory, &mut self.effects);
+        self.carry_out(now_ns, link)?;
+        self.forget_if_gone(object);
+        Ok(())
+    }
+
+    /// Whether operations on the object at an address should go to its home.
+    pub fn is_remote(&self, address: usize) -> bool {
+        self.object_at(address)
+            .is_some_and(|object| self.remote.contains(&object))
     }
 
     /// How many objects threads of this node wait for: at most as many as there are threads that wait.
@@ -271,54 +383,13 @@ impl Engine {
     /// The `umbel_object` of what lives at an object's place, if its home is here: address and size in bytes (0
     /// when only the record knows).
     pub fn record_of(&self, object: ObjectId) -> Option<(u64, u64)> {
-        let place = Place::of(object)?;
-        let found = self.directory.find(place)?;
+        let found = self.memory.find(Place::of(object)?)?;
         Some((found.record, found.size_bytes))
     }
 
-    fn on_fault(&mut self, fault: Fault, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
-        let counter = if fault.write {
-            &mut self.write_faults
-        } else {
-            &mut self.read_faults
-        };
-        *counter += 1;
-        let Some(place) = Place::at(fault.address) else {
-            self.on_wild_access(self.node, fault.address, fault.write);
-            return Ok(());
-        };
-        let object = place.id();
-        let home = self.homes.home(object);
-        if home.0 >= self.node_count {
-            self.on_wild_access(self.node, fault.address, fault.write);
-            return Ok(());
-        }
-        if home == self.node && !self.directory.may_use(place) {
-            self.on_wild_access(self.node, fault.address, fault.write);
-            if self.directory.is_in_heap(place) {
-                return Ok(());
-            }
-        }
-        if home == self.node && self.install_neighbours(place)? {
-            return Ok(());
-        }
-        let access = if fault.write {
-            Access::Write
-        } else {
-            Access::Read
-        };
-        self.awaited.insert(object);
-        self.trace.add(Traced::FaultBegan {
-            at_ns: now_ns,
-            thread: fault.thread,
-            object,
-            write: fault.write,
-        });
-        self.machine
-            .on_fault(object, access, &mut (), &mut self.effects);
-        self.carry_out(now_ns, link)?;
-        self.note_waiting(object, now_ns);
-        Ok(())
+    fn object_at(&self, address: usize) -> Option<ObjectId> {
+        let object = Place::at(address)?.id();
+        (self.memory.home(object).0 < self.node_count).then_some(object)
     }
 
     /// After anything that may have left a request waiting for the end of the object's hold.
@@ -329,165 +400,14 @@ impl Engine {
         }
     }
 
-    /// A shadow stack is served all the same: it may be so new that we have not been told of it.
-    fn on_wild_access(&mut self, node: NodeId, address: usize, write: bool) {
-        self.events.push_back(Event::WildAccess {
-            node,
-            address,
-            write,
-        });
-    }
-
-    fn in_known_stack(&self, address: usize) -> bool {
-        Place::at(address).is_some_and(|place| self.directory.knows_stack(place.stack))
-    }
-
-    /// First touch of own memory that nobody shares: maps the neighbours with it, for one fault costs what
-    /// mapping dozens of pages costs.
-    fn install_neighbours(&mut self, place: Place) -> Result<bool, Error> {
-        let numbers = self.directory.first_touch(place);
-        let first = Place {
-            number: numbers.start,
-            ..place
-        };
-        let count = numbers.end - numbers.start;
-        if self
-            .machine
-            .has_entries(first.id()..ObjectId(first.id().0 + count))
-        {
-            return Ok(false);
-        }
-        self.space
-            .set_rights(first.page_address(), count as usize, Rights::Write)?;
-        Ok(true)
-    }
-
-    fn carry_out(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
-        let mut effects = std::mem::take(&mut self.effects);
-        // Raising rights also wakes: that spares a call.
-        let mut woken = None;
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Send { to, message } => {
-                    let sealed = message.seal(|object| self.read(object));
-                    link.send(to, &sealed.as_slices());
-                    if let Coherence::Invalidated { object, .. } = sealed {
-                        self.extents.remove(&object);
-                    }
-                }
-                Effect::Store { object, data } => self.store(object, &data),
-                Effect::SetAccess { object, access } => {
-                    let place = place(object);
-                    let rights = match access {
-                        None => Rights::None,
-                        Some(Access::Read) => Rights::Read,
-                        Some(Access::Write) => Rights::Write,
-                    };
-                    self.space.set_rights(place.page_address(), 1, rights)?;
-                    woken = access.map(|_| object);
-                }
-                Effect::Wake { object } => {
-                    self.trace.add(Traced::FaultEnded {
-                        at_ns: now_ns,
-                        object,
-                    });
-                    self.awaited.remove(&object);
-                    if woken != Some(object) {
-                        self.space.wake(place(object).page_address())?;
-                    }
-                }
-                Effect::Hold { object } => self.holds.push_back((now_ns + self.hold_ns, object)),
-                Effect::Retire {
-                    object, counters, ..
-                } => {
-                    let mut table = std::mem::take(&mut self.stats);
-                    self.count(&mut table, object, &counters);
-                    self.stats = table;
-                }
-                Effect::Reclaimed { token } => self.events.push_back(Event::Reclaimed(token)),
-                Effect::Twin { .. }
-                | Effect::DropTwin { .. }
-                | Effect::Merge { .. }
-                | Effect::Resume { .. }
-                | Effect::Operate { .. }
-                | Effect::Flushed { .. }
-                | Effect::Operated { .. }
-                | Effect::Strengthened { .. } => {
-                    unreachable!("every object is sequential and nothing was asked for")
-                }
-            }
-        }
-        self.effects = effects;
-        Ok(())
-    }
-
-    fn extent(&self, object: ObjectId) -> (usize, usize) {
-        let place = place(object);
-        match place.arena {
-            Arena::Small(class) => (place.offset_in_page(), class.slot_bytes()),
-            Arena::Pages if self.homes.home(object) == self.node => self.directory.extent(place),
-            Arena::Pages => {
-                let known = self.extents.get(&object);
-                known.map_or((0, PAGE_BYTES), |(offset, len)| {
-                    (usize::from(*offset), usize::from(*len))
-                })
-            }
-        }
-    }
-
-    fn read(&self, object: ObjectId) -> Vec<u8> {
-        let (offset, len) = self.extent(object);
-        let mut data = vec![0; OFFSET_BYTES + len];
-        data[..OFFSET_BYTES].copy_from_slice(&(offset as u16).to_le_bytes());
-        self.space.read(
-            place(object).page_file_offset() + offset as u64,
-            &mut data[OFFSET_BYTES..],
-        );
-        data
-    }
-
-    fn store(&mut self, object: ObjectId, data: &[u8]) {
-        let place = place(object);
-        let Some((head, bytes)) = data.split_first_chunk::<OFFSET_BYTES>() else {
-            self.events.push_back(Event::BadData(object));
-            return;
-        };
-        let offset = usize::from(u16::from_le_bytes(*head));
-        let fits = match place.arena {
-            Arena::Small(class) => {
-                offset == place.offset_in_page() && bytes.len() == class.slot_bytes()
-            }
-            Arena::Pages => offset + bytes.len() <= PAGE_BYTES,
-        };
-        if !fits {
-            self.events.push_back(Event::BadData(object));
+    /// After anything that may have taken the copy of a foreign object.
+    fn forget_if_gone(&mut self, object: ObjectId) {
+        use umbel_coherence::CopyState;
+        if self.memory.is_own(object) || self.machine.copy_state(object) != CopyState::Invalid {
             return;
         }
-        self.space
-            .write(place.page_file_offset() + offset as u64, bytes);
-        if self.homes.home(object) != self.node && place.arena == Arena::Pages {
-            self.extents
-                .insert(object, (offset as u16, bytes.len() as u16));
-        }
-    }
-
-    fn count(
-        &self,
-        table: &mut StatsTable,
-        object: ObjectId,
-        counters: &umbel_coherence::Counters,
-    ) {
-        let place = place(object);
-        let found = self.directory.find(place);
-        let (_, len) = self.extent(object);
-        table.add(found, counters, len as u64);
+        self.memory.forget(object);
+        self.hidden.remove(&object);
+        self.asked_ahead.remove(&object);
     }
 }
-
-fn place(object: ObjectId) -> Place {
-    Place::of(object)
-        .expect("the machine names only objects that a fault or a checked message named")
-}
-
-/// Bytes before an object's data: its offset in the page.
-const OFFSET_BYTES: usize = 2;

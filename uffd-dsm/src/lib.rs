@@ -11,10 +11,13 @@ mod engine;
 pub mod heap;
 pub mod stack;
 mod stats;
+mod stream;
 mod trace;
+mod twins;
 pub mod window;
 
-pub use engine::{Engine, Event, Link};
+pub use engine::{Engine, EngineConfig, Event, Link};
 pub use stats::{NodeStats, ObjectRow, ObjectStats, PeerTraffic};
 pub use trace::Traced;
+pub use umbel_coherence::Policy;
 pub use umbel_fault::Error;

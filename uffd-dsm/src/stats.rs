@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use umbel_coherence::Counters;
+use umbel_wire::Protocol;
 
 use crate::stack::Found;
 
@@ -22,6 +23,11 @@ pub struct ObjectStats {
     pub invalidations: u64,
     /// Bytes sent between nodes.
     pub bytes: u64,
+    /// The protocol that served one of them last.
+    pub protocol: Option<Protocol>,
+    /// How often two nodes in a row wrote different bytes of one object, and nothing but the object made them
+    /// exchange it (false sharing).
+    pub disjoint_writes: u64,
 }
 
 /// Statistics of a node, as `umbel run --stats` receives them.
@@ -86,7 +92,12 @@ pub(crate) struct StatsTable {
 }
 
 impl StatsTable {
-    pub(crate) fn add(&mut self, found: Option<Found>, counters: &Counters, extent_bytes: u64) {
+    pub(crate) fn add(
+        &mut self,
+        found: Option<Found>,
+        counters: &Counters,
+        extent_bytes: u64,
+    ) -> &mut ObjectStats {
         let (record, size_bytes) = found.map_or((0, 0), |found| (found.record, found.size_bytes));
         let row = self.rows.entry((record, size_bytes)).or_default();
         row.record = record;
@@ -96,6 +107,7 @@ impl StatsTable {
         row.invalidations += u64::from(counters.invalidations);
         row.bytes +=
             (u64::from(counters.grants_with_data) + u64::from(counters.recalls)) * extent_bytes;
+        row
     }
 
     pub(crate) fn into_rows(self) -> Vec<ObjectStats> {

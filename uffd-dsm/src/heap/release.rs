@@ -27,7 +27,7 @@ impl Engine {
             adjacent
         });
         for (address, count) in pages {
-            self.space.set_rights(address, count, Rights::None)?;
+            self.memory.space.set_rights(address, count, Rights::None)?;
         }
         Ok(())
     }
@@ -38,15 +38,15 @@ impl Engine {
             let zeroes = vec![0; class.slot_bytes()];
             for place in run.places() {
                 let offset = place.page_file_offset() + place.offset_in_page() as u64;
-                self.space.write(offset, &zeroes);
+                self.memory.space.write(offset, &zeroes);
             }
         }
         // Also where a request that waited for the end of life was granted rights once more.
         self.take_rights(&[run])?;
-        let Some(heap) = self.directory.heap() else {
+        let Some(heap) = self.memory.directory.heap() else {
             return Ok(());
         };
-        let space = &self.space;
+        let space = &self.memory.space;
         heap.bury(run, |first, count| {
             space.discard(first.page_file_offset(), count * PAGE_BYTES as u64)
         })

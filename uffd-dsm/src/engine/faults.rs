@@ -1,0 +1,123 @@
+//! Faults of this node's threads.
+
+use umbel_coherence::CopyState;
+use umbel_fault::{Error, Fault, Rights};
+use umbel_wire::{Access, NodeId, ObjectId};
+
+use super::{Engine, Event, Link};
+use crate::trace::Traced;
+use crate::window::Place;
+
+impl Engine {
+    /// Serves the faults that threads wait for. `now_ns`: a monotonic clock.
+    pub fn on_faults(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        self.carry_out(now_ns, link)?;
+        loop {
+            let mut faults = std::mem::take(&mut self.faults);
+            let result = self.memory.space.take_faults(&mut faults);
+            for fault in &faults {
+                self.on_fault(*fault, now_ns, link)?;
+            }
+            self.faults = faults;
+            if !result? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn on_fault(&mut self, fault: Fault, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        let counter = if fault.write {
+            &mut self.write_faults
+        } else {
+            &mut self.read_faults
+        };
+        *counter += 1;
+        let node = self.memory.node;
+        let Some(place) = Place::at(fault.address) else {
+            self.on_wild_access(node, fault.address, fault.write);
+            return Ok(());
+        };
+        let object = place.id();
+        let home = self.memory.home(object);
+        if home.0 >= self.node_count {
+            self.on_wild_access(node, fault.address, fault.write);
+            return Ok(());
+        }
+        if home == node && !self.memory.directory.may_use(place) {
+            self.on_wild_access(node, fault.address, fault.write);
+            if self.memory.directory.is_in_heap(place) {
+                return Ok(());
+            }
+        }
+        if home == node && self.install_neighbours(place)? {
+            return Ok(());
+        }
+        let access = if fault.write {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        self.awaited.insert(object);
+        self.trace.add(Traced::FaultBegan {
+            at_ns: now_ns,
+            thread: fault.thread,
+            object,
+            write: fault.write,
+        });
+        let ahead = self.streams.on_fault(object).filter(|_| home != node);
+        self.machine
+            .on_fault(object, access, &mut self.memory, &mut self.effects);
+        for unit in ahead.iter().flat_map(|ahead| ahead.units()) {
+            self.ask_ahead(place, unit, access);
+        }
+        self.carry_out(now_ns, link)?;
+        self.note_waiting(object, now_ns);
+        Ok(())
+    }
+
+    /// Asks for a unit that will be needed soon, if it is in the same arena as `place` and not here.
+    fn ask_ahead(&mut self, place: Place, unit: ObjectId, access: Access) {
+        let in_arena = Place::of(unit)
+            .is_some_and(|next| next.stack == place.stack && next.arena == place.arena);
+        if in_arena
+            && self.machine.copy_state(unit) == CopyState::Invalid
+            && self.machine.prefetch(unit, access, &mut self.effects)
+        {
+            self.asked_ahead.insert(unit);
+        }
+    }
+
+    /// A shadow stack is served all the same: it may be so new that we have not been told of it.
+    pub(super) fn on_wild_access(&mut self, node: NodeId, address: usize, write: bool) {
+        self.events.push_back(Event::WildAccess {
+            node,
+            address,
+            write,
+        });
+    }
+
+    pub(super) fn in_known_stack(&self, address: usize) -> bool {
+        Place::at(address).is_some_and(|place| self.memory.directory.knows_stack(place.stack))
+    }
+
+    /// First touch of own memory that nobody shares: maps the neighbours with it, for one fault costs what
+    /// mapping dozens of pages costs.
+    fn install_neighbours(&mut self, place: Place) -> Result<bool, Error> {
+        let numbers = self.memory.directory.first_touch(place);
+        let first = Place {
+            number: numbers.start,
+            ..place
+        };
+        let count = numbers.end - numbers.start;
+        if self
+            .machine
+            .has_entries(first.id()..ObjectId(first.id().0 + count))
+        {
+            return Ok(false);
+        }
+        self.memory
+            .space
+            .set_rights(first.page_address(), count as usize, Rights::Write)?;
+        Ok(true)
+    }
+}

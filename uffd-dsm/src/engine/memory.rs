@@ -1,0 +1,266 @@
+//! The bytes of objects: what the machine and its messages need of them.
+//!
+//! An object's bytes travel with their place in the page: 2 bytes of offset, then the bytes. A diff counts from the
+//! first byte of the unit: the slot, or the page.
+
+use std::collections::HashMap;
+
+use umbel_coherence::{HomeMap, Memory, Policy};
+use umbel_fault::{PAGE_BYTES, Space};
+use umbel_wire::{NodeId, ObjectId, Operation};
+
+use super::operate;
+use crate::diff;
+use crate::heap::Directory;
+use crate::stack::Found;
+use crate::twins::Twins;
+use crate::window::{Arena, Homes, Place};
+
+/// The window's memory on this node, and what is known of the objects in it.
+pub(crate) struct ObjectMemory {
+    pub(crate) space: Space,
+    pub(super) node: NodeId,
+    pub(super) homes: Homes,
+    /// What lives where, of this node's objects.
+    pub(crate) directory: Directory,
+    pub(super) twins: Twins,
+    /// What the source says of an object.
+    pub(super) policy_of: fn(&Found) -> Policy,
+    /// Which bytes of a foreign page are the object's, as its home said.
+    extents: HashMap<ObjectId, (u16, u16)>,
+    /// Objects for which a peer sent what doesn't fit them.
+    misfits: Vec<ObjectId>,
+}
+
+impl ObjectMemory {
+    pub(super) fn new(
+        space: Space,
+        node: NodeId,
+        homes: Homes,
+        policy_of: fn(&Found) -> Policy,
+    ) -> Self {
+        Self {
+            space,
+            node,
+            homes,
+            directory: Directory::default(),
+            twins: Twins::default(),
+            policy_of,
+            extents: HashMap::new(),
+            misfits: Vec::new(),
+        }
+    }
+
+    pub(super) fn home(&self, object: ObjectId) -> NodeId {
+        self.homes.home(object)
+    }
+
+    pub(super) fn is_own(&self, object: ObjectId) -> bool {
+        self.home(object) == self.node
+    }
+
+    /// What lives at a place of this node.
+    pub(super) fn find(&self, place: Place) -> Option<Found> {
+        self.directory.find(place)
+    }
+
+    /// Which bytes of the place's page are the object's: (offset, length).
+    pub(super) fn extent(&self, object: ObjectId) -> (usize, usize) {
+        let place = place(object);
+        match place.arena {
+            Arena::Small(class) => (place.offset_in_page(), class.slot_bytes()),
+            Arena::Pages if self.is_own(object) => self.directory.extent(place),
+            Arena::Pages => {
+                let known = self.extents.get(&object);
+                known.map_or((0, PAGE_BYTES), |(offset, len)| {
+                    (usize::from(*offset), usize::from(*len))
+                })
+            }
+        }
+    }
+
+    /// The object's bytes, as they travel.
+    pub(super) fn read(&self, object: ObjectId) -> Vec<u8> {
+        let (offset, len) = self.extent(object);
+        let mut data = vec![0; OFFSET_BYTES + len];
+        data[..OFFSET_BYTES].copy_from_slice(&(offset as u16).to_le_bytes());
+        self.space.read(
+            place(object).page_file_offset() + offset as u64,
+            &mut data[OFFSET_BYTES..],
+        );
+        data
+    }
+
+    /// Takes over bytes that [`ObjectMemory::read`] made on another node.
+    pub(super) fn store(&mut self, object: ObjectId, data: &[u8]) {
+        let Some((offset, bytes)) = parse(object, data) else {
+            self.misfits.push(object);
+            return;
+        };
+        let place = place(object);
+        self.space
+            .write(place.page_file_offset() + offset as u64, bytes);
+        if place.arena == Arena::Pages && !self.is_own(object) {
+            self.extents
+                .insert(object, (offset as u16, bytes.len() as u16));
+        }
+    }
+
+    /// Keeps a clean copy.
+    pub(super) fn make_twin(&mut self, object: ObjectId) {
+        let (offset, len) = self.extent(object);
+        let mut bytes = [0; PAGE_BYTES];
+        let place = place(object);
+        self.space
+            .read(place.page_file_offset() + offset as u64, &mut bytes[..len]);
+        self.twins
+            .insert(object, offset - place.offset_in_page(), &bytes[..len]);
+    }
+
+    /// Writes what another node wrote: into the twin, and into the object where it equals its twin.
+    pub(super) fn merge(&mut self, object: ObjectId, diff: &[u8]) {
+        let place = place(object);
+        let unit_bytes = place.arena.unit_bytes();
+        if !diff::is_valid(diff, unit_bytes) {
+            self.misfits.push(object);
+            return;
+        }
+        let unit = place.page_file_offset() + place.offset_in_page() as u64;
+        for run in diff::runs(diff, unit_bytes).flatten() {
+            match self.twins.get_mut(object) {
+                None => self.space.write(unit + run.offset as u64, run.bytes),
+                Some((first_byte, twin)) => {
+                    merge_run(&self.space, unit, first_byte, twin, run);
+                }
+            }
+        }
+    }
+
+    /// Runs an atomic operation on the object where its page is; the value before it.
+    pub(super) fn operate(&mut self, object: ObjectId, operation: &Operation) -> u64 {
+        let place = place(object);
+        let unit = place.offset_in_page()..place.offset_in_page() + place.arena.unit_bytes();
+        let offset = usize::from(operation.offset);
+        let end = offset + usize::from(operation.width);
+        let word = (unit.contains(&offset) && end <= unit.end)
+            .then(|| {
+                let file_offset = place.page_file_offset() + offset as u64;
+                self.space.word(file_offset, usize::from(operation.width))
+            })
+            .flatten();
+        match word {
+            Some(word) => operate::run(word, operation),
+            None => {
+                self.misfits.push(object);
+                0
+            }
+        }
+    }
+
+    /// The copy of a foreign object is gone.
+    pub(super) fn forget(&mut self, object: ObjectId) {
+        self.extents.remove(&object);
+        self.twins.remove(object);
+    }
+
+    /// An object for which a peer sent what doesn't fit it; each once.
+    pub(super) fn take_misfit(&mut self) -> Option<ObjectId> {
+        self.misfits.pop()
+    }
+}
+
+impl Memory<Vec<u8>> for ObjectMemory {
+    fn policy(&self, object: ObjectId) -> Policy {
+        self.find(place(object))
+            .map_or(Policy::SEQUENTIAL, |found| (self.policy_of)(&found))
+    }
+
+    fn exists(&self, object: ObjectId) -> bool {
+        self.directory.exists(place(object))
+    }
+
+    fn tracks_writes(&self, _object: ObjectId) -> bool {
+        false
+    }
+
+    fn take_diff(&mut self, object: ObjectId) -> Option<Vec<u8>> {
+        let (first_byte, twin) = self.twins.get_mut(object)?;
+        let mut bytes = [0; PAGE_BYTES];
+        let bytes = &mut bytes[..twin.len()];
+        let place = place(object);
+        let start = place.page_file_offset() + (place.offset_in_page() + first_byte) as u64;
+        self.space.read(start, bytes);
+        let diff = diff::between(bytes, twin, first_byte)?;
+        twin.copy_from_slice(bytes);
+        Some(diff)
+    }
+
+    fn differs(&self, object: ObjectId, data: &Vec<u8>) -> bool {
+        parse(object, data).is_none_or(|(offset, bytes)| {
+            let mut own = [0; PAGE_BYTES];
+            let own = &mut own[..bytes.len()];
+            self.space
+                .read(place(object).page_file_offset() + offset as u64, own);
+            own != bytes
+        })
+    }
+}
+
+/// The place of an object that the machine names.
+pub(super) fn place(object: ObjectId) -> Place {
+    Place::of(object)
+        .expect("the machine names only objects that a fault or a checked message named")
+}
+
+/// Offset in the page and the bytes, if they fit the object.
+pub(super) fn parse(object: ObjectId, data: &[u8]) -> Option<(usize, &[u8])> {
+    let (head, bytes) = data.split_first_chunk::<OFFSET_BYTES>()?;
+    let offset = usize::from(u16::from_le_bytes(*head));
+    let place = place(object);
+    let fits = match place.arena {
+        Arena::Small(class) => {
+            offset == place.offset_in_page() && bytes.len() == class.slot_bytes()
+        }
+        Arena::Pages => offset + bytes.len() <= PAGE_BYTES,
+    };
+    fits.then_some((offset, bytes))
+}
+
+/// `twin` begins at `first_byte` of the unit that begins at `unit` of the file.
+///
+/// A thread may store while this compares: where both write the same byte without synchronization, the store
+/// counts as the earlier of the two; it is lost here as it is at the home.
+fn merge_run(space: &Space, unit: u64, first_byte: usize, twin: &mut [u8], run: diff::Run<'_>) {
+    let end = run.offset + run.bytes.len();
+    let inside = run.offset.max(first_byte)..end.min(first_byte + twin.len());
+    if inside.is_empty() {
+        space.write(unit + run.offset as u64, run.bytes);
+        return;
+    }
+    let (before, rest) = run.bytes.split_at(inside.start - run.offset);
+    let (new, after) = rest.split_at(inside.len());
+    space.write(unit + run.offset as u64, before);
+    space.write(unit + inside.end as u64, after);
+    let twin = &mut twin[inside.start - first_byte..inside.end - first_byte];
+    let mut now = [0; PAGE_BYTES];
+    let now = &mut now[..new.len()];
+    space.read(unit + inside.start as u64, now);
+    let mut start = 0;
+    while start < new.len() {
+        let own = now[start] != twin[start];
+        let len = (start..new.len())
+            .take_while(|i| (now[*i] != twin[*i]) == own)
+            .count();
+        if !own {
+            space.write(
+                unit + (inside.start + start) as u64,
+                &new[start..start + len],
+            );
+        }
+        start += len;
+    }
+    twin.copy_from_slice(new);
+}
+
+/// Bytes before an object's data: its offset in the page.
+const OFFSET_BYTES: usize = 2;

@@ -1,0 +1,341 @@
+//! Carrying out effects, and gathering revocations.
+//!
+//! Lowering the rights of a page interrupts the other processors (14 us in a virtual machine); lowering those of a
+//! run of neighbours with one call interrupts them once. Peers ask for neighbours in one go (streams, flushes), so
+//! the effects of messages that only lower rights and answer wait for the next such message about a later
+//! object, until anything else happens or the turn ends. No answer leaves earlier or later for that: links hold
+//! messages until the turn has ended. Within what was gathered, a run of equal changes of rights is made at the
+//! first of them: lowering rights earlier than asked for is always right.
+
+use std::collections::VecDeque;
+
+use umbel_coherence::Effect;
+use umbel_fault::{Error, PAGE_BYTES, Rights};
+use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Protocol, Token};
+
+use super::memory::place;
+use super::{Engine, Event, Link};
+use crate::stream::Way;
+use crate::trace::Traced;
+
+/// Whether the message may only lower rights here and be answered: its effects can wait for others of their kind.
+pub(super) fn can_wait(message: &Coherence<Vec<u8>>) -> bool {
+    match message {
+        Coherence::Get { .. } | Coherence::Recall { .. } | Coherence::Invalidate { .. } => true,
+        Coherence::Grant { .. }
+        | Coherence::Deny { .. }
+        | Coherence::Recalled { .. }
+        | Coherence::Invalidated { .. }
+        | Coherence::Flush { .. }
+        | Coherence::Return { .. }
+        | Coherence::Flushed { .. }
+        | Coherence::Update { .. }
+        | Coherence::Updated { .. }
+        | Coherence::Operate { .. }
+        | Coherence::Operated { .. }
+        | Coherence::Strengthen { .. }
+        | Coherence::Strengthened { .. } => false,
+    }
+}
+
+/// Whether nothing but rights and messages is affected, and not much of it.
+pub(super) fn is_quiet(effects: &[Effect<Vec<u8>>]) -> bool {
+    effects.len() < GATHERED_MAX
+        && effects.iter().all(|effect| {
+            matches!(
+                effect,
+                Effect::SetAccess { .. } | Effect::Send { .. } | Effect::DropTwin { .. }
+            )
+        })
+}
+
+/// What the machine wants to be called for after the effects.
+enum Again {
+    Resumed(ObjectId),
+    Operated(ObjectId, NodeId, Token, Operation),
+}
+
+/// Changes of rights made before their effects came up: of the objects from `next` to before `end`.
+#[derive(Clone, Copy)]
+struct Done {
+    next: u64,
+    end: u64,
+    access: Option<Access>,
+}
+
+impl Engine {
+    /// Carries out the effects of the last input, and of those before it that were put off.
+    pub(super) fn carry_out(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        let gathered = self.put_off.take().is_some();
+        let mut again = VecDeque::new();
+        loop {
+            let mut effects = VecDeque::from(std::mem::take(&mut self.effects));
+            let objects: Vec<ObjectId> = if gathered {
+                effects.iter().filter_map(Effect::object).collect()
+            } else {
+                Vec::new()
+            };
+            self.apply(&mut effects, &mut again, now_ns, link)?;
+            // Empty; keeps its memory.
+            self.effects = Vec::from(effects);
+            for object in objects {
+                self.forget_if_gone(object);
+            }
+            match again.pop_front() {
+                None => return Ok(()),
+                Some(Again::Resumed(object)) => {
+                    self.machine
+                        .on_resumed(object, &mut self.memory, &mut self.effects);
+                }
+                Some(Again::Operated(object, from, token, operation)) => {
+                    let result = self.memory.operate(object, &operation);
+                    self.machine.on_operated(
+                        object,
+                        from,
+                        token,
+                        result,
+                        &mut self.memory,
+                        &mut self.effects,
+                    );
+                }
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        effects: &mut VecDeque<Effect<Vec<u8>>>,
+        again: &mut VecDeque<Again>,
+        now_ns: u64,
+        link: &mut dyn Link,
+    ) -> Result<(), Error> {
+        let mut done: Option<Done> = None;
+        // Raising rights also wakes: that spares a call.
+        let mut woken = None;
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Send { to, message } => {
+                    let sealed = message.seal(|object| self.memory.read(object));
+                    link.send(to, &sealed.as_slices());
+                }
+                Effect::Store { object, data } => self.memory.store(object, &data),
+                Effect::Twin { object } => self.memory.make_twin(object),
+                Effect::DropTwin { object } => self.memory.twins.remove(object),
+                Effect::Merge { object, diff } => self.memory.merge(object, &diff),
+                Effect::SetAccess { object, access } => {
+                    woken = access.map(|_| object);
+                    if done.as_mut().is_some_and(|done| done.take(object, access)) {
+                        continue;
+                    }
+                    let count = run_len(effects, object, access);
+                    self.set_access(object, count, access)?;
+                    done = Some(Done {
+                        next: object.0 + 1,
+                        end: object.0 + count,
+                        access,
+                    });
+                }
+                Effect::Wake { object } => {
+                    self.trace.add(Traced::FaultEnded {
+                        at_ns: now_ns,
+                        object,
+                    });
+                    self.awaited.remove(&object);
+                    if woken != Some(object) {
+                        let address = place(object).page_address();
+                        self.memory.space.wake(address)?;
+                    }
+                }
+                Effect::Hold { object } => self.holds.push_back((now_ns + self.hold_ns, object)),
+                Effect::Resume { object } => again.push_back(Again::Resumed(object)),
+                Effect::Operate {
+                    object,
+                    from,
+                    token,
+                    operation,
+                } => again.push_back(Again::Operated(object, from, token, operation)),
+                Effect::Flushed { token } => self.events.push_back(Event::Flushed(token)),
+                Effect::Operated { token, result } => {
+                    self.events.push_back(Event::Operated { token, result });
+                }
+                Effect::Strengthened { token } => {
+                    self.events.push_back(Event::Strengthened(token));
+                }
+                Effect::Retire {
+                    object,
+                    counters,
+                    mode,
+                } => self.count_retired(object, &counters, mode),
+                Effect::Reclaimed { token } => self.events.push_back(Event::Reclaimed(token)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the rights of `count` objects from this one, whose pages are neighbours.
+    fn set_access(
+        &mut self,
+        object: ObjectId,
+        count: u64,
+        access: Option<Access>,
+    ) -> Result<(), Error> {
+        let objects = (object.0..object.0 + count).map(ObjectId);
+        let Some(access) = access else {
+            let hidden = objects
+                .filter(|object| self.hidden.remove(object).is_some())
+                .count() as u64;
+            if hidden == count {
+                return Ok(());
+            }
+            let address = place(object).page_address();
+            return self
+                .memory
+                .space
+                .set_rights(address, count as usize, Rights::None);
+        };
+        if count == 1 && self.stays_hidden(object, access) {
+            return Ok(());
+        }
+        let (first, count) = match count {
+            1 => self.with_hidden_neighbours(object, access),
+            _ => (object, count),
+        };
+        for object in (first.0..first.0 + count).map(ObjectId) {
+            self.hidden.remove(&object);
+            self.asked_ahead.remove(&object);
+        }
+        let rights = match access {
+            Access::Read => Rights::Read,
+            Access::Write => Rights::Write,
+        };
+        let address = place(first).page_address();
+        self.memory
+            .space
+            .set_rights(address, count as usize, rights)
+    }
+
+    /// Nobody waits for a copy that was asked for ahead: the fault that reaches it will show it, with its
+    /// neighbours.
+    fn stays_hidden(&mut self, object: ObjectId, access: Access) -> bool {
+        if self.awaited.contains(&object) {
+            return false;
+        }
+        if self.asked_ahead.remove(&object) || self.hidden.contains_key(&object) {
+            self.hidden.insert(object, access);
+            return true;
+        }
+        false
+    }
+
+    /// The run of hidden copies with the same rights that can be shown together with this one.
+    fn with_hidden_neighbours(&self, object: ObjectId, access: Access) -> (ObjectId, u64) {
+        let is_next = |step: i64, count: u64| {
+            let object_there = ObjectId(object.0.wrapping_add_signed(step * count as i64));
+            self.hidden.get(&object_there) == Some(&access)
+                && place(object_there).page_address()
+                    == place(object)
+                        .page_address()
+                        .wrapping_add_signed((step * count as i64) as isize * PAGE_BYTES as isize)
+        };
+        let run = |way: Way, limit: u64| {
+            let step = match way {
+                Way::Up => 1,
+                Way::Down => -1,
+            };
+            (1..=limit)
+                .take_while(|count| is_next(step, *count))
+                .count() as u64
+        };
+        let (below, above) = match self.streams.shown_ahead(object) {
+            Some((Way::Up, limit)) => (0, run(Way::Up, limit)),
+            Some((Way::Down, limit)) => (run(Way::Down, limit), 0),
+            None => (run(Way::Down, SHOWN_MAX), run(Way::Up, SHOWN_MAX)),
+        };
+        (ObjectId(object.0 - below), below + 1 + above)
+    }
+
+    /// What a message says besides what the machine makes of it.
+    pub(super) fn note_arrival(&mut self, from: NodeId, message: &Coherence<Vec<u8>>) {
+        match message {
+            Coherence::Grant { object, mode, .. } | Coherence::Operated { object, mode, .. } => {
+                self.note_remote(*object, mode.protocol == Protocol::Remote);
+            }
+            Coherence::Invalidate {
+                object,
+                end_of_life: true,
+            } => self.note_remote(*object, false),
+            Coherence::Deny { object } => {
+                self.asked_ahead.remove(object);
+                self.streams.on_denied(*object);
+            }
+            Coherence::Recalled { object, data } | Coherence::Return { object, data, .. } => {
+                self.note_written(from, *object, data);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_remote(&mut self, object: ObjectId, remote: bool) {
+        let changed = if remote {
+            self.remote.insert(object)
+        } else {
+            self.remote.remove(&object)
+        };
+        if changed {
+            self.events.push_back(Event::Remote { object, remote });
+        }
+    }
+}
+
+impl Done {
+    /// Whether this change of rights was made already.
+    fn take(&mut self, object: ObjectId, access: Option<Access>) -> bool {
+        let was_made = self.access == access && object.0 == self.next && self.next < self.end;
+        self.next += u64::from(was_made);
+        was_made
+    }
+}
+
+/// How many objects from this one get the same rights with one call: their pages follow one another, and nothing
+/// in between depends on their rights or bytes.
+fn run_len(rest: &VecDeque<Effect<Vec<u8>>>, object: ObjectId, access: Option<Access>) -> u64 {
+    let address = place(object).page_address();
+    let mut count = 1;
+    for effect in rest.iter().take(2 * GATHERED_MAX) {
+        match effect {
+            Effect::SetAccess {
+                object: next,
+                access: next_access,
+            } => {
+                let follows = next.0 == object.0 + count
+                    && *next_access == access
+                    && place(*next).page_address() == address + count as usize * PAGE_BYTES;
+                // Write rights are raised one by one: they follow a twin or bytes.
+                if !follows || access == Some(Access::Write) {
+                    break;
+                }
+                count += 1;
+            }
+            Effect::Send { .. }
+            | Effect::DropTwin { .. }
+            | Effect::Resume { .. }
+            | Effect::Hold { .. }
+            | Effect::Wake { .. } => {}
+            Effect::Store { .. }
+            | Effect::Twin { .. }
+            | Effect::Merge { .. }
+            | Effect::Operate { .. }
+            | Effect::Flushed { .. }
+            | Effect::Operated { .. }
+            | Effect::Strengthened { .. }
+            | Effect::Retire { .. }
+            | Effect::Reclaimed { .. } => break,
+        }
+    }
+    count
+}
+
+/// Effects put off at a time: the answers to a full window of several streams.
+const GATHERED_MAX: usize = 256;
+/// Copies shown with one fault where no stream says how many: a unit of several pages.
+const SHOWN_MAX: u64 = 64;
