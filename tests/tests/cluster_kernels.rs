@@ -7,13 +7,14 @@ use std::path::Path;
 
 use umbel_tests::cluster::{On, compile_ours};
 
-/// Nodes, and threads where these aren't as many.
-const RUNS: [(usize, Option<&str>); 5] = [
-    (1, Some("3")),
-    (2, None),
-    (2, Some("5")),
-    (4, None),
-    (8, None),
+/// Nodes, threads where these aren't as many, and the foreign copies that a node keeps, in bytes (0: all).
+const RUNS: [(usize, Option<&str>, &str); 6] = [
+    (1, Some("3"), "0"),
+    (2, None, "0"),
+    (2, Some("5"), "0"),
+    (4, None, "0"),
+    (4, None, "24576"),
+    (8, None, "0"),
 ];
 
 const CONSISTENCIES: [&str; 2] = ["weak", "sequential"];
@@ -46,16 +47,19 @@ fn verifies(name: &str, size: &[&str]) {
         &["-O2", "-Wall", "-Wextra", "-Wl,--no-as-needed,-lm"],
     );
     for consistency in CONSISTENCIES {
-        for (nodes, threads) in RUNS {
+        for (nodes, threads, cache) in RUNS {
             let threads = threads.map_or_else(|| nodes.to_string(), str::to_owned);
             let arguments: Vec<&str> = [threads.as_str()]
                 .into_iter()
                 .chain(size.iter().copied())
                 .collect();
-            let environment = [("UMBEL_CONSISTENCY", consistency)];
+            let environment = [
+                ("UMBEL_CONSISTENCY", consistency),
+                ("UMBEL_CACHE_BYTES", cache),
+            ];
             let outcome = program.run(On::Nodes(nodes), &arguments, &environment);
             let context = format!(
-                "UMBEL_CONSISTENCY={consistency} umbel run -n {nodes} kernel_{name} {}: {outcome}",
+                "UMBEL_CONSISTENCY={consistency} UMBEL_CACHE_BYTES={cache} umbel run -n {nodes} kernel_{name} {}: {outcome}",
                 arguments.join(" ")
             );
             assert_eq!(outcome.status, Some(0), "{context}");

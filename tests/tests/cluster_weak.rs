@@ -29,6 +29,35 @@ const PROTOCOLS: [&str; 8] = [
     "remote",
 ];
 const HOLDS_US: [&str; 3] = ["0", "20", "100"];
+/// Foreign copies that a node keeps, in bytes; 0: as many as there are.
+const CACHES: [&str; 4] = ["0", "0", "16384", "65536"];
+
+/// Cases of tests/programs/weak.c: each a way to synchronize.
+const CASES: [&str; 7] = [
+    "disjoint_bytes",
+    "bytes_under_locks",
+    "through_a_third",
+    "flags",
+    "creation_and_end",
+    "ends_while_written",
+    "local_locks",
+];
+
+#[test]
+fn each_way_to_synchronize_tells_what_was_written() {
+    for flag in ["-O0", "-O2"] {
+        let program = compile_ours("weak", &[flag, "-Wall"]);
+        for case in CASES {
+            for (protocol, nodes) in PROTOCOLS.into_iter().skip(2).zip([3, 4, 3, 4, 3, 4]) {
+                let environment = [("UMBEL_PROTOCOL", protocol)];
+                let outcome = program.run(On::Nodes(nodes), &[case], &environment);
+                let context = format!("{flag} {nodes} nodes, {environment:?}, {case}: {outcome}");
+                assert_eq!(outcome.status, Some(0), "{context}");
+            }
+        }
+        assert_eq!(program.leftovers(), [""; 0]);
+    }
+}
 
 #[test]
 fn a_dozen_programs_without_races_read_what_they_must() {
@@ -118,17 +147,20 @@ impl Programs {
             protocol => protocol,
         };
         let hold_us = any(&HOLDS_US);
+        let cache = any(&CACHES);
         let nodes = NODES[random.index(NODES.len())];
         let mut command = self.umbel[random.index(2)].command(On::Nodes(nodes), &[], &[]);
         command.envs([
             ("UMBEL_CONSISTENCY", consistency),
             ("UMBEL_PROTOCOL", protocol),
             ("UMBEL_HOLD_US", hold_us),
+            ("UMBEL_CACHE_BYTES", cache),
         ]);
         let outcome = start(&mut command, plan.text.as_bytes()).wait(LIMIT);
         let context = format!(
             "seed {seed}: {steps} steps on {nodes} nodes, UMBEL_CONSISTENCY={consistency} UMBEL_PROTOCOL={protocol} \
-         UMBEL_HOLD_US={hold_us}: {outcome}\nreplay: UMBEL_DRF_SEED={seed} UMBEL_DRF_COUNT=1 cargo test -p umbel-tests \
+         UMBEL_HOLD_US={hold_us} UMBEL_CACHE_BYTES={cache}: {outcome}\n\
+             replay: UMBEL_DRF_SEED={seed} UMBEL_DRF_COUNT=1 cargo test -p umbel-tests \
          --test cluster_weak -- --ignored"
         );
         assert_eq!(outcome.status, Some(0), "{context}");
