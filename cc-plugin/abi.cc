@@ -11,14 +11,14 @@
 
 static std::map<std::string, tree> abi_functions;
 
-/* Called for every function declared or defined in the unit. */
+/* Called for everything declared or defined in the unit. */
 void remember_abi_function(tree decl)
 {
-	if (TREE_CODE(decl) != FUNCTION_DECL || !DECL_NAME(decl) || DECL_CONTEXT(decl)
+	if (TREE_CODE(decl) != FUNCTION_DECL && !VAR_P(decl) || !DECL_NAME(decl) || DECL_CONTEXT(decl)
 	    && TREE_CODE(DECL_CONTEXT(decl)) == FUNCTION_DECL)
 		return;
 	const char *name = IDENTIFIER_POINTER(DECL_NAME(decl));
-	if (strncmp(name, "__umbel_", 8) || abi_functions.count(name))
+	if (strncmp(name, "__umbel_", 8) && strcmp(name, "umbel_remote_active") || abi_functions.count(name))
 		return;
 	abi_functions[name] = decl;
 	keep_alive(decl);
@@ -118,38 +118,32 @@ void fill_record(tree record, const std::vector<tree> &words)
 	varpool_node::finalize_decl(record);
 }
 
-/* "a,b" for __attribute__((shadow("a", "b"))), "" without the attribute or without text. */
-std::string shadow_text(tree decl)
+static const char *file_name_of(tree decl)
 {
-	std::string text;
-	tree attribute = lookup_attribute("shadow", DECL_ATTRIBUTES(decl));
-	for (tree a = attribute ? TREE_VALUE(attribute) : NULL_TREE; a; a = TREE_CHAIN(a)) {
-		if (TREE_CODE(TREE_VALUE(a)) != STRING_CST)
-			continue;
-		text += text.empty() ? "" : ",";
-		text += TREE_STRING_POINTER(TREE_VALUE(a));
-	}
-	return text;
+	return lbasename(expand_location(DECL_SOURCE_LOCATION(decl)).file);
 }
 
-tree object_record(tree variable, tree owner, bool address_taken)
+/* FUNCTION: the owner, or null for a global outside of functions. */
+tree object_record(tree variable, tree function, const verdict &v, unsigned more_flags)
 {
-	enum { VLA = 1, PARAMETER = 2, ADDRESS_TAKEN = 4, VOLATILE = 8, ATOMIC = 16, CONST = 32, ARRAY = 64 };
+	enum { VLA = 1, PARAMETER = 2, VOLATILE = 8, ATOMIC = 16, CONST = 32, ARRAY = 64, SEQUENTIAL = 128,
+	       OPERATIONS = 256 };
 	tree type = TREE_TYPE(variable);
 	bool array = TREE_CODE(type) == ARRAY_TYPE;
 	unsigned flags = (is_vla(variable) ? VLA : 0) | (TREE_CODE(variable) == PARM_DECL ? PARAMETER : 0)
-		| (address_taken ? ADDRESS_TAKEN : 0) | (TYPE_VOLATILE(strip_array_types(type)) ? VOLATILE : 0)
+		| (TYPE_VOLATILE(strip_array_types(type)) ? VOLATILE : 0)
 		| (TYPE_ATOMIC(strip_array_types(type)) ? ATOMIC : 0) | (TREE_READONLY(variable) ? CONST : 0)
-		| (array ? ARRAY : 0);
+		| (array ? ARRAY : 0) | (v.is_sequential ? SEQUENTIAL : 0) | (v.has_operations ? OPERATIONS : 0);
 	char *type_text = print_generic_expr_to_str(type);
 	expanded_location place = expand_location(DECL_SOURCE_LOCATION(variable));
 	tree record = make_record("object", variable, OBJECT_WORDS, "umbel_objects");
-	fill_record(record, { word_of_text(name_of(variable)), word_of_text(name_of(owner)),
-		word_of_text(type_text), word_of_text(shadow_text(variable).c_str()),
+	fill_record(record, { word_of_text(name_of(variable)),
+		word_of_text(function ? name_of(function) : file_name_of(variable)),
+		word_of_text(type_text), word_of_text(v.words.c_str()),
 		word_of_size(is_vla(variable) ? NULL_TREE : DECL_SIZE_UNIT(variable)),
-		word(DECL_ALIGN_UNIT(variable)), word(flags),
+		word(DECL_ALIGN_UNIT(variable)), word(flags | more_flags),
 		word_of_size(array ? TYPE_SIZE_UNIT(TREE_TYPE(type)) : NULL_TREE),
-		word_of_text(place.file), word(place.line), word(0), word(0) });
+		word_of_text(place.file), word(place.line), word(v.unit), word(0) });
 	free(type_text);
 	return record;
 }

@@ -131,8 +131,10 @@ static tree local_of(alias_state *s, object *o)
 		}
 	}
 	s->locals[o] = local;
-	if (local)
+	if (local) {
 		s->object_of_pointer[local] = o;
+		remember_local(local, o);
+	}
 	return local;
 }
 

@@ -51,9 +51,19 @@ static void note_variable(const scan *s, tree variable)
 		s->function->captured.push_back(variable);
 }
 
+/* &x in an atomic builtin, or in *(volatile int *) &x. */
+static void note_atomic_operand(const scan *s, tree address)
+{
+	tree variable = variable_at(address);
+	if (variable && is_automatic(variable))
+		s->nest->atomic_operands.insert(variable);
+}
+
 static void note_call(scan *s, tree *node, int *walk_subtrees)
 {
 	s->function->calls_setjmp |= is_setjmp(*node);
+	if (tree address = atomic_address(*node))
+		note_atomic_operand(s, address);
 	if (tree address = spawned_function_address(*node)) {
 		nest_function *nested = find_nest_function(TREE_OPERAND(address, 0));
 		if (nested && !nested->outer)
@@ -150,6 +160,10 @@ static tree scan_tree(tree *node, int *walk_subtrees, void *data)
 	case CALL_EXPR:
 		note_call(s, node, walk_subtrees);
 		break;
+	case INDIRECT_REF:
+		if (TREE_THIS_VOLATILE(*node))
+			note_atomic_operand(s, TREE_OPERAND(*node, 0));
+		break;
 	case OMP_CLAUSE:
 		note_clause(s, *node);
 		break;
@@ -206,7 +220,7 @@ static tree find_marked(tree *node, int *walk_subtrees, void *data)
 		*walk_subtrees = 0;
 	else if (TREE_CODE(*node) == BIND_EXPR)
 		for (tree v = BIND_EXPR_VARS(*node); v; v = DECL_CHAIN(v))
-			if (VAR_P(v) && is_automatic(v) && lookup_attribute("shadow", DECL_ATTRIBUTES(v)))
+			if (VAR_P(v) && is_automatic(v) && has_shadow(v))
 				share(*static_cast<captures *>(data), v, "it has the attribute shadow");
 	return NULL_TREE;
 }
@@ -240,7 +254,7 @@ void choose_shared(captures &nest)
 				share(nest, v, "option all");
 		walk_tree_without_duplicates(&DECL_SAVED_TREE(f->decl), find_marked, &nest);
 		for (tree p = DECL_ARGUMENTS(f->decl); p; p = DECL_CHAIN(p))
-			if (lookup_attribute("shadow", DECL_ATTRIBUTES(p)))
+			if (has_shadow(p))
 				share(nest, p, "it has the attribute shadow");
 	}
 }

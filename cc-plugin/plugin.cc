@@ -10,7 +10,7 @@ options opt;
 /* ---- what is known about the unit ------------------------------------------------------------- */
 
 static std::map<tree, nest_function *> nest_functions;
-static std::map<tree, object *> objects_by_pointer, objects_by_field;
+static std::map<tree, object *> objects_by_pointer, objects_by_field, objects_by_local;
 static GTY(()) tree kept; /* the maps hold raw trees: this list keeps them from the garbage collector */
 
 void keep_alive(tree node) { kept = tree_cons(NULL_TREE, node, kept); }
@@ -25,6 +25,20 @@ object *find_object_of_pointer(tree pointer)
 {
 	auto found = objects_by_pointer.find(pointer);
 	return found == objects_by_pointer.end() ? NULL : found->second;
+}
+
+/* A function's own copy of an object's pointer. */
+void remember_local(tree local, object *o)
+{
+	objects_by_local[local] = o;
+	keep_alive(local);
+}
+
+/* The object whose pointer a local of some function holds, the owner's own included. */
+object *find_object_of_local(tree local)
+{
+	auto found = objects_by_local.find(local);
+	return found == objects_by_local.end() ? find_object_of_pointer(local) : found->second;
 }
 
 /* Call when F has been lowered: where a nested function uses an object, GCC left FRAME.FIELD as its pointer's
@@ -85,7 +99,7 @@ static bool has_abi()
 	return true;
 }
 
-static bool names_umbel(tree decl)
+bool names_umbel(tree decl)
 {
 	return DECL_NAME(decl) && !strncmp(name_of(decl), "__umbel_", 8);
 }
@@ -99,7 +113,7 @@ static tree find_reason(tree *node, int *walk_subtrees, void *)
 		return *node;
 	else if (TREE_CODE(*node) == BIND_EXPR)
 		for (tree v = BIND_EXPR_VARS(*node); v; v = DECL_CHAIN(v))
-			if (VAR_P(v) && lookup_attribute("shadow", DECL_ATTRIBUTES(v)))
+			if (VAR_P(v) && is_automatic(v) && has_shadow(v))
 				return v;
 	return NULL_TREE;
 }
@@ -109,7 +123,7 @@ static bool concerns_us(tree decl)
 	if (first_nested(decl))
 		return true;
 	for (tree p = DECL_ARGUMENTS(decl); p; p = DECL_CHAIN(p))
-		if (lookup_attribute("shadow", DECL_ATTRIBUTES(p)))
+		if (has_shadow(p))
 			return true;
 	return walk_tree_without_duplicates(&DECL_SAVED_TREE(decl), find_reason, NULL) != NULL_TREE;
 }
@@ -144,25 +158,7 @@ static void on_pre_genericize(void *data, void *)
 	transform_nest(decl);
 }
 
-static tree handle_shadow(tree *node, tree name, tree arguments, int, bool *no_add)
-{
-	/* The variable's own DECL_CONTEXT is not set yet. */
-	bool automatic = TREE_CODE(*node) == PARM_DECL
-		|| (VAR_P(*node) && current_function_decl && !TREE_STATIC(*node) && !DECL_EXTERNAL(*node));
-	if (!automatic) {
-		warning(OPT_Wattributes, "%qE attribute ignored: only automatic variables and parameters can be"
-			" shadowed", name);
-		*no_add = true;
-	}
-	for (tree a = arguments; a; a = TREE_CHAIN(a))
-		if (TREE_CODE(TREE_VALUE(a)) != STRING_CST) {
-			error("argument of %qE must be a string", name);
-			*no_add = true;
-		}
-	return NULL_TREE;
-}
-
-static struct attribute_spec shadow_attribute = { "shadow", 0, -1, true, false, false, false, handle_shadow, NULL };
+static struct attribute_spec shadow_attribute = { "shadow", 0, -1, false, false, false, false, handle_shadow, NULL };
 
 static void on_attributes(void *, void *) { register_attribute(&shadow_attribute); }
 
@@ -204,11 +200,12 @@ int plugin_init(plugin_name_args *arguments, plugin_gcc_version *running)
 	if (!built_for(running) || !read_options(arguments))
 		return 1;
 	const char *name = arguments->base_name;
-	/* The first three are inserted before the same pass, so they run in this order. */
+	/* The first four are inserted before the same pass, so they run in this order. */
 	static register_pass_info passes[] = {
 		{ make_stubs_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
 		{ make_frames_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
 		{ make_aliases_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
+		{ make_atomics_pass(g), "*warn_unused_result", 1, PASS_POS_INSERT_BEFORE },
 		{ make_loops_pass(g), "cfg", 1, PASS_POS_INSERT_AFTER },
 	};
 	for (register_pass_info &pass : passes)

@@ -4,6 +4,7 @@
  *
  *   PLUGIN_PRE_GENERICIZE, GENERIC trees, once per nest (transform_nest in plugin.cc)
  *     capture.cc   which functions become threads, which locals become objects
+ *     words.cc     attributes and types: which objects are sequential
  *     escape.cc    locals whose address is stored where another thread can read it
  *     spawn.cc     umbel_thr_create (node, f, arg) -> __umbel_thr_create (&record, descriptor, node, arg)
  *     voidmain.cc  void main () ends with status 0
@@ -12,6 +13,7 @@
  *     stubs.cc     stack trampolines -> stub pool
  *     frames.cc    tables of frames and functions
  *     aliases.cc   object pointers once per function, and what does not alias what
+ *     atomics.cc   atomic and volatile accesses; in every function, not only in nests
  *     loops.cc     after the CFG is built: the same, from one iteration to the next
  *
  * abi.cc builds the tables' records and finds the functions of umbel_abi.h.
@@ -27,12 +29,24 @@ struct options {
 };
 extern options opt;
 
-/* One local variable that lives in the window. */
+/* What source and types say about an object's consistency. */
+struct verdict {
+	std::string words;           /* of the attribute shadow, its own and its parts' */
+	unsigned long unit = 0;      /* outermost elements per unit, 0: not subdivided */
+	bool is_sequential = false;
+	bool is_weak = false;        /* the source says so: also where it is volatile */
+	bool has_operations = false; /* atomic read-modify-writes may be calls */
+	bool is_remote = false;      /* loads and stores too */
+};
+
+/* One variable that lives in the window. */
 struct object {
 	tree variable;
-	tree pointer; /* v.obj, in the owner; a field of the owner's FRAME once a nested function uses it */
-	tree record;  /* its struct umbel_object */
+	tree pointer; /* v.obj, in the owner; a field of the owner's FRAME once a nested function uses it;
+			 of a global: umbel.global.NAME */
+	tree record;  /* its struct umbel_object; null for a global of another unit */
 	bool vla;
+	verdict says;
 };
 
 /* One function of a nest. */
@@ -66,12 +80,17 @@ extern nest_function *find_nest_function(tree decl);
 extern void learn_object_fields(const nest_function *f);
 extern object *find_object_of_field(tree field);
 extern object *find_object_of_pointer(tree pointer);
+extern object *find_object_of_local(tree local);
+extern void remember_local(tree local, object *o);
+extern bool names_umbel(tree decl);
 extern void keep_alive(tree node);
 
 /* capture.cc */
 struct captures {
 	std::vector<nest_function *> order; /* outer before inner */
 	std::set<tree> address_taken;
+	std::set<tree> atomic_operands; /* named directly in an atomic builtin or a cast to volatile */
+	std::map<tree, unsigned long> units; /* arrays subdivided by judgement: rows per thread */
 	std::set<tree> omp_private; /* named in a privatising OpenMP clause: stays where it is */
 };
 extern bool is_automatic(tree decl);
@@ -80,6 +99,19 @@ extern bool is_setjmp(tree call);
 extern void scan_captures(captures &nest);
 extern void choose_shared(captures &nest);
 extern void share(captures &nest, tree variable, const char *why);
+
+/* words.cc */
+extern verdict judge(tree variable, bool atomic_operand);
+extern bool has_shadow(tree variable);
+extern tree handle_shadow(tree *node, tree name, tree arguments, int flags, bool *no_add);
+
+/* atomics.cc */
+extern tree atomic_address(tree call);
+extern bool atomic_writes(tree call);
+extern tree variable_at(tree address);
+
+/* globals.cc */
+extern object *find_global_of_pointer(tree pointer);
 
 /* escape.cc */
 extern void share_escaping_addresses(captures &nest);
@@ -107,17 +139,17 @@ extern tree word_of_text(const char *text);
 extern tree address_of(tree decl);
 extern tree code_address(tree function);
 extern const char *name_of(tree decl);
-extern std::string shadow_text(tree decl);
-extern tree object_record(tree variable, tree owner, bool address_taken);
+extern tree object_record(tree variable, tree function, const verdict &v, unsigned more_flags);
 extern tree function_record_of(nest_function *f);
 extern tree frame_record_of(nest_function *f);
 extern tree plain_function_record(tree decl);
 enum { FUNCTION_WORDS = 6, FRAME_WORDS = 6, FIELD_WORDS = 5, OBJECT_WORDS = 12 };
 
-/* frames.cc, stubs.cc, aliases.cc */
+/* frames.cc, stubs.cc, aliases.cc, atomics.cc, loops.cc */
 extern gimple_opt_pass *make_stubs_pass(gcc::context *context);
 extern gimple_opt_pass *make_frames_pass(gcc::context *context);
 extern gimple_opt_pass *make_aliases_pass(gcc::context *context);
+extern gimple_opt_pass *make_atomics_pass(gcc::context *context);
 extern gimple_opt_pass *make_loops_pass(gcc::context *context);
 extern tree frame_variable(tree function);
 

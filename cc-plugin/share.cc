@@ -53,8 +53,9 @@ static tree assign(tree target, tree value)
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-static object *make_object(mover &m, tree variable, bool address_taken)
+static object *make_object(mover &m, tree variable, const captures &nest)
 {
+	enum { ADDRESS_TAKEN = 4 };
 	tree type = TREE_TYPE(variable);
 	std::string name = std::string(name_of(variable)) + ".obj";
 	tree pointer = build_decl(DECL_SOURCE_LOCATION(variable), VAR_DECL, get_identifier(name.c_str()),
@@ -66,8 +67,13 @@ static object *make_object(mover &m, tree variable, bool address_taken)
 	DECL_CHAIN(pointer) = BIND_EXPR_VARS(m.bind);
 	BIND_EXPR_VARS(m.bind) = pointer;
 
-	object *o = new object { variable, pointer, NULL_TREE, is_vla(variable) };
-	o->record = object_record(variable, m.f->decl, address_taken);
+	object *o = new object { variable, pointer, NULL_TREE, is_vla(variable),
+				 judge(variable, nest.atomic_operands.count(variable)) };
+	auto judged = nest.units.find(variable);
+	if (!o->says.unit && judged != nest.units.end())
+		o->says.unit = judged->second;
+	o->record = object_record(variable, m.f->decl, o->says,
+				  nest.address_taken.count(variable) ? ADDRESS_TAKEN : 0);
 	tree place = build1(INDIRECT_REF, type, pointer);
 	if (TREE_THIS_VOLATILE(variable) || TYPE_VOLATILE(type))
 		TREE_THIS_VOLATILE(place) = TREE_SIDE_EFFECTS(place) = 1;
@@ -311,7 +317,7 @@ static tree allocate_at_entry(mover &m, const captures &nest, tree *entry)
 	std::map<tree, tree> incoming;
 	tree debug_variables = NULL_TREE;
 	for (tree v : m.f->shared) {
-		object *o = make_object(m, v, nest.address_taken.count(v));
+		object *o = make_object(m, v, nest);
 		if (TREE_CODE(v) == PARM_DECL) {
 			incoming[v] = incoming_parameter(m, v);
 			append_to_statement_list(allocate(o, DECL_SIZE_UNIT(v)), entry);

@@ -39,19 +39,7 @@ static void fail(const char *what)
 	abort();
 }
 
-/* Somewhere else than the initial values: a use that misses the pointer is seen. */
-static void place_globals(const struct umbel_module *module)
-{
-	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++)
-		*g->pointer = aligned_alloc(4096, (g->object->size + 4095) / 4096 * 4096 + 4096);
-	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++)
-		if (g->fix)
-			g->fix();
-	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++) {
-		memcpy(*g->pointer, g->initial, g->object->size);
-		memset(g->initial, 0x5a, g->object->size);
-	}
-}
+static void place_globals(const struct umbel_module *module);
 
 void umbel_register(const struct umbel_module *module)
 {
@@ -94,12 +82,30 @@ int dist_thr_join_all(void);
 
 /* ---- shadow stack ---- */
 
+/* Memory of the window, where the inline check looks for it. */
 static void *reserve(unsigned long bytes)
 {
-	void *p = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	static unsigned long next = 1ul << UMBEL_WINDOW_SHIFT;
+	unsigned long place = __atomic_fetch_add(&next, (bytes + 4095) / 4096 * 4096 + 4096, __ATOMIC_RELAXED);
+	void *p = mmap((void *)place, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (p == MAP_FAILED)
 		fail("no address space");
 	return p;
+}
+
+/* Somewhere else than the initial values: a use that misses the pointer is seen. */
+static void place_globals(const struct umbel_module *module)
+{
+	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++)
+		*g->pointer = reserve(g->object->size + 1);
+	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++)
+		if (g->fix)
+			g->fix();
+	for (const struct umbel_global *g = module->globals; g < module->globals_end; g++) {
+		memcpy(*g->pointer, g->initial, g->object->size);
+		memset(g->initial, 0x5a, g->object->size);
+	}
 }
 
 static void attach(void)

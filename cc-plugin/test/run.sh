@@ -56,13 +56,13 @@ build_and_run() {
 }
 
 all="-fplugin-arg-$name-all"
-for test in captures control threads aliases sharing tables voidmain; do
+for test in captures control threads aliases sharing tables voidmain atomics; do
 	for level in -O0 -O1 -O2 -O3 -Os -Og; do
 		build_and_run $test -w $level
 		build_and_run $test -w -g $level -Wl,-z,noexecstack
 	done
 done
-for test in captures control threads aliases; do
+for test in captures control threads aliases atomics; do
 	for level in -O0 -O1 -O2 -O3; do
 		build_and_run $test -w $level "$all"
 	done

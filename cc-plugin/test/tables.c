@@ -94,10 +94,12 @@ static void objects(void)
 	CHECK(o->size == 2400 && o->align >= 8 && o->element == 800 && o->line == LINE_OF_MATRIX);
 	CHECK(o->flags == UMBEL_OBJECT_ARRAY && strstr(o->file, "tables.c"));
 	o = object("watched");
-	CHECK(o->size == 4 && o->element == 0 && o->flags == (UMBEL_OBJECT_VOLATILE | UMBEL_OBJECT_CONST));
+	CHECK(o->size == 4 && o->element == 0 && o->flags
+	      == (UMBEL_OBJECT_VOLATILE | UMBEL_OBJECT_CONST | UMBEL_OBJECT_SEQUENTIAL));
 	o = object("counter");
 	/* GCC itself takes an _Atomic variable's address. */
-	CHECK(o->flags == (UMBEL_OBJECT_ATOMIC | UMBEL_OBJECT_ADDRESS_TAKEN) && o->size == 8);
+	CHECK(o->flags == (UMBEL_OBJECT_ATOMIC | UMBEL_OBJECT_ADDRESS_TAKEN | UMBEL_OBJECT_SEQUENTIAL
+			   | UMBEL_OBJECT_OPERATIONS) && o->size == 8);
 	CHECK(o->attribute && !strcmp(o->attribute, "sequential,remote"));
 	o = object("vla");
 	CHECK(o->flags == (UMBEL_OBJECT_VLA | UMBEL_OBJECT_ARRAY) && o->size == 0 && o->element == 2);

@@ -1,2 +1,2 @@
-/* warning: 'shadow' attribute ignored: only automatic variables and parameters can be shadowed */
-int global __attribute__((shadow("update")));
+/* warning: 'shadow' attribute ignored: it is for variables, parameters, members, structures, unions and typedefs */
+int f(void) __attribute__((shadow("weak")));
