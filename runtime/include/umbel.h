@@ -4,12 +4,15 @@
  *
  * A thread runs a function, usually a nested one: the locals of the enclosing functions that it uses
  * are shared among all threads that can see them, on whichever node they run.  Plain C reads and
- * writes them; sequential consistency holds for every object.  Pointers to such objects may be stored
- * and passed; their addresses are the same on every node.
+ * writes them, by C11's rules (section "consistency" below).  Pointers to such objects may be stored and
+ * passed; their addresses are the same on every node.
  *
- * Not shared: globals, static locals and malloc'd memory.  Each node has its own copy of those.  A pointer
- * to such memory means nothing on another node, also where it lies in a shared object: argv's strings, say.
- * stdin belongs to node 0.
+ * Not shared: malloc'd memory, and globals and static locals without __attribute__((shadow)).  Each node has
+ * its own copy of those.  A pointer to such memory means nothing on another node, also where it lies in a
+ * shared object: argv's strings, say.  stdin belongs to node 0.
+ *
+ * Constructors run on every node, main on node 0 when all of them are done: a constructor that changes a
+ * shared global does so once per node.  A shared library with shared globals must be linked, not dlopen'ed.
  *
  * Threads are bound to their creator (termination dependency): a function does not return before the
  * threads that can reach its locals have ended, and no thread ends before its children.  main is a
@@ -129,6 +132,39 @@ extern int dist_cond_wait(dist_cond_t *cond, dist_mutex_t *mutex);
 extern int dist_cond_signal(dist_cond_t *cond);
 extern int dist_cond_broadcast(dist_cond_t *cond);
 extern int dist_cond_destroy(dist_cond_t *cond);
+
+/* ---- consistency ---------------------------------------------------------------------------------
+ * Shared objects obey C11: in a program without data races every load sees what it would see if all threads
+ * ran on one machine.  How an object is kept depends on its declaration:
+ *
+ *   weak (most objects)   Several nodes may write it at once, each to a copy of its own.  A store is visible to a
+ *                         thread on another node after the two have synchronized: by one of the functions above
+ *                         (unlock before lock, post before wait, signal before wake-up, a barrier), by creation
+ *                         or end of a thread, or by a store to an atomic or volatile object that the other one
+ *                         has seen.  It may be visible earlier.  Threads that write different bytes of one object
+ *                         never disturb each other; threads that race for the same bytes leave one of the values.
+ *   sequential            All nodes agree on one order of all accesses, plain ones included.  So is an object that
+ *                         is volatile or _Atomic or has such a member, whose address an atomic builtin is given
+ *                         (__atomic_fetch_add (&x, ...)), or that says __attribute__((shadow ("sequential"))).
+ *                         An atomic or volatile access through a pointer makes the object that it finds sequential
+ *                         from then on.
+ *
+ * volatile thus does here what many programs expect of it; shadow ("weak") makes a volatile object weak.  Objects
+ * alone, with one node, cost nothing either way.  `umbel run --consistency sequential` makes every object
+ * sequential, to see whether a program has races.
+ *
+ * Words of the attribute, several separated by commas:  sequential, weak;  unit(N): N elements of an array are kept
+ * together;  and how copies are kept current, which is otherwise found out by observation (auto): invalidate (a
+ * write takes the others' copies), migratory (who reads is about to write), read_only, update (weak only: what was
+ * written is sent to the copies), remote (atomic operations go to the object's home).
+ *
+ * System calls read and write shared objects as the calling thread would: what they store are its stores.  Not so
+ * where the kernel keeps the buffer beyond the call (O_DIRECT, io_uring, vmsplice): use private memory there. */
+
+/* Makes everything that this node's threads wrote before visible on every node, and returns when it is.  For
+ * programs that tell each other of data by other means than threads, synchronization objects, and atomic or
+ * volatile objects: through a file or a socket, say. */
+extern void dist_flush(void);
 
 #ifdef __cplusplus
 }

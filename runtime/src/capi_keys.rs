@@ -20,3 +20,6 @@ pub const LOCAL_BIT: u64 = 1 << 62;
 const PAGE_LOG2: u32 = 12;
 /// Static data of one module: less than this.
 pub const MODULE_LOG2: u32 = 40;
+
+/// Not a module: where the nodes of a program with shared globals meet before main.
+pub const START_KEY: SyncKey = SyncKey(((1 << 22) - 1) << MODULE_LOG2);

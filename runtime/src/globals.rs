@@ -14,8 +14,8 @@ use umbel_fault::PAGE_BYTES;
 use umbel_wire::sync::{SyncKey, SyncOp};
 use umbel_wire::{NodeId, ThreadId};
 
-use crate::capi_keys::MODULE_LOG2;
-use crate::node::{self, Node};
+use crate::capi_keys::{MODULE_LOG2, START_KEY};
+use crate::node::{self, MAIN, Node};
 use crate::request::{Reply, Request};
 use crate::sys::abi::{self, Global, Module};
 
@@ -42,10 +42,24 @@ static LAYOUT: Mutex<Layout> = Mutex::new(Layout {
 
 static PROGRAM_RUNS: AtomicBool = AtomicBool::new(false);
 
-/// From now on, modules are loaded by the program: on one node perhaps, in any order.
-pub fn program_runs() {
+/// This node's constructors are done. From now on, modules are loaded by the program: on one node perhaps, in any
+/// order.
+///
+/// With globals the nodes meet before their constructors are done. So node 0, which is about to enter main, waits for
+/// the others here: no thread of the program may run on a node whose constructors still do.
+pub fn program_runs(node: &'static Node) {
     // Relaxed: a flag of its own; what is loaded later is loaded by a thread of the program.
     PROGRAM_RUNS.store(true, Ordering::Relaxed);
+    let layout = LAYOUT.lock().expect("no code under this lock panics");
+    let met_early = node.distributed() && (layout.slots > 0 || layout.pages > 0);
+    drop(layout);
+    match (met_early, node.rank) {
+        (false, _) => {}
+        (true, HOME) => {
+            (1..node.node_count).for_each(|_| at_home(node, START_KEY, SyncOp::SemWait))
+        }
+        (true, _) => from_elsewhere(node, START_KEY, SyncOp::SemPost),
+    }
 }
 
 /// Gives the globals of a module their addresses; `index` is its place among the modules.
@@ -77,22 +91,29 @@ pub fn register(module: &Module, index: usize) {
         for (global, (address, size)) in globals.iter().zip(&places) {
             global.copy_initial(*address, *size);
         }
-        for _ in 1..node.node_count {
-            let send = |replies| node.submit(Request::SyncReplies(replies));
-            node.sync
-                .run(ThreadId::new(HOME, 1), key, SyncOp::SemPost, send);
-        }
+        (1..node.node_count).for_each(|_| at_home(node, key, SyncOp::SemPost));
     } else {
-        let reply = Reply::new();
-        node.submit(Request::Sync {
-            thread: ThreadId::new(node.rank, 1),
-            key,
-            home: HOME,
-            op: SyncOp::SemWait,
-            reply: reply.clone(),
-        });
-        reply.wait();
+        from_elsewhere(node, key, SyncOp::SemWait);
     }
+}
+
+/// An operation on a semaphore of ours, on node 0.
+fn at_home(node: &'static Node, key: SyncKey, op: SyncOp) {
+    let send = |replies| node.submit(Request::SyncReplies(replies));
+    node.sync.run(MAIN, key, op, send);
+}
+
+/// The same on another node, for which no thread has a name yet.
+fn from_elsewhere(node: &'static Node, key: SyncKey, op: SyncOp) {
+    let reply = Reply::new();
+    node.submit(Request::Sync {
+        thread: ThreadId::new(node.rank, 1),
+        key,
+        home: HOME,
+        op,
+        reply: reply.clone(),
+    });
+    reply.wait();
 }
 
 /// Address and size of each.

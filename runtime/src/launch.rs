@@ -11,6 +11,9 @@
 //! | UMBEL_TIMELINE | 1: record threads, faults, waits and messages, and send them while the job runs |
 //! | UMBEL_SPIN_US | microseconds for which the service thread looks for events before it sleeps (default 0) |
 //! | UMBEL_HOLD_US | microseconds for which a granted copy can't be recalled (default 100) |
+//! | UMBEL_CACHE_BYTES | bytes of other nodes' objects that this node keeps copies of at most; 0: no limit (default) |
+//! | UMBEL_CONSISTENCY | `weak` or `sequential`: of objects whose source says nothing |
+//! | UMBEL_PROTOCOL | `auto` (default) or a protocol: of objects whose source says nothing |
 //!
 //! The first five are removed from the environment, so that programs started by this one run alone.
 
@@ -20,6 +23,7 @@ use std::os::unix::net::UnixStream;
 use umbel_wire::limits::NODES_MAX;
 
 use crate::error::Error;
+use crate::policy::{self, Defaults};
 use crate::sys::process::{inherited_socket, take_variable as take};
 
 /// A node's place in its job.
@@ -42,6 +46,10 @@ pub struct Launch {
     pub hold_ns: u64,
     /// How long the service thread may spin, in nanoseconds.
     pub spin_ns: u64,
+    /// Bytes of copies of other nodes' objects; 0: no limit.
+    pub cache_bytes: u64,
+    /// Of objects whose source says nothing.
+    pub defaults: Defaults,
 }
 
 /// Minimum hold: below it most grants are taken away again before their thread has run (DESIGN.md §3).
@@ -90,6 +98,12 @@ impl Launch {
             timeline: std::env::var("UMBEL_TIMELINE").is_ok_and(|value| value == "1"),
             hold_ns: from_us("UMBEL_HOLD_US", HOLD_US_DEFAULT)?,
             spin_ns: from_us("UMBEL_SPIN_US", 0)?,
+            cache_bytes: number("UMBEL_CACHE_BYTES", 0)?,
+            defaults: Defaults {
+                consistency: word("UMBEL_CONSISTENCY", policy::consistency)?
+                    .unwrap_or(Defaults::BUILT_IN.consistency),
+                protocol: word("UMBEL_PROTOCOL", policy::protocol_or_auto)?.flatten(),
+            },
         })
     }
 
@@ -104,6 +118,8 @@ impl Launch {
             timeline: false,
             hold_ns: 0,
             spin_ns: 0,
+            cache_bytes: 0,
+            defaults: Defaults::BUILT_IN,
         }
     }
 }
@@ -141,9 +157,29 @@ fn parse_job(text: &str) -> Result<[u8; 16], Error> {
 
 /// Nanoseconds of a variable in microseconds; it stays, for nodes that the program starts.
 fn from_us(variable: &'static str, default_us: u64) -> Result<u64, Error> {
-    let us = match std::env::var(variable) {
-        Ok(text) => parse(variable, &text)?,
-        Err(_) => default_us,
+    Ok(number(variable, default_us)?.saturating_mul(1000))
+}
+
+fn number(variable: &'static str, default: u64) -> Result<u64, Error> {
+    match std::env::var(variable) {
+        Ok(text) => parse(variable, &text),
+        Err(_) => Ok(default),
+    }
+}
+
+/// A variable whose words `meaning` knows; nothing if it is not set.
+fn word<T>(
+    variable: &'static str,
+    meaning: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    let Ok(text) = std::env::var(variable) else {
+        return Ok(None);
     };
-    Ok(us.saturating_mul(1000))
+    match meaning(&text) {
+        Some(value) => Ok(Some(value)),
+        None => Err(Error::Launch {
+            variable,
+            reason: format!("{text:?} is none of the words that `umbel run --help` lists"),
+        }),
+    }
 }

@@ -11,16 +11,19 @@
 //! threads reach it by faulting or by a [`request`], and sleep until it answers. A program started
 //! without `umbel run` is a node alone: no faults, no links, the same code otherwise.
 
+mod atomics;
 mod capi;
 mod capi_keys;
 mod chain;
 mod error;
 mod globals;
+mod happens_before;
 mod launch;
 mod links;
 mod local;
 mod modules;
 pub mod node;
+mod policy;
 mod program;
 mod recorder;
 mod request;

@@ -178,6 +178,16 @@ impl Local {
         });
     }
 
+    /// From now on, others may know the object at this place, if it is on this thread's own stack.
+    pub fn share(&self, place: Place) {
+        if place.stack == self.stack.index {
+            self.update(|own| match place.arena {
+                Arena::Small(_) => own.shared_small = own.shared_small.max(place.number + 1),
+                Arena::Pages => own.shared_pages = own.shared_pages.max(place.number + 1),
+            });
+        }
+    }
+
     /// The end of a scope whose objects others may know.
     pub fn leave(&self, marks: Reach) {
         // Others may know more than threads were told at their creation: an address handed over later.

@@ -153,7 +153,7 @@ impl Node {
 /// Runs the program: main on node 0, nothing but other nodes' threads elsewhere.
 pub fn run_main(main: impl FnOnce() -> i32) -> i32 {
     let node = Node::get();
-    globals::program_runs();
+    globals::program_runs(node);
     if node.rank == NodeId(0) {
         let status = local::run_main_thread(main);
         // Relaxed: main ran on this thread.

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::Thread;
 
 use uffd_dsm::stack::StackMap;
 use umbel_agents::Reach;
 use umbel_wire::sync::{SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame};
-use umbel_wire::{NodeId, ObjectId, ThreadId};
+use umbel_wire::{NodeId, ObjectId, Operation, ThreadId};
 
 use crate::recorder;
 use crate::sync_table::RemoteReply;
@@ -89,6 +89,27 @@ pub enum Request {
         /// As in `sync::Sync::Reply`.
         reply: Reply,
     },
+    /// Make everything that this node's threads wrote visible everywhere.
+    Flush {
+        /// 0.
+        reply: Reply,
+    },
+    /// An atomic operation that runs at the object's home.
+    Operate {
+        /// Where.
+        address: usize,
+        /// What.
+        operation: Operation,
+        /// The value before it, as bits.
+        reply: Reply,
+    },
+    /// Make the unit at this address sequential for the rest of its life.
+    Strengthen {
+        /// Where.
+        address: usize,
+        /// 0.
+        reply: Reply,
+    },
     /// Answers to other nodes' threads, which an operation of the caller brought about.
     SyncReplies(Vec<RemoteReply>),
     /// The program ended with this status.
@@ -111,36 +132,35 @@ pub struct Reply(Arc<Cell>);
 
 struct Cell {
     value: AtomicI64,
+    answered: AtomicBool,
     waiter: Thread,
 }
-
-const PENDING: i64 = i64::MIN;
 
 impl Reply {
     /// For one request of the calling thread.
     pub fn new() -> Self {
         Self(Arc::new(Cell {
-            value: AtomicI64::new(PENDING),
+            value: AtomicI64::new(0),
+            answered: AtomicBool::new(false),
             waiter: std::thread::current(),
         }))
     }
 
     /// Answers.
     pub fn send(&self, value: i64) {
+        self.0.value.store(value, Ordering::Relaxed);
         // Release: pairs with the Acquire load in `wait`; what the service thread did before is seen after.
-        self.0.value.store(value, Ordering::Release);
+        self.0.answered.store(true, Ordering::Release);
         self.0.waiter.unpark();
     }
 
     /// Waits for the answer; to be called by the thread that made the reply.
     pub fn wait(&self) -> i64 {
-        let answered = self.0.value.load(Ordering::Acquire);
-        let _shown = (answered == PENDING).then(recorder::wait_began);
-        loop {
-            match self.0.value.load(Ordering::Acquire) {
-                PENDING => std::thread::park(),
-                value => return value,
-            }
+        let answered = || self.0.answered.load(Ordering::Acquire);
+        let _shown = (!answered()).then(recorder::wait_began);
+        while !answered() {
+            std::thread::park();
         }
+        self.0.value.load(Ordering::Relaxed)
     }
 }

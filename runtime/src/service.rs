@@ -1,6 +1,7 @@
 //! The service thread: one loop over the userfaultfd, the links, the launcher's socket, a timer and the
 //! application threads' requests. It owns all of the node's state.
 
+mod departures;
 mod peers;
 mod recording;
 mod requests;
@@ -11,14 +12,16 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token as MioToken, Waker};
-use uffd_dsm::{Engine, EngineConfig, Event, Link, Policy};
+use uffd_dsm::{Engine, EngineConfig, Event, Link};
 use umbel_agents::Threads;
-use umbel_wire::{NodeId, ThreadId, Token};
+use umbel_wire::{NodeId, ObjectId, ThreadId, Token};
 
+use crate::atomics::{SEQUENTIAL, note_remote};
 use crate::error::Error;
 use crate::launch::Launch;
 use crate::links::{Links, Socket};
 use crate::node::{MAIN, Node};
+use crate::policy;
 use crate::request::Reply;
 use crate::sync_table::RemoteReply;
 use crate::sys::process::{self, Timer};
@@ -42,6 +45,8 @@ pub struct Service {
     /// Requests whose answer is on its way.
     waiting: BTreeMap<Token, Waiting>,
     next_token: u64,
+    /// What waits for a flush.
+    departures: departures::Departures,
     /// Threads that were started here, main included.
     threads_started: u64,
     /// Those of them that have not ended.
@@ -65,7 +70,9 @@ enum Waiting {
     /// The answer goes to a thread, and its ended children are forgotten.
     JoinAll(Reply, ThreadId),
     /// The children that reach into a scope have ended: take its objects back next.
-    Leave(Reply, [std::ops::Range<umbel_wire::ObjectId>; 2]),
+    Leave(Reply, [std::ops::Range<ObjectId>; 2]),
+    /// The answer goes to a thread, and the unit is known to be sequential.
+    Strengthen(Reply, Option<ObjectId>),
     /// One of the parts of a scope was taken back.
     Reclaim(requests::ReclaimParts),
 }
@@ -87,14 +94,15 @@ impl Service {
     /// Sets a node up: the window, its registration, the loop.
     pub fn new(node: &'static Node, poll: Poll, launch: Launch) -> Result<Self, Error> {
         let rank = NodeId(launch.rank);
+        policy::set_defaults(launch.defaults);
         let engine = match launch.node_count {
             1 => None,
             node_count => Some(Engine::new(EngineConfig {
                 node: rank,
                 node_count,
                 hold_ns: launch.hold_ns,
-                cache_bytes: 0,
-                policy_of: |_| Policy::SEQUENTIAL,
+                cache_bytes: launch.cache_bytes,
+                policy_of: policy::of,
             })?),
         };
         let mut threads = Threads::new(rank, launch.node_count);
@@ -116,6 +124,7 @@ impl Service {
             threads,
             waiting: BTreeMap::new(),
             next_token: 0,
+            departures: departures::Departures::default(),
             threads_started: u64::from(rank == NodeId(0)),
             threads_alive: usize::from(rank == NodeId(0)),
             recording: recording::Recording::default(),
@@ -193,6 +202,7 @@ impl Service {
         self.on_requests()?;
         self.with_engine(|engine, links| engine.on_tick(process::now_ns(), links))?;
         self.on_engine_events()?;
+        self.flush_departures()?;
         self.links.flush();
         self.record_turn();
         if let Some(control) = &mut self.control {
@@ -259,11 +269,11 @@ impl Service {
     fn on_engine_events(&mut self) -> Result<(), Error> {
         while let Some(event) = self.engine.as_mut().and_then(Engine::next_event) {
             match event {
-                Event::Reclaimed(token) | Event::Flushed(token) | Event::Strengthened(token) => {
-                    self.answer(token, 0)?;
-                }
+                Event::Reclaimed(token) => self.answer(token, 0)?,
+                Event::Flushed(token) => self.on_flushed(token),
                 Event::Operated { token, result } => self.answer(token, result as i64)?,
-                Event::Remote { .. } => {}
+                Event::Strengthened(token) => self.answer(token, 0)?,
+                Event::Remote { object, remote } => note_remote(object, remote),
                 Event::WildAccess {
                     node,
                     address,
@@ -327,16 +337,31 @@ impl Service {
                 reply.send(0);
             }
             Some(Waiting::Leave(reply, objects)) => self.reclaim(reply, objects)?,
+            Some(Waiting::Strengthen(reply, unit)) => {
+                if let Some(unit) = unit {
+                    SEQUENTIAL.insert(unit);
+                }
+                reply.send(result);
+            }
             Some(Waiting::Reclaim(parts)) => parts.done(),
         }
         Ok(())
     }
 
     fn send_sync_replies(&mut self, replies: Vec<RemoteReply>) {
-        for RemoteReply { to, token, result } in replies {
-            let reply = umbel_wire::sync::Sync::Reply { token, result };
-            self.links
-                .send_message(to, &umbel_wire::Message::Sync(reply));
+        for RemoteReply {
+            to,
+            token,
+            result,
+            acquires,
+        } in replies
+        {
+            let reply = umbel_wire::Message::Sync(umbel_wire::sync::Sync::Reply { token, result });
+            if acquires {
+                self.depart(to, reply);
+            } else {
+                self.links.send_message(to, &reply);
+            }
         }
     }
 
@@ -353,8 +378,7 @@ impl Service {
                         token: joiner.token,
                         result,
                     };
-                    self.links
-                        .send_message(joiner.node, &umbel_wire::Message::Thread(joined));
+                    self.depart(joiner.node, umbel_wire::Message::Thread(joined));
                 }
             }
         }

@@ -14,6 +14,7 @@ use umbel_coherence::{SyncEffect, SyncHome};
 use umbel_wire::sync::{SyncKey, SyncOp};
 use umbel_wire::{NodeId, ThreadId, Token};
 
+use crate::happens_before::acquires;
 use crate::request::Reply;
 
 /// Answer to a thread of another node.
@@ -25,6 +26,8 @@ pub struct RemoteReply {
     pub token: Token,
     /// As in `sync::Sync::Reply`.
     pub result: i32,
+    /// It may let its thread go on after something that was released here.
+    pub acquires: bool,
 }
 
 /// The objects, and this node's threads that wait for one of them.
@@ -78,7 +81,7 @@ impl SyncTable {
             state.waiting.insert(token, reply.clone());
             reply
         });
-        let remote = self.answer(&mut state, effects);
+        let remote = self.answer(&mut state, effects, None);
         drop(state);
         if !remote.is_empty() {
             send(remote);
@@ -110,7 +113,8 @@ impl SyncTable {
         state
             .home
             .on_request(from, token, thread, key, op, &mut effects);
-        self.answer(&mut state, effects)
+        let plain = (!acquires(op)).then_some((from, token));
+        self.answer(&mut state, effects, plain)
     }
 
     /// The scope of these objects has ended.
@@ -118,15 +122,25 @@ impl SyncTable {
         let mut state = self.state.lock().expect("no code under this lock panics");
         let mut effects = Vec::new();
         state.home.forget(keys, &mut effects);
-        self.answer(&mut state, effects)
+        self.answer(&mut state, effects, None)
     }
 
-    /// Wakes this node's threads; what is for others is returned.
-    fn answer(&self, state: &mut State, effects: Vec<SyncEffect>) -> Vec<RemoteReply> {
+    /// Wakes this node's threads; what is for others is returned. `plain`: the one whom nothing lets go on.
+    fn answer(
+        &self,
+        state: &mut State,
+        effects: Vec<SyncEffect>,
+        plain: Option<(NodeId, Token)>,
+    ) -> Vec<RemoteReply> {
         let mut remote = Vec::new();
         for SyncEffect::Reply { to, token, result } in effects {
             if to != self.node {
-                remote.push(RemoteReply { to, token, result });
+                remote.push(RemoteReply {
+                    to,
+                    token,
+                    result,
+                    acquires: result >= 0 && plain != Some((to, token)),
+                });
             } else if let Some(reply) = state.waiting.remove(&token) {
                 reply.send(i64::from(result));
             }

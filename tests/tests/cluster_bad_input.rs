@@ -148,6 +148,10 @@ fn a_wrong_environment_is_told_in_one_line() {
         ("UMBEL_CONTROL", "888"),
         ("UMBEL_JOB", "5a"),
         ("UMBEL_HOLD_US", "long"),
+        ("UMBEL_CACHE_BYTES", "64K"),
+        ("UMBEL_CONSISTENCY", "strong"),
+        ("UMBEL_CONSISTENCY", ""),
+        ("UMBEL_PROTOCOL", "updates"),
     ] {
         let mut command = program.command(On::Alone, &[], &[]);
         command.envs(complete).env(variable, value);

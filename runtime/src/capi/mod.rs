@@ -1,6 +1,6 @@
 //! The C interface: `umbel.h` for programs, `umbel_abi.h` for the plugin. Documented there.
 
-mod atomics;
+pub mod atomics;
 mod memory;
 mod sync;
 mod threads;

@@ -1,6 +1,5 @@
 //! Mutexes, semaphores, barriers and condition variables: each call is one request to the object's home.
 
-use uffd_dsm::window::Arena;
 use umbel_fault::PAGE_BYTES;
 use umbel_wire::NodeId;
 use umbel_wire::sync::{SyncKey, SyncOp};
@@ -16,15 +15,8 @@ use crate::request::{Reply, Request};
 fn resolve(address: usize) -> (SyncKey, NodeId) {
     let node = Node::get();
     if let Some(place) = node.place_at(address) {
-        local::with(|local| {
-            // The home's record must go when the scope ends, though no thread may ever see the object.
-            if place.stack == local.stack.index {
-                local.update(|own| match place.arena {
-                    Arena::Small(_) => own.shared_small = own.shared_small.max(place.number + 1),
-                    Arena::Pages => own.shared_pages = own.shared_pages.max(place.number + 1),
-                });
-            }
-        });
+        // The home's record must go when the scope ends, though no thread may ever see the object.
+        local::with(|local| local.share(place));
         let offset = (address % PAGE_BYTES) as u64;
         return (
             key_in_window(place.id(), offset),

@@ -4,15 +4,18 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use uffd_dsm::window::Place;
 use umbel_agents::{Joiner, Reach};
 use umbel_wire::sync::Sync;
 use umbel_wire::thread::Thread;
 use umbel_wire::{Message, NodeId, ObjectId, ThreadId, Token};
 
 use super::{Service, Waiting};
+use crate::atomics::SEQUENTIAL;
 use crate::capi_keys::key_in_window;
 use crate::chain;
 use crate::error::Error;
+use crate::happens_before::releases;
 use crate::local;
 use crate::modules;
 use crate::request::{Reply, Request};
@@ -56,7 +59,7 @@ impl Service {
                     let result = self.start_thread(spawn);
                     self.on_spawned(node, thread, result)?;
                 } else {
-                    self.links.send_message(node, &Message::Thread(spawn));
+                    self.depart(node, Message::Thread(spawn));
                 }
             }
             Request::Join {
@@ -100,8 +103,8 @@ impl Service {
                 if thread.creator() == self.rank {
                     self.on_ended(self.rank, thread)?;
                 } else {
-                    self.links
-                        .send_message(thread.creator(), &Message::Thread(Thread::Ended { thread }));
+                    let ended = Message::Thread(Thread::Ended { thread });
+                    self.depart(thread.creator(), ended);
                 }
             }
             Request::Stack { stack, map } => {
@@ -117,15 +120,35 @@ impl Service {
                 reply,
             } => {
                 let token = self.wait_for(Waiting::Reply(reply));
-                self.links.send_message(
-                    home,
-                    &Message::Sync(Sync::Request {
-                        token,
-                        thread,
-                        key,
-                        op,
-                    }),
-                );
+                let request = Message::Sync(Sync::Request {
+                    token,
+                    thread,
+                    key,
+                    op,
+                });
+                if releases(op) {
+                    self.depart(home, request);
+                } else {
+                    self.links.send_message(home, &request);
+                }
+            }
+            Request::Flush { reply } => self.answer_flushed(reply),
+            Request::Operate {
+                address,
+                operation,
+                reply,
+            } => {
+                let token = self.wait_for(Waiting::Reply(reply));
+                self.with_engine(|engine, links| {
+                    engine.operate(address, token, operation, now_ns(), links)
+                })?;
+            }
+            Request::Strengthen { address, reply } => {
+                let unit = self.node.place_at(address).map(Place::id);
+                let token = self.wait_for(Waiting::Strengthen(reply, unit));
+                self.with_engine(|engine, links| {
+                    engine.strengthen(address, token, now_ns(), links)
+                })?;
             }
             Request::SyncReplies(replies) => self.send_sync_replies(replies),
             Request::Exit { status, reply } => self.on_exit(status, reply),
@@ -244,6 +267,7 @@ impl Service {
         objects: [Range<ObjectId>; 2],
     ) -> Result<(), Error> {
         for range in objects.iter().filter(|range| !range.is_empty()) {
+            SEQUENTIAL.remove_range(range);
             let replies = self
                 .node
                 .sync

@@ -398,7 +398,40 @@ pub fn object_name(address: usize) -> (String, u64) {
     (name, record.size)
 }
 
-/// `UMBEL_OBJECT_GLOBAL`.
+/// What an object record says about how the object is to be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// The compiler knows that it must be sequentially consistent.
+    pub sequential: bool,
+    /// It is volatile or atomic: sequential, if its words don't say otherwise.
+    pub volatile: bool,
+    /// It is constant.
+    pub constant: bool,
+    /// Its atomic operations can go by message.
+    pub operations: bool,
+    /// The words of its attribute.
+    pub attribute: Option<String>,
+}
+
+/// The traits of the object record at `address`.
+pub fn object_traits(address: usize) -> Traits {
+    // SAFETY: as above.
+    let record = unsafe { &*(address as *const ObjectRecord) };
+    Traits {
+        sequential: record.flags & SEQUENTIAL != 0,
+        volatile: record.flags & (VOLATILE | ATOMIC) != 0,
+        constant: record.flags & CONST != 0,
+        operations: record.flags & OPERATIONS != 0,
+        attribute: (!record.attribute.is_null()).then(|| text(record.attribute)),
+    }
+}
+
+/// `UMBEL_OBJECT_*`.
+const VOLATILE: u64 = 8;
+const ATOMIC: u64 = 16;
+const CONST: u64 = 32;
+const SEQUENTIAL: u64 = 128;
+const OPERATIONS: u64 = 256;
 const GLOBAL: u64 = 512;
 
 /// Size and alignment that an object record asks for.

@@ -2,30 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-/// Which operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperationKind {
-    /// The value itself.
-    Load,
-    /// A new value.
-    Store,
-    /// A new value, for the old one.
-    Exchange,
-    /// A new value, if the old one is as expected.
-    CompareExchange,
-    /// Sum.
-    Add,
-    /// Difference.
-    Sub,
-    /// Bits of both.
-    And,
-    /// Bits of either.
-    Or,
-    /// Bits of one.
-    Xor,
-    /// All bits but those of both.
-    Nand,
-}
+use umbel_wire::OperationKind;
 
 /// What to do; `width` is 1, 2, 4 or 8 bytes and divides the address.
 #[derive(Clone, Copy, Debug)]
