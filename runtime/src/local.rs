@@ -99,7 +99,9 @@ pub fn exit_thread() -> ! {
 
 fn adopt() -> Local {
     let stack = take_stack();
-    record(Node::get().name_root(), None, stack)
+    let thread = Node::get().name_root();
+    recorder::thread_began(thread, || "a thread of the program".into());
+    record(thread, None, stack)
 }
 
 fn attach(thread: ThreadId, father: Option<ThreadId>, stack: Stack) {
@@ -270,6 +272,7 @@ impl Drop for Local {
     fn drop(&mut self) {
         if !self.managed.get() && self.thread != MAIN {
             self.end();
+            recorder::thread_ended();
             self.update(|own| own.small_limit = 0);
             Node::get().submit(Request::Ended {
                 thread: self.thread,

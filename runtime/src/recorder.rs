@@ -33,6 +33,8 @@ static RECORDER: OnceLock<Recorder> = OnceLock::new();
 thread_local! {
     /// What the calling thread's next wait is for.
     static WHY: Cell<(Why, u64)> = const { Cell::new((Why::Other, 0)) };
+    /// Whether it has a row: between its beginning and its end.
+    static HAS_ROW: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Events of one node that wait for its service thread: some milliseconds of a program that does nothing but
@@ -65,17 +67,23 @@ pub fn record(what: impl FnOnce() -> What) {
 
 /// The calling thread, a thread of the program, begins.
 pub fn thread_began(id: ThreadId, name: impl FnOnce() -> String) {
-    record(|| What::ThreadBegan {
-        thread: thread_number(),
-        id,
-        name: name(),
+    record(|| {
+        HAS_ROW.set(true);
+        What::ThreadBegan {
+            thread: thread_number(),
+            id,
+            name: name(),
+        }
     });
 }
 
 /// It ends.
 pub fn thread_ended() {
-    record(|| What::ThreadEnded {
-        thread: thread_number(),
+    record(|| {
+        HAS_ROW.set(false);
+        What::ThreadEnded {
+            thread: thread_number(),
+        }
     });
 }
 
@@ -135,15 +143,18 @@ pub struct Waiting(bool);
 
 /// The calling thread goes to sleep.
 pub fn wait_began() -> Waiting {
-    record(|| {
-        let (why, key) = WHY.get();
-        What::WaitBegan {
-            thread: thread_number(),
-            why,
-            key,
-        }
-    });
-    Waiting(is_on())
+    let has_row = is_on() && HAS_ROW.get();
+    if has_row {
+        record(|| {
+            let (why, key) = WHY.get();
+            What::WaitBegan {
+                thread: thread_number(),
+                why,
+                key,
+            }
+        });
+    }
+    Waiting(has_row)
 }
 
 impl Drop for Waiting {

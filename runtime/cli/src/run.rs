@@ -158,8 +158,8 @@ pub fn run(options: Options) -> u8 {
     job.see_through();
     job.finish_seeing();
     if let Some(format) = format {
-        job.show_stats(|documents| match format {
-            StatsFormat::Table => stats_table::table(&stats::merge(documents)),
+        job.show_stats(|documents, has_colour| match format {
+            StatsFormat::Table => stats_table::table(&stats::merge(documents), has_colour),
             StatsFormat::Json => stats::json(&stats::merge(documents)),
         });
     }

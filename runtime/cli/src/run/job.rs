@@ -149,8 +149,8 @@ impl Job {
     }
 
     /// Statistics the nodes have sent, as `text_of` shows them, on standard error.
-    pub fn show_stats(&mut self, text_of: impl FnOnce(&[Vec<u8>]) -> String) {
-        let text = text_of(&self.stats);
+    pub fn show_stats(&mut self, text_of: impl FnOnce(&[Vec<u8>], bool) -> String) {
+        let text = text_of(&self.stats, self.outputs.has_colour(Stream::Err));
         self.outputs.message(&text);
     }
 

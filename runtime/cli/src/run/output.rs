@@ -38,9 +38,9 @@ impl Outputs {
             true => vec![out],
             false => vec![out, err],
         };
-        let has_colour = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let allows_colour = allows_colour();
         let with_lines = |sink: Sink| {
-            let tag = match (tags, sink.is_terminal() && has_colour) {
+            let tag = match (tags, sink.is_terminal() && allows_colour) {
                 (false, _) => Tag::None,
                 (true, false) => Tag::Plain,
                 (true, true) => Tag::Coloured,
@@ -56,6 +56,11 @@ impl Outputs {
     /// Whether more of `stream` may be read: else its writers wait, as they would for a slow reader.
     pub fn has_room(&self, stream: Stream) -> bool {
         self.sinks[self.sink_index(stream)].1.has_room()
+    }
+
+    /// Whether the launcher's own text on `stream` may have colours.
+    pub fn has_colour(&self, stream: Stream) -> bool {
+        self.sinks[self.sink_index(stream)].1.is_terminal() && allows_colour()
     }
 
     /// Takes what `node` wrote.
@@ -146,6 +151,10 @@ impl Outputs {
     fn sink_index(&self, stream: Stream) -> usize {
         (stream as usize).min(self.sinks.len() - 1)
     }
+}
+
+fn allows_colour() -> bool {
+    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[derive(Clone, Copy)]

@@ -21,10 +21,14 @@ use timeline::Timeline;
 
 mod findings;
 mod heat;
+mod html;
+mod map;
 mod order;
 mod page;
 mod report;
+mod scale;
 mod slices;
+mod table;
 mod tally;
 mod timeline;
 
@@ -148,8 +152,7 @@ impl Seeing {
             self.messages.extend(timeline.write());
         }
         if let Some(report) = self.report.take() {
-            self.messages
-                .extend(report.write(stats, &self.lost, end_ns));
+            self.messages.extend(report.write(stats, &self.lost));
         }
         std::mem::take(&mut self.messages)
     }

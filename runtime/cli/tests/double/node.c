@@ -10,6 +10,7 @@
 
 extern int rank, size, control, links[];
 extern void fatal(const char *text);
+extern void record(int lost);
 
 static void text(const char *s)
 {
@@ -115,6 +116,24 @@ static void scenario(char **argv)
 				signal(s, *what == 'd' ? SIG_IGN : quit);
 		introduce();
 		forever();
+	} else if (!strcmp(what, "record")) {
+		record(who); /* lost so many */
+	} else if (!strcmp(what, "record-and-wait")) {
+		record(0);
+		introduce();
+		forever();
+	} else if (!strcmp(what, "record-and-die")) {
+		record(0);
+		if (rank == who) {
+			usleep(300000);
+			kill(getpid(), SIGKILL);
+		}
+		forever();
+	} else if (!strcmp(what, "variables")) {
+		const char *name;
+		for (const char *const *v = (const char *const[]){ "UMBEL_CACHE_BYTES", "UMBEL_CONSISTENCY",
+			"UMBEL_PROTOCOL", "UMBEL_TIMELINE", "UMBEL_STATS", 0 }; rank == 0 && (name = *v); v++)
+			printf("%s=%s\n", name, getenv(name) ? getenv(name) : "-");
 	} else if (!strcmp(what, "close")) {
 		if (rank == who)
 			shutdown(control, SHUT_WR);

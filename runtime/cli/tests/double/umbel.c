@@ -11,9 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { READY = 0x80, EXIT, FATAL, LOST, THREADS, SHUTDOWN, STATS };
+enum { READY = 0x80, EXIT, FATAL, LOST, THREADS, SHUTDOWN, STATS, EVENTS };
 
 int rank, size, control, links[64];
 static char **arguments;
@@ -44,6 +45,66 @@ void fatal(const char *text)
 {
 	say(FATAL, text, strlen(text));
 	_exit(1);
+}
+
+static unsigned char events[4096];
+static int event_bytes, lost;
+
+static void put(uint64_t value, int bytes)
+{
+	memcpy(events + event_bytes, &value, bytes);
+	event_bytes += bytes;
+}
+
+static void begin_event(int what)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	put(t.tv_sec * 1000000000ull + t.tv_nsec, 8);
+	put(what, 1);
+}
+
+static void put_name(const char *name)
+{
+	put(strlen(name), 1);
+	memcpy(events + event_bytes, name, strlen(name));
+	event_bytes += strlen(name);
+}
+
+static void message(int what, int peer, int sequence)
+{
+	begin_event(what), put(peer, 2), put(0x10, 1), put(99, 8), put(17, 4), put(sequence, 8);
+}
+
+/* What a node records: a thread with a fault and a wait, a message to the next node; `count` events that it
+ * had no room for. */
+void record(int count)
+{
+	if (!getenv("UMBEL_TIMELINE"))
+		return;
+	event_bytes = 0;
+	put(lost = count, 8);
+	begin_event(0), put(1000 + rank, 4), put(0, 8), put_name("messages");
+	begin_event(0), put(100 + rank, 4), put(rank + 1, 8), put_name(rank ? "work(\"<b>\")" : "main");
+	begin_event(8), put(99, 8), put(1200, 8), put_name("main:a<b>");
+	begin_event(2), put(100 + rank, 4), put(99, 8), put(1, 1);
+	message(6, (rank + 1) % size, 0);
+	begin_event(3), put(99, 8);
+	begin_event(4), put(100 + rank, 4), put(3, 1), put(77, 8);
+	say(EVENTS, events, event_bytes);
+}
+
+/* The rest: the message from the previous node, the thread's end. */
+static void record_end(void)
+{
+	if (!event_bytes)
+		return;
+	event_bytes = 0;
+	put(lost, 8);
+	message(7, (rank + size - 1) % size, 0);
+	begin_event(5), put(100 + rank, 4);
+	begin_event(1), put(100 + rank, 4);
+	say(EVENTS, events, event_bytes);
 }
 
 /* Sockets besides the links and the control socket would be another node's: its peers would not see
@@ -81,6 +142,7 @@ static int next_message(unsigned char *body)
 
 static void leave(int status)
 {
+	record_end();
 	if (getenv("UMBEL_STATS")) {
 		char json[512];
 		int bytes = snprintf(json, sizeof json,

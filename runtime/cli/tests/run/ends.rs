@@ -161,10 +161,10 @@ fn statistics_are_added_up() {
 object     size  count  home  read faults  write faults  invalidations     moved
 main:a  1.2 KiB      1     0            3             6              9  12.0 KiB
 
-node  threads  read faults  write faults  messages sent  batches  bytes sent  messages received
-0           1            2             5              0        1     2.0 KiB                  3
-1           1            2             5             10        1     2.0 KiB                  3
-2           1            2             5             20        1     2.0 KiB                  3
+node  threads  read faults  write faults  messages sent  batches  messages per batch  bytes sent  messages received
+0           1            2             5              0        1                 0.0     2.0 KiB                  3
+1           1            2             5             10        1                10.0     2.0 KiB                  3
+2           1            2             5             20        1                20.0     2.0 KiB                  3
 ";
     assert_eq!(finished.err, expected);
 

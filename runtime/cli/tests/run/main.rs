@@ -4,5 +4,6 @@ mod ends;
 mod launcher;
 mod output;
 mod refusals;
+mod seeing;
 mod signals;
 mod terminal;

@@ -115,7 +115,8 @@ fn about_waits(tally: &Tally) -> Vec<Finding> {
     }
     for (rank, node) in tally.nodes.iter().enumerate() {
         // Waiting for children is what main is for.
-        let waits = node.waits.iter().filter(|(why, _)| !is_ordinary(**why));
+        let told = |why: &Why| !is_ordinary(*why) && *why != Why::Other;
+        let waits = node.waits.iter().filter(|(why, _)| told(why));
         let Some((why, (count, ns))) = waits.max_by_key(|(_, (_, ns))| *ns) else {
             continue;
         };
@@ -123,7 +124,7 @@ fn about_waits(tally: &Tally) -> Vec<Finding> {
             found.push(Finding {
                 weight_ns: *ns,
                 text: format!(
-                    "Threads of node {rank} spent {} of their time waiting for a {} ({count} times, {} in all).",
+                    "Threads of node {rank} spent {} of their time waiting: {} ({count} times, {} in all).",
                     percent(*ns, node.lived_ns),
                     why.name(),
                     time(*ns)

@@ -50,12 +50,11 @@ impl Report {
     }
 
     /// Writes the page; what went wrong.
-    pub fn write(mut self, stats: &JobStats, lost: &[u64], end_ns: u64) -> Option<String> {
+    pub fn write(mut self, stats: &JobStats, lost: &[u64]) -> Option<String> {
         let findings = findings(stats, &self.tally);
         let job = Job {
             command: &self.command,
-            duration_ns: end_ns.saturating_sub(self.start_ns),
-            end_ns,
+            duration_ns: self.tally.end_ns - self.start_ns,
             stats,
             lost: lost.iter().sum(),
             findings: &findings,

@@ -16,6 +16,8 @@ pub struct Tally {
     pub nodes: Vec<NodeTimes>,
     /// Messages and bytes by sender and receiver.
     pub messages: BTreeMap<(u16, u16), (u64, u64)>,
+    /// The end of the last that was seen.
+    pub end_ns: u64,
     /// Who wrote an object last, as far as it had to ask for that.
     last_writers: HashMap<ObjectId, u16>,
     unknown: Rc<Variable>,
@@ -64,6 +66,7 @@ impl Tally {
             variables: BTreeMap::new(),
             nodes: Vec::new(),
             messages: BTreeMap::new(),
+            end_ns: start_ns,
             last_writers: HashMap::new(),
             unknown: Rc::new(Variable {
                 name: "(others)".into(),
@@ -88,6 +91,7 @@ impl Tally {
     fn add_slice(&mut self, slice: &Slice) {
         let ns = slice.ended_ns - slice.began_ns;
         let column = self.axis.column(slice.began_ns);
+        self.end_ns = self.end_ns.max(slice.ended_ns);
         let Some(node) = self.nodes.get_mut(usize::from(slice.rank)) else {
             return;
         };

@@ -23,13 +23,13 @@ pub struct Timeline {
     /// Where the closing brackets are.
     end: u64,
     buffer: Vec<u8>,
+    has_events: bool,
     arrow_count: u64,
     /// No more is written: the reason was told.
     is_closed: bool,
 }
 
-const HEAD: &[u8] =
-    b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n{\"ph\":\"M\",\"name\":\"umbel\",\"pid\":0}";
+const HEAD: &[u8] = b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[";
 const TAIL: &[u8] = b"\n]}\n";
 
 /// Longest file: beyond it no viewer opens it any more.
@@ -45,6 +45,7 @@ impl Timeline {
             pids: Vec::new(),
             end: 0,
             buffer: HEAD.to_vec(),
+            has_events: false,
             arrow_count: 0,
             is_closed: false,
         })
@@ -192,7 +193,9 @@ impl Timeline {
     }
 
     fn push(&mut self, event: serde_json::Value) {
-        self.buffer.extend_from_slice(b",\n");
+        let separator: &[u8] = if self.has_events { b",\n" } else { b"\n" };
+        self.has_events = true;
+        self.buffer.extend_from_slice(separator);
         serde_json::to_writer(&mut self.buffer, &event).expect("a Vec takes everything");
     }
 
@@ -272,17 +275,17 @@ mod tests {
         let mut timeline = Timeline::create(&path, 1_000).expect("a new file");
         timeline.start(&[40, 41]);
         assert_eq!(timeline.write(), None);
-        assert_eq!(parsed(&path).len(), 5);
+        assert_eq!(parsed(&path).len(), 4);
         timeline.add(&running("a \"quoted\"\n\u{1}name"));
         assert_eq!(timeline.write(), None);
         let events = parsed(&path);
-        assert_eq!(events[5]["name"], "a \"quoted\"\n\u{1}name");
+        assert_eq!(events[4]["name"], "a \"quoted\"\n\u{1}name");
         assert_eq!(
-            (&events[5]["pid"], &events[5]["tid"]),
+            (&events[4]["pid"], &events[4]["tid"]),
             (&json!(41), &json!(7))
         );
         assert_eq!(
-            (&events[5]["ts"], &events[5]["dur"]),
+            (&events[4]["ts"], &events[4]["dur"]),
             (&json!(1.5), &json!(1.5))
         );
         std::fs::remove_dir_all(folder).expect("it was made above");
