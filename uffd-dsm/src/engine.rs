@@ -12,6 +12,7 @@ mod counts;
 mod faults;
 mod memory;
 mod operate;
+mod strengthened;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -112,6 +113,7 @@ pub struct Engine {
     hidden: HashMap<ObjectId, Access>,
     /// Foreign objects on which operations go to the home.
     remote: HashSet<ObjectId>,
+    strengthened: strengthened::Strengthened,
     events: VecDeque<Event>,
     stats: StatsTable,
     written: BTreeMap<ObjectId, counts::Written>,
@@ -145,6 +147,7 @@ impl Engine {
             asked_ahead: HashSet::new(),
             hidden: HashMap::new(),
             remote: HashSet::new(),
+            strengthened: strengthened::Strengthened::default(),
             events: VecDeque::new(),
             stats: StatsTable::default(),
             written: BTreeMap::new(),
@@ -342,6 +345,9 @@ impl Engine {
             return Ok(());
         };
         self.carry_out(now_ns, link)?;
+        if !self.memory.is_own(object) {
+            self.strengthened.insert(object);
+        }
         self.machine
             .strengthen(object, token, &mut self.memory, &mut self.effects);
         self.carry_out(now_ns, link)?;

@@ -65,6 +65,7 @@ impl Engine {
             write: fault.write,
         });
         let ahead = self.streams.on_fault(object).filter(|_| home != node);
+        self.strengthen_again(object);
         self.machine
             .on_fault(object, access, &mut self.memory, &mut self.effects);
         for unit in ahead.iter().flat_map(|ahead| ahead.units()) {
@@ -80,6 +81,7 @@ impl Engine {
         let in_arena = Place::of(unit)
             .is_some_and(|next| next.stack == place.stack && next.arena == place.arena);
         if in_arena
+            && !self.strengthened.contains(unit)
             && self.machine.copy_state(unit) == CopyState::Invalid
             && self.machine.prefetch(unit, access, &mut self.effects)
         {
