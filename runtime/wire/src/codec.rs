@@ -29,6 +29,9 @@
 //! | 0x24 | Joined | 12 | [`thread`] |
 //! | 0x30 | Request | 33 | [`sync`] |
 //! | 0x31 | Reply | 12 | [`sync`] |
+//! | 0x38 | Free | 16 | [`heap`] |
+//! | 0x39 | Find | 24 | [`heap`] |
+//! | 0x3a | Found | 16 to 272 | [`heap`] |
 //! | 0x80 | Ready | 2 | [`control`] |
 //! | 0x81 | Exit | 4 | [`control`] |
 //! | 0x82 | Fatal | 0 to 4096 | [`control`] |
@@ -58,6 +61,7 @@ pub mod coherence;
 pub mod control;
 mod error;
 pub mod events;
+pub mod heap;
 pub mod link;
 mod reader;
 pub mod sync;
@@ -76,6 +80,7 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) {
         Message::Coherence(message) => coherence::encode(message, out),
         Message::Thread(message) => thread::encode(message, out),
         Message::Sync(message) => sync::encode(message, out),
+        Message::Heap(message) => heap::encode(message, out),
         Message::Bye => write_message(Kind::Bye, out, |_| {}),
     }
 }
@@ -118,6 +123,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
             Message::Thread(thread::decode(kind, &mut body)?)
         }
         Kind::Request | Kind::Reply => Message::Sync(sync::decode(kind, &mut body)?),
+        Kind::Free | Kind::Find | Kind::Found => Message::Heap(heap::decode(kind, &mut body)?),
         Kind::Ready
         | Kind::Exit
         | Kind::Fatal
@@ -157,6 +163,7 @@ pub fn message_name(kind: u8) -> Option<&'static str> {
 pub fn check(message: &Message) -> Result<(), BoundError> {
     match message {
         Message::Coherence(message) => coherence::check(message),
+        Message::Heap(message) => heap::check(message),
         Message::Thread(Thread::Spawn { frames, .. }) => thread::check_frames(frames),
         Message::Thread(
             Thread::Spawned { .. }
@@ -205,6 +212,9 @@ enum Kind {
     Joined = 0x24,
     Request = 0x30,
     Reply = 0x31,
+    Free = 0x38,
+    Find = 0x39,
+    Found = 0x3a,
     Ready = 0x80,
     Exit = 0x81,
     Fatal = 0x82,
@@ -216,7 +226,7 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 33] = [
+    const ALL: [Self; 36] = [
         Self::Hello,
         Self::Bye,
         Self::Get,
@@ -242,6 +252,9 @@ impl Kind {
         Self::Joined,
         Self::Request,
         Self::Reply,
+        Self::Free,
+        Self::Find,
+        Self::Found,
         Self::Ready,
         Self::Exit,
         Self::Fatal,
@@ -291,6 +304,9 @@ impl Kind {
             Self::Joined => "Joined",
             Self::Request => "Request",
             Self::Reply => "Reply",
+            Self::Free => "Free",
+            Self::Find => "Find",
+            Self::Found => "Found",
             Self::Ready => "Ready",
             Self::Exit => "Exit",
             Self::Fatal => "Fatal",
@@ -328,6 +344,7 @@ impl Kind {
             }
             Self::Request => sync::REQUEST_BYTES..=sync::REQUEST_BYTES,
             Self::Reply => sync::REPLY_BYTES..=sync::REPLY_BYTES,
+            Self::Free | Self::Find | Self::Found => heap::body_bytes(self),
             Self::Ready
             | Self::Exit
             | Self::Fatal

@@ -25,6 +25,7 @@ pub mod codec;
 pub mod coherence;
 pub mod control;
 pub mod event;
+pub mod heap;
 pub mod ids;
 pub mod limits;
 pub mod message;

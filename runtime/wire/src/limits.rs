@@ -28,6 +28,9 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a source name or message text.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
+/// Bytes of a heap object's policy: all its words, each once, are less.
+pub const POLICY_BYTES_MAX: usize = 256;
+
 /// Lines of one list in a control message: the threads of a lost node; a user reads no more.
 pub const LINES_MAX: usize = 256;
 

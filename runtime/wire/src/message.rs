@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::coherence::Coherence;
+use crate::heap::Heap;
 use crate::sync::Sync;
 use crate::thread::Thread;
 
@@ -30,6 +31,8 @@ pub enum Message {
     Thread(Thread),
     /// Synchronization objects.
     Sync(Sync),
+    /// Heap objects of another node.
+    Heap(Heap),
     /// The sender leaves in order; nothing follows.
     Bye,
 }

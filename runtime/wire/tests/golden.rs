@@ -3,6 +3,7 @@
 use umbel_wire::codec::{decode, decode_control, encode, encode_coherence, encode_control};
 use umbel_wire::control::Control;
 use umbel_wire::event::{Event, Traffic, What, Why};
+use umbel_wire::heap::Heap;
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
 use umbel_wire::{
@@ -279,6 +280,33 @@ fn borrowed_data_makes_the_same_bytes() {
         &mut encoded,
     );
     assert_eq!(encoded, bytes("0a000000 13 01 0000  0807060504030201 beef"));
+}
+
+#[test]
+fn heap() {
+    link(
+        Message::Heap(Heap::Free {
+            address: 0x2000_0000_1000,
+            site: 0x40_1234,
+        }),
+        "10000000 38 01 0000  0010000000200000 3412400000000000",
+    );
+    link(
+        Message::Heap(Heap::Find {
+            token: Token(7),
+            address: 0x2000_0000_1000,
+            site: 0x40_1234,
+        }),
+        "18000000 39 01 0000  0700000000000000 0010000000200000 3412400000000000",
+    );
+    link(
+        Message::Heap(Heap::Found {
+            token: Token(7),
+            size_bytes: 48,
+            policy: "weak".into(),
+        }),
+        "14000000 3a 01 0000  0700000000000000 3000000000000000 7765616b",
+    );
 }
 
 #[test]

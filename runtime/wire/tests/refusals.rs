@@ -2,11 +2,13 @@
 
 use umbel_wire::codec::{check, decode, decode_control, encode, encode_control};
 use umbel_wire::control::Control;
+use umbel_wire::heap::Heap;
 use umbel_wire::limits::{
-    DATA_BYTES_MAX, DIFF_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_MAX, LINES_MAX, TEXT_BYTES_MAX,
+    DATA_BYTES_MAX, DIFF_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_MAX, LINES_MAX, POLICY_BYTES_MAX,
+    TEXT_BYTES_MAX,
 };
 use umbel_wire::thread::{CodeRef, Frame, Thread};
-use umbel_wire::{Coherence, Message, ObjectId, ThreadId};
+use umbel_wire::{Coherence, Message, ObjectId, ThreadId, Token};
 
 #[track_caller]
 fn refused(bytes: &[u8], says: &str) {
@@ -45,6 +47,24 @@ fn other_version() {
     refused(
         &[0, 0, 0, 0, 2, 9, 0, 0],
         "header: wire version 9, but this node speaks 1; the same Umbel must run on all nodes",
+    );
+}
+
+#[test]
+fn a_policy_that_is_no_text_or_too_long() {
+    let mut found = vec![17, 0, 0, 0, 0x3a, 1, 0, 0];
+    found.extend([0; 16]);
+    found.push(0xff);
+    refused(&found, "Found: policy is not UTF-8 from offset 16 on");
+    let long = Message::Heap(Heap::Found {
+        token: Token(1),
+        size_bytes: 1,
+        policy: "x".repeat(POLICY_BYTES_MAX + 1),
+    });
+    let error = check(&long).expect_err("must be refused").to_string();
+    assert_eq!(
+        error,
+        "text of a policy: 257 bytes, at most 256 can be sent"
     );
 }
 

@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use umbel_wire::control::Control;
 use umbel_wire::event::{Event, Traffic, What, Why};
+use umbel_wire::heap::Heap;
 use umbel_wire::limits::{DATA_BYTES_MAX, DIFF_BYTES_MAX, NODES_MAX};
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
@@ -19,6 +20,7 @@ pub fn message() -> impl Strategy<Value = Message> {
         coherence().prop_map(Message::Coherence),
         thread().prop_map(Message::Thread),
         sync().prop_map(Message::Sync),
+        heap().prop_map(Message::Heap),
         Just(Message::Bye),
     ]
 }
@@ -261,6 +263,22 @@ fn sync() -> impl Strategy<Value = Sync> {
         any::<(u64, i32)>().prop_map(|(token, result)| Sync::Reply {
             token: Token(token),
             result
+        }),
+    ]
+}
+
+fn heap() -> impl Strategy<Value = Heap> {
+    prop_oneof![
+        any::<(u64, u64)>().prop_map(|(address, site)| Heap::Free { address, site }),
+        any::<(u64, u64, u64)>().prop_map(|(token, address, site)| Heap::Find {
+            token: Token(token),
+            address,
+            site
+        }),
+        (any::<(u64, u64)>(), ".{0,60}").prop_map(|((token, size_bytes), policy)| Heap::Found {
+            token: Token(token),
+            size_bytes,
+            policy
         }),
     ]
 }
