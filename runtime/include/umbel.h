@@ -166,6 +166,63 @@ extern int dist_cond_destroy(dist_cond_t *cond);
  * volatile objects: through a file or a socket, say. */
 extern void dist_flush(void);
 
+/* ---- the shared heap ---------------------------------------------------------------------------
+ * Objects for every thread on every node, until they are freed.  A pointer to one may be stored anywhere
+ * in shared memory and followed on any node.  Each object of up to 2048 bytes is kept consistent on its own,
+ * as a variable is; a larger one in pages of 4096 bytes.  An object belongs to the node that allocates it: its
+ * bytes are there first, and its directory entry stays there; build what a node's threads use most on that node.
+ *
+ * Every object is aligned to 16 bytes (up to 2048 bytes: to its size rounded up to a power of two from 64 on)
+ * and all zero at first, whichever function made it.  Sizes range from 0 (an object of its own, without bytes)
+ * to what the node's share of addresses holds, which is 16 TiB divided among the nodes; memory that is not
+ * touched costs nothing.  These functions return 0 with errno set: ENOMEM (no room, or more than 64 TiB asked
+ * for), EINVAL (an argument is wrong).
+ *
+ * Allocating and freeing take no message and no wait where the object is at home: some hundred nanoseconds.
+ * The first use of a new object is a page fault, once for up to 16 neighbours.
+ *
+ * What is wrong with a call ends the job with status 120 and a message that names the object's size, where it
+ * was allocated, and who freed it, where: freeing an object twice, from whichever nodes; freeing what is not an
+ * object's first address; resizing what is not live.  So does using a freed object on any node, once its home
+ * has taken it back, which it does within about a millisecond; up to then, what is read and written is lost.
+ * Places are given to new objects late, when 65536 others of their size were freed after them, so that stale
+ * pointers are found.  In a program on one node a freed object of up to 2048 bytes reads as zero; writing to it
+ * is found when its place is used again; a larger one ends the program with SIGSEGV (Linux 6.13 and newer). */
+
+/* An object of this size. */
+extern void *dist_malloc(unsigned long bytes)
+	__attribute__((malloc, alloc_size(1), warn_unused_result));
+
+/* An array of `count` elements of this size.  ENOMEM also if the product is too large for an integer. */
+extern void *dist_calloc(unsigned long count, unsigned long bytes)
+	__attribute__((malloc, alloc_size(1, 2), warn_unused_result));
+
+/* An object at a multiple of `align`, a power of two of any size: EINVAL otherwise. */
+extern void *dist_aligned_alloc(unsigned long align, unsigned long bytes)
+	__attribute__((malloc, alloc_size(2), alloc_align(1), warn_unused_result));
+
+/* An object with a policy, in the words of __attribute__((shadow("..."))) separated by spaces or commas, for
+ * example "sequential migratory".  EINVAL: a word is unknown, or they contradict one another.  dist_realloc
+ * keeps the policy. */
+extern void *dist_malloc_policy(unsigned long bytes, const char *policy)
+	__attribute__((malloc, alloc_size(1), warn_unused_result));
+
+/* `count` objects that travel together: whoever uses one has them all, in one message.  Sets objects[i] to the
+ * one of sizes[i] bytes and returns objects[0]; dist_free of that frees them all, the others can't be freed or
+ * resized alone.  A group of more than 2048 bytes in all, each rounded up to 16, travels in pages.
+ * EINVAL: count is 0. */
+extern void *dist_malloc_group(unsigned long count, const unsigned long sizes[], void *objects[]);
+
+/* Changes an object's size and keeps its bytes up to the smaller one; bytes beyond them are not necessarily
+ * zero.  Returns its address, a new one unless the object fits where it is; a new object belongs to the calling
+ * node, and the old one is freed.  dist_realloc(0, n) is dist_malloc(n).  After an error the old object is as
+ * it was.  No other thread may use the object meanwhile. */
+extern void *dist_realloc(void *object, unsigned long bytes)
+	__attribute__((alloc_size(2), warn_unused_result));
+
+/* Ends an object of any node; does not wait.  dist_free(0) does nothing. */
+extern void dist_free(void *object);
+
 #ifdef __cplusplus
 }
 #endif

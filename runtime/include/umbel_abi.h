@@ -40,7 +40,8 @@ enum {
 	 * or has the attribute "sequential".  An attribute "weak" decides for a volatile one. */
 	UMBEL_OBJECT_SEQUENTIAL = 128,
 	UMBEL_OBJECT_OPERATIONS = 256, /* its atomic read-modify-writes are compiled as __umbel_operate */
-	UMBEL_OBJECT_GLOBAL = 512      /* a global or static local */
+	UMBEL_OBJECT_GLOBAL = 512,     /* a global or static local */
+	UMBEL_OBJECT_HEAP = 1024       /* made by the runtime; reserved[1] is where its objects are allocated */
 };
 
 /* One field of a FRAME record as tree-nested laid it out.  5 words. */

@@ -46,6 +46,9 @@ pub enum Error {
         /// The page.
         address: usize,
     },
+    /// The program misused the shared heap.
+    #[error("{0}")]
+    Heap(String),
 }
 
 impl Error {

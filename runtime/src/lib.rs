@@ -18,6 +18,7 @@ mod chain;
 mod error;
 mod globals;
 mod happens_before;
+mod heap;
 mod launch;
 mod links;
 mod local;
@@ -28,6 +29,7 @@ mod program;
 mod recorder;
 mod request;
 mod service;
+mod symbols;
 mod sync_table;
 mod sys;
 

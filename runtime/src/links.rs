@@ -259,7 +259,11 @@ impl Links {
 fn object_of(message: &Message) -> Option<ObjectId> {
     match message {
         Message::Coherence(message) => Some(message.object()),
-        Message::Hello(_) | Message::Thread(_) | Message::Sync(_) | Message::Heap(_) | Message::Bye => None,
+        Message::Hello(_)
+        | Message::Thread(_)
+        | Message::Sync(_)
+        | Message::Heap(_)
+        | Message::Bye => None,
     }
 }
 

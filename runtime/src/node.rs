@@ -8,11 +8,12 @@ use std::time::Duration;
 use crossbeam_queue::SegQueue;
 use mio::{Poll, Waker};
 use uffd_dsm::stack::StackMap;
-use uffd_dsm::window::{self, Homes, Place, SlotGeometry};
+use uffd_dsm::window::{self, Arena, Homes, Place, SlotGeometry};
 use umbel_wire::{NodeId, ThreadId};
 
 use crate::error::{Error, STATUS_FATAL};
 use crate::globals;
+use crate::heap::{self, SharedHeap};
 use crate::launch::Launch;
 use crate::local;
 use crate::request::{Reply, Request};
@@ -30,6 +31,8 @@ pub struct Node {
     pub homes: Homes,
     /// Synchronization objects whose home is here.
     pub sync: SyncTable,
+    /// Heap objects whose home is here.
+    pub heap: SharedHeap,
     /// Whether a launcher started it.
     launched: bool,
     requests: SegQueue<Request>,
@@ -140,6 +143,21 @@ impl Node {
             .push(index);
     }
 
+    /// The first of `count` adjacent stacks for the heap, ready for use as `arena`: the last ones, for threads
+    /// take the first ones.
+    pub fn take_chunks(&self, count: u32, arena: Arena) -> Option<u32> {
+        let mut stacks = self.stacks.lock().expect("no code under this lock panics");
+        let first = stacks.unused.end.checked_sub(count)?;
+        if first < stacks.unused.start {
+            return None;
+        }
+        if !self.distributed() {
+            heap::map_alone(first, count, arena).ok()?;
+        }
+        stacks.unused.end = first;
+        Some(first)
+    }
+
     /// A name for a thread that the program made by pthread_create: it can have children, but no father.
     pub fn name_root(&self) -> ThreadId {
         let last = (1 << ThreadId::SEQUENCE_BITS) - 1;
@@ -210,6 +228,7 @@ fn start() -> Result<&'static Node, Error> {
         node_count,
         homes,
         sync: SyncTable::new(rank),
+        heap: SharedHeap::new(homes.stacks(rank), node_count > 1),
         launched: launch.control.is_some(),
         requests: SegQueue::new(),
         waker: service::waker(&poll)?,

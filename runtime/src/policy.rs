@@ -85,7 +85,6 @@ fn decide(traits: &Traits, defaults: Defaults) -> Policy {
 }
 
 /// Whether every word of an attribute is known, and they agree.
-#[expect(dead_code, reason = "policies of allocations will ask")]
 pub fn is_valid(text: &str) -> bool {
     let words = || words(text);
     let known = words().all(|word| {

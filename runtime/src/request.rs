@@ -1,16 +1,18 @@
 //! What an application thread asks of its node's service thread, and how it waits for the answer.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 
+use uffd_dsm::heap::Urgency;
 use uffd_dsm::stack::StackMap;
 use umbel_agents::Reach;
 use umbel_wire::sync::{SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame};
 use umbel_wire::{NodeId, ObjectId, Operation, ThreadId};
 
+use crate::heap::Description;
 use crate::recorder;
 use crate::sync_table::RemoteReply;
 
@@ -112,6 +114,19 @@ pub enum Request {
     },
     /// Answers to other nodes' threads, which an operation of the caller brought about.
     SyncReplies(Vec<RemoteReply>),
+    /// Objects of this node's heap were freed.
+    HeapFreed(Urgency),
+    /// Frees a heap object of another node, or asks what it is.
+    Heap {
+        /// The other node.
+        home: NodeId,
+        /// The object.
+        address: u64,
+        /// Where in the program.
+        site: u64,
+        /// Present if it is a question.
+        reply: Option<(Reply, HeapReply)>,
+    },
     /// The program ended with this status.
     Exit {
         /// Its status.
@@ -125,6 +140,9 @@ pub enum Request {
         text: String,
     },
 }
+
+/// Where the answer to a question about a heap object is put before the reply is sent.
+pub type HeapReply = Arc<Mutex<Option<Description>>>;
 
 /// Where an answer goes.
 #[derive(Clone)]

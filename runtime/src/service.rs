@@ -2,6 +2,7 @@
 //! application threads' requests. It owns all of the node's state.
 
 mod departures;
+mod heap;
 mod peers;
 mod recording;
 mod requests;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token as MioToken, Waker};
+use uffd_dsm::heap::Run;
 use uffd_dsm::{Engine, EngineConfig, Event, Link};
 use umbel_agents::Threads;
 use umbel_wire::{NodeId, ObjectId, ThreadId, Token};
@@ -22,7 +24,7 @@ use crate::launch::Launch;
 use crate::links::{Links, Socket};
 use crate::node::{MAIN, Node};
 use crate::policy;
-use crate::request::Reply;
+use crate::request::{HeapReply, Reply};
 use crate::sync_table::RemoteReply;
 use crate::sys::process::{self, Timer};
 
@@ -57,6 +59,10 @@ pub struct Service {
     spin_ns: u64,
     /// Names of thread functions by thread, for messages about lost nodes: of threads created here.
     names: BTreeMap<ThreadId, String>,
+    /// When to see to freed heap objects; 0: there are none.
+    freed_deadline_ns: u64,
+    /// Freed heap objects whose copies are being taken back.
+    burying: BTreeMap<Token, Run>,
     /// Answered when every peer has greeted.
     start: Option<Reply>,
     /// Answered when the launcher has ended the job.
@@ -69,6 +75,8 @@ enum Waiting {
     Reply(Reply),
     /// The answer goes to a thread, and its ended children are forgotten.
     JoinAll(Reply, ThreadId),
+    /// As Reply, but first the answer is filled in.
+    Heap(Reply, HeapReply),
     /// The children that reach into a scope have ended: take its objects back next.
     Leave(Reply, [std::ops::Range<ObjectId>; 2]),
     /// The answer goes to a thread, and the unit is known to be sequential.
@@ -97,13 +105,17 @@ impl Service {
         policy::set_defaults(launch.defaults);
         let engine = match launch.node_count {
             1 => None,
-            node_count => Some(Engine::new(EngineConfig {
-                node: rank,
-                node_count,
-                hold_ns: launch.hold_ns,
-                cache_bytes: launch.cache_bytes,
-                policy_of: policy::of,
-            })?),
+            node_count => {
+                let mut engine = Engine::new(EngineConfig {
+                    node: rank,
+                    node_count,
+                    hold_ns: launch.hold_ns,
+                    cache_bytes: launch.cache_bytes,
+                    policy_of: policy::of,
+                })?;
+                engine.set_heap(&node.heap.objects);
+                Some(engine)
+            }
         };
         let mut threads = Threads::new(rank, launch.node_count);
         let first = threads.name_root();
@@ -130,6 +142,8 @@ impl Service {
             recording: recording::Recording::default(),
             spin_ns: launch.spin_ns,
             names: BTreeMap::new(),
+            freed_deadline_ns: 0,
+            burying: BTreeMap::new(),
             start: None,
             exit: None,
         };
@@ -200,6 +214,7 @@ impl Service {
             }
         }
         self.on_requests()?;
+        self.see_to_freed()?;
         self.with_engine(|engine, links| engine.on_tick(process::now_ns(), links))?;
         self.on_engine_events()?;
         self.flush_departures()?;
@@ -269,7 +284,7 @@ impl Service {
     fn on_engine_events(&mut self) -> Result<(), Error> {
         while let Some(event) = self.engine.as_mut().and_then(Engine::next_event) {
             match event {
-                Event::Reclaimed(token) => self.answer(token, 0)?,
+                Event::Reclaimed(token) => self.on_reclaimed(token)?,
                 Event::Flushed(token) => self.on_flushed(token),
                 Event::Operated { token, result } => self.answer(token, result as i64)?,
                 Event::Strengthened(token) => self.answer(token, 0)?,
@@ -279,6 +294,9 @@ impl Service {
                     address,
                     write,
                 } => {
+                    if let Some(error) = crate::heap::wild_access(node, address, write) {
+                        return Err(error);
+                    }
                     let verb = if write { "wrote to" } else { "read" };
                     return Err(Error::WildAccess {
                         node: node.0,
@@ -303,6 +321,9 @@ impl Service {
             .engine
             .as_ref()
             .and_then(Engine::next_deadline_ns)
+            .into_iter()
+            .chain((self.freed_deadline_ns != 0).then_some(self.freed_deadline_ns))
+            .min()
             .unwrap_or(0);
         let deadline_ns = match (deadline_ns, self.recording_due_ns()) {
             (0, due_ns) => due_ns,
@@ -331,7 +352,7 @@ impl Service {
         match self.waiting.remove(&token) {
             // A peer may answer a thread that is gone only if it invents tokens.
             None => {}
-            Some(Waiting::Reply(reply)) => reply.send(result),
+            Some(Waiting::Reply(reply) | Waiting::Heap(reply, _)) => reply.send(result),
             Some(Waiting::JoinAll(reply, father)) => {
                 self.threads.collect(father);
                 reply.send(0);

@@ -1,6 +1,7 @@
 //! The C interface: `umbel.h` for programs, `umbel_abi.h` for the plugin. Documented there.
 
 pub mod atomics;
+mod heap;
 mod memory;
 mod sync;
 mod threads;

@@ -82,6 +82,7 @@ impl Service {
                 Ok(())
             }
             Message::Sync(Sync::Reply { token, result }) => self.answer(token, i64::from(result)),
+            Message::Heap(message) => self.on_heap(from, message),
             Message::Bye => Ok(()),
         }
     }

@@ -151,6 +151,13 @@ impl Service {
                 })?;
             }
             Request::SyncReplies(replies) => self.send_sync_replies(replies),
+            Request::HeapFreed(urgency) => self.on_heap_freed(urgency),
+            Request::Heap {
+                home,
+                address,
+                site,
+                reply,
+            } => self.on_heap_request(home, address, site, reply),
             Request::Exit { status, reply } => self.on_exit(status, reply),
             Request::Fatal { text } => self.fail(&text),
         }

@@ -2,6 +2,10 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
+mod heap;
+
+pub use heap::{heap_record, heap_site, object_attribute};
+
 /// Version of the contract with the plugin (`UMBEL_ABI_VERSION`).
 pub const ABI_VERSION: u64 = 2;
 
@@ -390,6 +394,9 @@ impl FieldKind {
 pub fn object_name(address: usize) -> (String, u64) {
     // SAFETY: records are static data of a loaded module.
     let record = unsafe { &*(address as *const ObjectRecord) };
+    if record.flags & heap::HEAP != 0 {
+        return (heap::name(record), 0);
+    }
     let name = text(record.name);
     let name = match text(record.function) {
         function if record.flags & GLOBAL != 0 && matches!(&*function, "" | "?") => name,

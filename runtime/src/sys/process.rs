@@ -1,8 +1,11 @@
 //! Inherited descriptors, timers, and ways to end the process.
 
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 /// Takes over a socket that the launcher passed on, and keeps the program's children from inheriting it.
 pub fn inherited_socket(descriptor: RawFd) -> io::Result<UnixStream> {
@@ -242,6 +245,28 @@ pub fn module_base(address: usize) -> Option<usize> {
     // SAFETY: zeroed or filled in; both are valid.
     let info = unsafe { info.assume_init() };
     (found != 0 && !info.dli_fbase.is_null()).then_some(info.dli_fbase as usize)
+}
+
+/// The file and the load address of the module that holds `address`.
+pub fn module_of(address: usize) -> Option<(PathBuf, usize)> {
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: dladdr takes any address and fills `info` if it finds one.
+    let found = unsafe { libc::dladdr(address as *const libc::c_void, info.as_mut_ptr()) };
+    // SAFETY: zeroed or filled in; both are valid.
+    let info = unsafe { info.assume_init() };
+    if found == 0 || info.dli_fbase.is_null() || info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's name of a loaded module.
+    let name = unsafe { CStr::from_ptr(info.dli_fname) };
+    let path = PathBuf::from(OsStr::from_bytes(name.to_bytes()));
+    // The program is named as it was called, relative to a folder that may not be the current one any more.
+    let path = if path.is_absolute() {
+        path
+    } else {
+        "/proc/self/exe".into()
+    };
+    Some((path, info.dli_fbase as usize))
 }
 
 const NS_PER_S: u64 = 1_000_000_000;

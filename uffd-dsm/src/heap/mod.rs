@@ -102,6 +102,15 @@ pub struct Freer {
     pub node: NodeId,
 }
 
+/// A new object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocated {
+    /// Its first byte.
+    pub address: usize,
+    /// What was there before, and was freed, if its place is known.
+    pub before: Option<(Object, Freer)>,
+}
+
 /// What an address in the heap means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
@@ -148,7 +157,7 @@ impl Heap {
         &self,
         wanted: Wanted,
         take_chunks: impl FnMut(u32, Arena) -> Option<u32>,
-    ) -> Option<usize> {
+    ) -> Option<Allocated> {
         let bytes = wanted.bytes.max(1);
         let least = usize::try_from(bytes.max(wanted.align)).ok()?;
         match Class::for_bytes(least) {
@@ -311,15 +320,10 @@ impl Heap {
         class: Class,
         wanted: Wanted,
         mut take_chunks: impl FnMut(u32, Arena) -> Option<u32>,
-    ) -> Option<usize> {
+    ) -> Option<Allocated> {
         let mut heap = lock(&self.small[class.index()]);
-        let table = |stack| match self.chunk(stack) {
-            Some(Chunk::Slots(table)) => table,
-            Some(Chunk::Pages) | None => unreachable!("a class's slots lie in its chunks"),
-        };
-        if let Some((stack, number)) = heap.take(false) {
-            table(stack).begin(number, wanted);
-            return Some(self.slot_address(class, stack, number));
+        if let Some(slot) = heap.take(false) {
+            return Some(self.begin_slot(class, slot, wanted));
         }
         let stack = take_chunks(1, Arena::Small(class)).and_then(|stack| {
             let fresh = Chunk::Slots(SlotTable::new(class).ok()?);
@@ -329,16 +333,33 @@ impl Heap {
         if let Some(stack) = stack {
             heap.add(stack);
         }
-        let (stack, number) = heap.take(true)?;
-        table(stack).begin(number, wanted);
-        Some(self.slot_address(class, stack, number))
+        let slot = heap.take(true)?;
+        Some(self.begin_slot(class, slot, wanted))
+    }
+
+    fn begin_slot(&self, class: Class, (stack, number): (u32, u64), wanted: Wanted) -> Allocated {
+        let place = Place {
+            stack,
+            arena: Arena::Small(class),
+            number,
+        };
+        let address = self.address_of(place);
+        let Some(Chunk::Slots(table)) = self.chunk(stack) else {
+            unreachable!("a class's slots lie in its chunks")
+        };
+        let before = match table.meaning(number, address) {
+            Meaning::Freed(object, freer) => Some((object, freer)),
+            Meaning::Nothing | Meaning::Live(_) => None,
+        };
+        table.begin(number, wanted);
+        Allocated { address, before }
     }
 
     fn allocate_pages(
         &self,
         wanted: Wanted,
         mut take_chunks: impl FnMut(u32, Arena) -> Option<u32>,
-    ) -> Option<usize> {
+    ) -> Option<Allocated> {
         let page_count = wanted.bytes.max(1).div_ceil(PAGE_BYTES as u64);
         let align_pages = (wanted.align / PAGE_BYTES as u64).max(1);
         let mut heap = lock(&self.pages);
@@ -360,7 +381,10 @@ impl Heap {
         }
         let page = page?;
         heap.begin(page, page_count, wanted);
-        Some(place_of_page(page).address())
+        Some(Allocated {
+            address: place_of_page(page).address(),
+            before: None,
+        })
     }
 
     fn add_chunk(&self, stack: u32, chunk: Chunk) {
@@ -399,14 +423,6 @@ impl Heap {
         } else {
             place.solo_address()
         }
-    }
-
-    fn slot_address(&self, class: Class, stack: u32, number: u64) -> usize {
-        self.address_of(Place {
-            stack,
-            arena: Arena::Small(class),
-            number,
-        })
     }
 }
 

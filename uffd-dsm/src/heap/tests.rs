@@ -27,7 +27,7 @@ impl Bench {
             align,
             record: RECORD,
         };
-        self.heap.allocate(wanted, |count, _| {
+        let take_chunks = |count, _| {
             let first = self
                 .end
                 .get()
@@ -35,7 +35,9 @@ impl Bench {
                 .filter(|first| *first >= 512)?;
             self.end.set(first);
             Some(first)
-        })
+        };
+        let allocated = self.heap.allocate(wanted, take_chunks)?;
+        Some(allocated.address)
     }
 
     fn allocate(&self, bytes: u64) -> usize {
