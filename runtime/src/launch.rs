@@ -12,7 +12,7 @@
 //! | UMBEL_SPIN_US | microseconds for which the service thread looks for events before it sleeps (default 0) |
 //! | UMBEL_HOLD_US | microseconds for which a granted copy can't be recalled (default 100) |
 //! | UMBEL_CACHE_BYTES | bytes of other nodes' objects that this node keeps copies of at most; 0: no limit (default) |
-//! | UMBEL_CONSISTENCY | `weak` or `sequential`: of objects whose source says nothing |
+//! | UMBEL_CONSISTENCY | `weak` (default) or `sequential`: of objects whose source says nothing |
 //! | UMBEL_PROTOCOL | `auto` (default) or a protocol: of objects whose source says nothing |
 //!
 //! The first five are removed from the environment, so that programs started by this one run alone.

@@ -25,7 +25,7 @@ pub struct Defaults {
 impl Defaults {
     /// Without options of `umbel run`.
     pub const BUILT_IN: Self = Self {
-        consistency: Consistency::Sequential,
+        consistency: Consistency::Weak,
         protocol: None,
     };
 }

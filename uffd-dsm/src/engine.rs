@@ -341,7 +341,8 @@ impl Engine {
         link: &mut dyn Link,
     ) -> Result<(), Error> {
         let Some(object) = self.object_at(address) else {
-            self.on_wild_access(self.memory.node, address, false);
+            // The access itself, which follows, tells what it is.
+            self.events.push_back(Event::Strengthened(token));
             return Ok(());
         };
         self.carry_out(now_ns, link)?;
