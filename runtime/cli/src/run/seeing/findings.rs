@@ -19,6 +19,9 @@ pub struct Finding {
 /// Sentences shown: nobody reads more.
 const FINDINGS_MAX: usize = 8;
 
+/// Of these, about single variables.
+const VARIABLES_TOLD_MAX: usize = 5;
+
 /// Hand-overs from which on taking turns is a pattern.
 const TURNS_MIN: u64 = 8;
 
@@ -36,8 +39,34 @@ pub fn findings(stats: &JobStats, tally: &Tally) -> Vec<Finding> {
     all.extend(about_waits(tally));
     all.extend(about_senders(tally));
     all.sort_by_key(|finding| std::cmp::Reverse(finding.weight_ns));
-    all.truncate(FINDINGS_MAX);
+    leave_out_rest(&mut all);
     all
+}
+
+/// Keeps the first that are about variables, and says how many more there are.
+fn leave_out_rest(all: &mut Vec<Finding>) {
+    let count = all
+        .iter()
+        .filter(|finding| finding.variable.is_some())
+        .count();
+    let mut left = VARIABLES_TOLD_MAX;
+    all.retain(|finding| {
+        let is_kept = finding.variable.is_none() || left > 0;
+        left -= usize::from(finding.variable.is_some() && left > 0);
+        is_kept
+    });
+    all.truncate(FINDINGS_MAX);
+    if count > VARIABLES_TOLD_MAX {
+        all.push(Finding {
+            weight_ns: 0,
+            text: format!(
+                "{} more variables are used in ways like these; the table is sorted by the time that threads \
+                 waited for them.",
+                count - VARIABLES_TOLD_MAX
+            ),
+            variable: None,
+        });
+    }
 }
 
 fn about_variable(variable: &Variable, activity: &Activity, stats: &JobStats) -> Option<String> {

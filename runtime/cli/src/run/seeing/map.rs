@@ -36,8 +36,8 @@ pub fn heat(out: &mut String, tally: &mut Tally) {
     let rest = chosen.len().saturating_sub(count);
     chosen.truncate(count);
     *out += "<section class=\"heat\"><h2>Which node used what, when</h2>\n";
-    *out += "<p class=\"note\">Each line is one node; time goes to the right. Two lines that are dark at the \
-             same time: the variable went back and forth between these nodes.</p>";
+    *out += "<p class=\"note\">Each line is one node; time goes to the right. Two lines with strong \
+             colours at the same time: the variable went back and forth between these nodes.</p>";
     *out += "<input type=\"radio\" name=\"heat\" id=\"by-faults\" checked><label for=\"by-faults\">faults</label>";
     *out += "<input type=\"radio\" name=\"heat\" id=\"by-bytes\"><label for=\"by-bytes\">bytes received</label>";
     heat_map(out, tally, &chosen, &ranks, &FAULTS);

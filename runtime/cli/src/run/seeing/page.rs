@@ -178,7 +178,7 @@ fn matrix(out: &mut String, job: &Job, tally: &Tally) {
     let count = tally.nodes.len().min(NODES_SHOWN_MAX) as u16;
     let largest = traffic.values().map(|(_, bytes)| *bytes).max().unwrap_or(1);
     let scale = Scale::new(largest.max(1));
-    *out += "<section><h2>Who sent how much to whom</h2>\n<p class=\"note\">The darker, the more bytes.</p><div class=\"wide\"><table class=\"matrix\">";
+    *out += "<section><h2>Who sent how much to whom</h2>\n<p class=\"note\">The stronger the colour, the more bytes.</p><div class=\"wide\"><table class=\"matrix\">";
     *out += "<thead><tr><td></td>";
     for to in 0..count {
         *out += &format!("<th scope=\"col\">to {to}</th>");

@@ -43,7 +43,7 @@ pub fn table(out: &mut String, job: &Job, tally: &Tally) {
         ),
         ("waited", "time that threads spent in these faults"),
         ("moved", "bytes sent between nodes for it"),
-        ("hint", ""),
+        ("what to do", ""),
     ];
     for (head, title) in heads {
         *out += &format!("<th scope=\"col\" title=\"{title}\"><button>{head}</button></th>");

@@ -177,8 +177,7 @@ impl Timeline {
         let traffic = &message.traffic;
         let arrow = if message.is_sent { "to" } else { "from" };
         let kind = name_of(traffic.kind);
-        let mut args =
-            json!({"bytes": traffic.bytes, "peer": traffic.peer.0, "sequence": traffic.sequence});
+        let mut args = json!({"bytes": traffic.bytes, "peer": traffic.peer.0});
         let about = match traffic.object {
             Some(object) => {
                 args["object"] = json!(format!("{:#x}", object.0));
