@@ -190,22 +190,18 @@ extern void dist_flush(void);
  * is found when its place is used again; a larger one ends the program with SIGSEGV (Linux 6.13 and newer). */
 
 /* An object of this size. */
-extern void *dist_malloc(unsigned long bytes)
-	__attribute__((malloc, alloc_size(1), warn_unused_result));
+extern void *dist_malloc(unsigned long bytes);
 
 /* An array of `count` elements of this size.  ENOMEM also if the product is too large for an integer. */
-extern void *dist_calloc(unsigned long count, unsigned long bytes)
-	__attribute__((malloc, alloc_size(1, 2), warn_unused_result));
+extern void *dist_calloc(unsigned long count, unsigned long bytes);
 
 /* An object at a multiple of `align`, a power of two of any size: EINVAL otherwise. */
-extern void *dist_aligned_alloc(unsigned long align, unsigned long bytes)
-	__attribute__((malloc, alloc_size(2), alloc_align(1), warn_unused_result));
+extern void *dist_aligned_alloc(unsigned long align, unsigned long bytes);
 
 /* An object with a policy, in the words of __attribute__((shadow("..."))) separated by spaces or commas, for
  * example "sequential migratory".  EINVAL: a word is unknown, or they contradict one another.  dist_realloc
  * keeps the policy. */
-extern void *dist_malloc_policy(unsigned long bytes, const char *policy)
-	__attribute__((malloc, alloc_size(1), warn_unused_result));
+extern void *dist_malloc_policy(unsigned long bytes, const char *policy);
 
 /* `count` objects that travel together: whoever uses one has them all, in one message.  Sets objects[i] to the
  * one of sizes[i] bytes and returns objects[0]; dist_free of that frees them all, the others can't be freed or
@@ -217,11 +213,36 @@ extern void *dist_malloc_group(unsigned long count, const unsigned long sizes[],
  * zero.  Returns its address, a new one unless the object fits where it is; a new object belongs to the calling
  * node, and the old one is freed.  dist_realloc(0, n) is dist_malloc(n).  After an error the old object is as
  * it was.  No other thread may use the object meanwhile. */
-extern void *dist_realloc(void *object, unsigned long bytes)
-	__attribute__((alloc_size(2), warn_unused_result));
+extern void *dist_realloc(void *object, unsigned long bytes);
 
 /* Ends an object of any node; does not wait.  dist_free(0) does nothing. */
 extern void dist_free(void *object);
+
+/* Messages and statistics name allocations by file and line.  The functions themselves, called by pointer or from
+ * another language, name them by function and offset. */
+#define UMBEL_TEXT_OF(x) #x
+#define UMBEL_TEXT(x) UMBEL_TEXT_OF(x)
+#define UMBEL_HERE __FILE__ ":" UMBEL_TEXT(__LINE__)
+#define dist_malloc(bytes) umbel_malloc((bytes), UMBEL_HERE)
+#define dist_calloc(count, bytes) umbel_calloc((count), (bytes), UMBEL_HERE)
+#define dist_aligned_alloc(align, bytes) umbel_aligned_alloc((align), (bytes), UMBEL_HERE)
+#define dist_malloc_policy(bytes, policy) umbel_malloc_policy((bytes), (policy), UMBEL_HERE)
+#define dist_malloc_group(count, sizes, objects) umbel_malloc_group((count), (sizes), (objects), UMBEL_HERE)
+#define dist_realloc(object, bytes) umbel_realloc((object), (bytes), UMBEL_HERE)
+#define dist_free(object) umbel_free((object), UMBEL_HERE)
+
+extern void *umbel_malloc(unsigned long bytes, const char *site)
+	__attribute__((malloc, alloc_size(1), warn_unused_result));
+extern void *umbel_calloc(unsigned long count, unsigned long bytes, const char *site)
+	__attribute__((malloc, alloc_size(1, 2), warn_unused_result));
+extern void *umbel_aligned_alloc(unsigned long align, unsigned long bytes, const char *site)
+	__attribute__((malloc, alloc_size(2), alloc_align(1), warn_unused_result));
+extern void *umbel_malloc_policy(unsigned long bytes, const char *policy, const char *site)
+	__attribute__((malloc, alloc_size(1), warn_unused_result));
+extern void *umbel_malloc_group(unsigned long count, const unsigned long sizes[], void *objects[], const char *site);
+extern void *umbel_realloc(void *object, unsigned long bytes, const char *site)
+	__attribute__((alloc_size(2), warn_unused_result));
+extern void umbel_free(void *object, const char *site);
 
 #ifdef __cplusplus
 }

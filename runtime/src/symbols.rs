@@ -1,15 +1,35 @@
-//! Names of places in the program's code, from the symbol tables of its files.
+//! Names of places in the program's source: texts that the compiler put there, or from its symbol tables.
 
 use std::path::Path;
 
 use object::{Object, ObjectKind, ObjectSymbol, SymbolKind};
 
-use crate::sys::process;
+use crate::sys::{abi, process};
 
-/// `function+0x1f` for the address after a call; the address itself if no symbol covers it.
+/// Marks a site that is the address of a text, not of code: above all of the program's addresses.
+const TEXT_BIT: u64 = 1 << 47;
+
+/// The site that a text describes.
+pub fn text_site(address: u64) -> u64 {
+    address | TEXT_BIT
+}
+
+/// The site's text; or `function+0x1f` for the address after a call; the address itself if no symbol covers it.
 ///
 /// Reads the file each time: for messages that end a job, and for statistics at its end.
-pub fn name(after_call: u64) -> String {
+pub fn name(site: u64) -> String {
+    if site & TEXT_BIT == 0 {
+        return code_name(site);
+    }
+    let address = (site & !TEXT_BIT) as usize;
+    // It may come from another node, whose modules lie where ours do.
+    match process::module_of(address) {
+        Some(_) => abi::constant_text(address),
+        None => format!("{address:#x}"),
+    }
+}
+
+fn code_name(after_call: u64) -> String {
     let address = (after_call as usize).saturating_sub(1);
     let unknown = || match after_call {
         0 => "an unknown place".into(),
@@ -52,9 +72,16 @@ mod tests {
 
     #[test]
     fn an_address_in_this_program_has_its_functions_name() {
-        let address = name as fn(u64) -> String as usize;
+        let address = code_name as fn(u64) -> String as usize;
         let text = name(address as u64 + 4);
         assert!(text.contains("symbols") && text.ends_with("+0x4"), "{text}");
+    }
+
+    #[test]
+    fn a_text_names_its_site() {
+        let text: &'static std::ffi::CStr = c"file.c:12";
+        assert_eq!(name(text_site(text.as_ptr() as u64)), "file.c:12");
+        assert_eq!(name(text_site(0x10)), "0x10");
     }
 
     #[test]

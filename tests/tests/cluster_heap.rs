@@ -65,20 +65,20 @@ fn diagnosed(on: On, outcome: &Outcome, says: &[&str]) {
 #[test]
 fn freeing_wrongly_is_diagnosed() {
     let program = compile_ours("heap_misuse", &["-Wall", "-O1"]);
-    let made = "heap_misuse.c:8 on node 0";
+    let made = "heap_misuse.c:6 on node 0";
     let stranger = "no object of the shared heap was ever there";
     let cases: [(&str, &[&str]); 7] = [
         (
             "twice",
             &[
                 "double free: ",
-                "heap_misuse.c:12 on node 0, and before that at ",
+                "heap_misuse.c:10 on node 0, and before that at ",
                 made,
             ],
         ),
         (
             "twice-elsewhere",
-            &["double free: ", "heap_misuse.c:10 on node ", made],
+            &["double free: ", "heap_misuse.c:8 on node ", made],
         ),
         ("inside", &["that is 16 bytes into the object", made]),
         ("stack", &[stranger]),
@@ -113,7 +113,7 @@ fn using_a_freed_object_is_diagnosed_on_every_node() {
                 "use after free: ",
                 verb,
                 &bytes,
-                "heap_misuse.c:8 on node 0",
+                "heap_misuse.c:6 on node 0",
             ];
             diagnosed(on, &program.run(on, &[how, size], &[]), &says);
         }
@@ -126,7 +126,7 @@ fn alone_a_store_to_a_freed_object_is_found_when_its_place_is_used_again() {
     let outcome = program.run(On::Alone, &["reuse", "48"], &[]);
     let says = [
         "was written to after it was freed",
-        "heap_misuse.c:8 on node 0",
+        "heap_misuse.c:6 on node 0",
     ];
     diagnosed(On::Alone, &outcome, &says);
 }

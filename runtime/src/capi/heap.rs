@@ -1,10 +1,12 @@
-//! The shared heap. Each entry hands on the address that it was called from: the allocation's site.
+//! The shared heap. Each call comes with its place in the source: `umbel.h` passes file and line as a text to
+//! `umbel_*`; the functions themselves hand on the address that they were called from.
 
 use std::arch::naked_asm;
 use std::ffi::{CStr, c_char, c_void};
 
 use crate::heap::{self, ALIGN};
 use crate::policy;
+use crate::symbols::text_site;
 use crate::sys::process;
 
 /// Defines an entry of `umbel.h` that calls `$inner` with the return address as one more argument, in `$register`.
@@ -116,3 +118,33 @@ fn finish(result: Result<usize, i32>) -> *mut c_void {
         0
     }) as *mut c_void
 }
+
+/// Defines what the macros of `umbel.h` call: as `$inner`, with the address of a text as the site.
+macro_rules! with_text {
+    ($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?, $inner:ident) => {
+        /// See `umbel.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $name($($argument: $type,)* site: u64) $(-> $result)? {
+            $inner($($argument,)* text_site(site))
+        }
+    };
+    (unsafe $name:ident($($argument:ident: $type:ty),*), $inner:ident) => {
+        /// See `umbel.h`.
+        ///
+        /// # Safety
+        /// The pointers point to what they are declared to there.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: $type,)* site: u64) -> *mut c_void {
+            // SAFETY: by the contract above.
+            unsafe { $inner($($argument,)* text_site(site)) }
+        }
+    };
+}
+
+with_text!(umbel_malloc(bytes: u64) -> *mut c_void, malloc);
+with_text!(umbel_calloc(count: u64, bytes: u64) -> *mut c_void, calloc);
+with_text!(umbel_aligned_alloc(align: u64, bytes: u64) -> *mut c_void, aligned_alloc);
+with_text!(umbel_realloc(address: usize, bytes: u64) -> *mut c_void, realloc);
+with_text!(umbel_free(address: usize), free);
+with_text!(unsafe umbel_malloc_policy(bytes: u64, policy: *const c_char), malloc_policy);
+with_text!(unsafe umbel_malloc_group(count: usize, sizes: *const u64, objects: *mut usize), malloc_group);

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_void};
 
 mod heap;
 
-pub use heap::{heap_record, heap_site, object_attribute};
+pub use heap::{constant_text, heap_record, heap_site, object_attribute};
 
 /// Version of the contract with the plugin (`UMBEL_ABI_VERSION`).
 pub const ABI_VERSION: u64 = 2;

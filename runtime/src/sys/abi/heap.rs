@@ -1,6 +1,6 @@
 //! Records that the runtime makes itself: one for each allocation site and policy of the shared heap.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_char};
 use std::ptr;
 
 use super::{ObjectRecord, text};
@@ -47,6 +47,11 @@ pub fn object_attribute(address: usize) -> String {
 /// `heap: function+0x1f`.
 pub(super) fn name(record: &ObjectRecord) -> String {
     format!("heap: {}", symbols::name(record.reserved[1]))
+}
+
+/// The string constant at `address`, which lies in a loaded module.
+pub fn constant_text(address: usize) -> String {
+    text(address as *const c_char)
 }
 
 fn read(address: usize) -> &'static ObjectRecord {
