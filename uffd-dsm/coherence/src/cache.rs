@@ -1,99 +1,56 @@
 //! The cache side: this node's copies of objects whose homes are elsewhere.
+//!
+//! What follows is for sequential objects, and for what weak ones have in common with them; [`crate::weak`]
+//! has the rest. *V*: a violation. *show*: `SetAccess` to the state's rights and `Wake`.
+//!
+//! | state | rights | read fault | write fault | Grant(Read)+bytes | Grant(Write)+bytes | Grant(Write) | Recall | Invalidate |
+//! |---|---|---|---|---|---|---|---|---|
+//! | Invalid | none | Get(Read), to FetchRead | Get(Write), to FetchWrite | V | V | V | V | V |
+//! | FetchRead | none | wait | wait | store, show, to Shared | migratory: store, show, to Exclusive; else V | V | V | V |
+//! | FetchWrite | none | wait | wait | V | store, show, to Exclusive | V | V | V |
+//! | Shared | Read | show | Get(Write), to Upgrading | V | V | V | V | drop, to Invalid |
+//! | Upgrading | Read | show | wait | V | V | show, to Exclusive | V | drop, to FetchWrite |
+//! | Exclusive | Write | show | show | V | V | V | give back, to Shared or Invalid | end of life: drop, to Invalid; else V |
+//! | GivingBack(keep_read) | Read | show | remember | V | V | V | V | V |
+//! | GivingBack | none | remember | remember | V | V | V | V | V |
+//! | Returning | none | remember | remember | V | V | V | to GivingBack | end of life: drop; else V |
+//! | Leaving | none | remember | remember | V | V | V | was owner: nothing; else V | Invalidated |
+//!
+//! *drop*: `SetAccess`, then Invalidated. *give back*: `SetAccess`, then Recalled with the bytes, at once if
+//! the node is clean; else the copy is GivingBack until a flush that began after `SetAccess` is answered. What
+//! was remembered is asked for when the copy is gone. Grant(Read) without bytes is always V.
+//!
+//! Leaving ends with Flushed. What the home sent before it knew comes first: an Invalidate is answered, for the
+//! home awaits that; a Recall is not, for the home takes the Return in its place.
+//!
+//! A write fault in FetchRead waits for the read grant, which wakes every thread; the writer faults
+//! again. That costs the messages that remembering it would: a Get once sent cannot be raised.
+//!
+//! *Prefetch.* FetchRead and FetchWrite of a prefetch accept Deny, too; all others refuse it. A fault is
+//! remembered: a grant then wakes and holds as any; after Deny the thread's own Get goes out.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use umbel_wire::{Access, NodeId, ObjectId};
+use umbel_wire::{Access, Consistency, Mode, NodeId, ObjectId, Protocol};
 
+use crate::copy::{Copy, CopyState, Deferred};
 use crate::effect::{Effect, Outgoing};
-use crate::limits;
-
-/// What a cache has of an object, and what it waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum CopyState {
-    /// No copy, nothing asked for.
-    Invalid,
-    /// No copy; `Get(Read)` sent.
-    FetchRead,
-    /// No copy; `Get(Write)` sent.
-    FetchWrite,
-    /// A read copy.
-    Shared,
-    /// A read copy; `Get(Write)` sent.
-    Upgrading,
-    /// The writable copy.
-    Exclusive,
-}
-
-impl CopyState {
-    /// What threads may do with the copy.
-    pub fn rights(self) -> Option<Access> {
-        match self {
-            Self::Invalid | Self::FetchRead | Self::FetchWrite => None,
-            Self::Shared | Self::Upgrading => Some(Access::Read),
-            Self::Exclusive => Some(Access::Write),
-        }
-    }
-
-    /// Whether a `Get` is under way.
-    pub fn is_waiting(self) -> bool {
-        match self {
-            Self::FetchRead | Self::FetchWrite | Self::Upgrading => true,
-            Self::Invalid | Self::Shared | Self::Exclusive => false,
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Invalid => "Invalid",
-            Self::FetchRead => "FetchRead",
-            Self::FetchWrite => "FetchWrite",
-            Self::Shared => "Shared",
-            Self::Upgrading => "Upgrading",
-            Self::Exclusive => "Exclusive",
-        }
-    }
-}
-
-/// A message put off until the end of the hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Deferred {
-    Recall { keep_read: bool },
-    Invalidate,
-}
-
-/// Record of one copy. There is none for `Invalid`.
-/// Invariant: `deferred.is_some()` implies `holds > 0`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Copy {
-    state: CopyState,
-    /// Holds begun and not yet expired; saturates, which ends a hold early.
-    holds: u8,
-    deferred: Option<Deferred>,
-}
-
-const _: () = assert!(size_of::<Copy>() <= limits::COPY_BYTES_MAX);
+use crate::flush::Waiter;
+use crate::turn::{Resume, Turn};
 
 /// The state a message found, where it cannot be accepted.
-type Refusal = &'static str;
+pub(crate) type Refusal = &'static str;
 
-const AWAITS_HOLD: Refusal = "answering an earlier message after its hold";
+pub(crate) const AWAITS_HOLD: Refusal = "answering an earlier message after its hold";
 
 /// This node's copies of objects whose homes are elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Cache {
-    minimum_hold: bool,
-    copies: BTreeMap<ObjectId, Copy>,
+    pub(crate) copies: BTreeMap<ObjectId, Copy>,
 }
 
 impl Cache {
-    pub(crate) fn new(minimum_hold: bool) -> Self {
-        Self {
-            minimum_hold,
-            copies: BTreeMap::new(),
-        }
-    }
-
     pub(crate) fn state(&self, object: ObjectId) -> CopyState {
         self.copies
             .get(&object)
@@ -104,56 +61,122 @@ impl Cache {
         self.copies.len()
     }
 
-    pub(crate) fn on_fault<D>(
+    /// Whether the copy, if any, was granted as that of a sequential object.
+    pub(crate) fn is_known_sequential(&self, object: ObjectId) -> bool {
+        self.copies.get(&object).is_some_and(|copy| {
+            let has_mode = match copy.state {
+                CopyState::Shared
+                | CopyState::Upgrading
+                | CopyState::Exclusive
+                | CopyState::GivingBack { .. }
+                | CopyState::Returning => true,
+                CopyState::Invalid
+                | CopyState::FetchRead
+                | CopyState::FetchWrite
+                | CopyState::Dirty
+                | CopyState::Resting
+                | CopyState::Leaving { .. } => false,
+            };
+            has_mode && !copy.is_weak()
+        })
+    }
+
+    pub(crate) fn on_fault<D: Clone>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        access: Access,
+        turn: &mut Turn<'_, D>,
+    ) {
+        use CopyState::*;
+        let Some(copy) = self.copies.get_mut(&object) else {
+            return self.ask(home, object, access, false, turn.out);
+        };
+        match (copy.state, access) {
+            (Invalid, Access::Read | Access::Write) => {
+                unreachable!("there is no record of an Invalid copy")
+            }
+            (Shared, Access::Write) if !copy.is_weak() => {
+                copy.state = Upgrading;
+                let message = Outgoing::Get {
+                    object,
+                    access,
+                    prefetch: false,
+                };
+                turn.send(home, message);
+            }
+            (Shared | Resting, Access::Write) | (Resting, Access::Read) => {
+                self.use_weak_copy(object, access, turn);
+            }
+            // Already asked; the grant wakes every thread, and a writer woken by a read grant faults
+            // again. Remembering it would need the same messages: a Get once sent cannot be raised.
+            (FetchRead | FetchWrite, Access::Read | Access::Write) => {
+                if copy.is_prefetch {
+                    copy.want(access);
+                }
+            }
+            (Upgrading, Access::Write) => {}
+            // Its Get goes out when the home has the bytes, or has said that it knows.
+            (GivingBack { keep_read: true }, Access::Write)
+            | (
+                GivingBack { keep_read: false } | Returning | Leaving { .. },
+                Access::Read | Access::Write,
+            ) => copy.want(access),
+            // A stale or duplicate fault: expose what there is.
+            (Shared | Upgrading | GivingBack { keep_read: true }, Access::Read)
+            | (Exclusive | Dirty, Access::Read | Access::Write) => {
+                copy.unused = 0;
+                turn.show(object, copy.state.rights());
+            }
+        }
+    }
+
+    /// Fetches before a thread wants it; false if something is there or asked for.
+    pub(crate) fn prefetch<D>(
         &mut self,
         home: NodeId,
         object: ObjectId,
         access: Access,
         out: &mut Vec<Effect<D>>,
+    ) -> bool {
+        if self.copies.contains_key(&object) {
+            return false;
+        }
+        self.ask(home, object, access, true, out);
+        true
+    }
+
+    fn ask<D>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        access: Access,
+        prefetch: bool,
+        out: &mut Vec<Effect<D>>,
     ) {
-        use CopyState::*;
-        let state = self.state(object);
-        let next = match (state, access) {
-            (Invalid, Access::Read) => FetchRead,
-            (Invalid, Access::Write) => FetchWrite,
-            (Shared, Access::Write) => Upgrading,
-            // Already asked; the grant wakes every thread, and a writer woken by a read grant faults
-            // again. Remembering it would need the same messages: a Get once sent cannot be raised.
-            (FetchRead | FetchWrite, Access::Read | Access::Write) | (Upgrading, Access::Write) => {
-                return;
-            }
-            // A stale or duplicate fault: expose what there is.
-            (Shared | Upgrading, Access::Read) | (Exclusive, Access::Read | Access::Write) => {
-                out.push(Effect::SetAccess {
-                    object,
-                    access: state.rights(),
-                });
-                out.push(Effect::Wake { object });
-                return;
-            }
-        };
-        let copy = self.copies.entry(object).or_insert(Copy {
-            state,
-            holds: 0,
-            deferred: None,
+        let mut copy = Copy::new(match access {
+            Access::Read => CopyState::FetchRead,
+            Access::Write => CopyState::FetchWrite,
         });
-        copy.state = next;
+        copy.is_prefetch = prefetch;
+        self.copies.insert(object, copy);
         out.push(Effect::Send {
             to: home,
             message: Outgoing::Get {
                 object,
                 access,
-                prefetch: false,
+                prefetch,
             },
         });
     }
 
-    pub(crate) fn on_grant<D>(
+    pub(crate) fn on_grant<D: Clone>(
         &mut self,
         object: ObjectId,
         access: Access,
+        mode: Mode,
         data: Option<D>,
-        out: &mut Vec<Effect<D>>,
+        turn: &mut Turn<'_, D>,
     ) -> Result<(), Refusal> {
         use CopyState::*;
         let Some(copy) = self.copies.get_mut(&object) else {
@@ -163,35 +186,96 @@ impl Cache {
             // The home awaits our answer before it grants anybody anything.
             return Err(AWAITS_HOLD);
         }
+        let is_weak = mode.consistency == Consistency::Weak;
         let (next, data) = match (copy.state, access, data) {
             (FetchRead, Access::Read, Some(data)) => (Shared, Some(data)),
+            (FetchRead, Access::Write, Some(data)) if mode.protocol == Protocol::Migratory => {
+                (Exclusive, Some(data))
+            }
             (FetchWrite, Access::Write, Some(data)) => (Exclusive, Some(data)),
+            // Others have copies: this one is written beside its twin.
+            (FetchWrite, Access::Read, Some(data)) if is_weak => (Dirty, Some(data)),
             // Sound without bytes: the home listed us when it sent this, so it had not sent an
             // Invalidate that we have not answered; the link keeps order, so our copy is that one.
-            (Upgrading, Access::Write, None) => (Exclusive, None),
+            (Upgrading, Access::Write, None) if !is_weak => (Exclusive, None),
             // Had we lost the copy, we would be FetchWrite: the home and we disagree.
-            (Upgrading, Access::Write, Some(_))
+            (Upgrading, Access::Write, Some(_) | None)
             | (Upgrading, Access::Read, Some(_) | None)
             | (FetchRead, Access::Read, None)
             | (FetchRead, Access::Write, Some(_) | None)
             | (FetchWrite, Access::Write, None)
             | (FetchWrite, Access::Read, Some(_) | None)
-            | (Invalid | Shared | Exclusive, Access::Read | Access::Write, Some(_) | None) => {
-                return Err(copy.state.name());
-            }
+            | (
+                Invalid
+                | Shared
+                | Exclusive
+                | Dirty
+                | Resting
+                | GivingBack { .. }
+                | Returning
+                | Leaving { .. },
+                Access::Read | Access::Write,
+                Some(_) | None,
+            ) => return Err(copy.state.name()),
         };
+        copy.mode = mode;
         copy.state = next;
+        copy.unused = 0;
+        let nobody_waits = copy.is_prefetch && copy.wanted.is_none();
+        copy.is_prefetch = false;
+        copy.wanted = None;
         if let Some(data) = data {
-            out.push(Effect::Store { object, data });
+            turn.out.push(Effect::Store { object, data });
         }
-        out.push(Effect::SetAccess {
-            object,
-            access: next.rights(),
-        });
-        out.push(Effect::Wake { object });
-        if self.minimum_hold {
+        if is_weak && next == Shared && turn.memory.tracks_writes(object) {
+            copy.state = Dirty;
+        }
+        if copy.state == Dirty {
+            turn.begin_writing(object);
+        }
+        turn.set_access(object, copy.state.rights());
+        if nobody_waits {
+            return Ok(());
+        }
+        turn.out.push(Effect::Wake { object });
+        // What many may have is not worth holding: a weak copy goes only when somebody has flushed.
+        let is_held = match copy.state {
+            Exclusive => true,
+            Shared => !is_weak && mode.protocol != Protocol::ReadOnly,
+            Dirty
+            | Invalid
+            | FetchRead
+            | FetchWrite
+            | Upgrading
+            | Resting
+            | GivingBack { .. }
+            | Returning
+            | Leaving { .. } => false,
+        };
+        if is_held && turn.minimum_hold {
             copy.holds = copy.holds.saturating_add(1);
-            out.push(Effect::Hold { object });
+            turn.out.push(Effect::Hold { object });
+        }
+        Ok(())
+    }
+
+    /// A prefetch was refused.
+    pub(crate) fn on_deny<D>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        turn: &mut Turn<'_, D>,
+    ) -> Result<(), Refusal> {
+        let Some(copy) = self.copies.get(&object) else {
+            return Err(CopyState::Invalid.name());
+        };
+        if !copy.is_prefetch {
+            return Err(copy.state.name());
+        }
+        let wanted = copy.wanted;
+        self.copies.remove(&object);
+        if let Some(access) = wanted {
+            self.ask(home, object, access, false, turn.out);
         }
         Ok(())
     }
@@ -201,7 +285,7 @@ impl Cache {
         home: NodeId,
         object: ObjectId,
         keep_read: bool,
-        out: &mut Vec<Effect<D>>,
+        turn: &mut Turn<'_, D>,
     ) -> Result<(), Refusal> {
         use CopyState::*;
         let Some(copy) = self.copies.get_mut(&object) else {
@@ -209,42 +293,66 @@ impl Cache {
         };
         match (copy.state, copy.deferred) {
             (Exclusive, None) if copy.holds > 0 => {
-                copy.deferred = Some(Deferred::Recall { keep_read })
+                copy.deferred = Some(Deferred::Recall { keep_read });
             }
-            (Exclusive, None) => self.give_back(home, object, keep_read, out),
+            (Exclusive, None) => self.give_back(home, object, keep_read, turn),
             (Exclusive, Some(Deferred::Recall { .. } | Deferred::Invalidate)) => {
                 return Err(AWAITS_HOLD);
             }
-            (Invalid | FetchRead | FetchWrite | Shared | Upgrading, _) => {
-                return Err(copy.state.name());
-            }
+            // The bytes wait for a flush already: they go as the answer.
+            (Returning, _) => copy.state = GivingBack { keep_read },
+            // They are on their way.
+            (Leaving { was_owner: true }, _) => {}
+            (
+                Invalid
+                | FetchRead
+                | FetchWrite
+                | Shared
+                | Upgrading
+                | Dirty
+                | Resting
+                | GivingBack { .. }
+                | Leaving { was_owner: false },
+                _,
+            ) => return Err(copy.state.name()),
         }
         Ok(())
     }
 
-    pub(crate) fn on_invalidate<D>(
+    pub(crate) fn on_invalidate<D: Clone>(
         &mut self,
         home: NodeId,
         object: ObjectId,
-        out: &mut Vec<Effect<D>>,
+        end_of_life: bool,
+        turn: &mut Turn<'_, D>,
     ) -> Result<(), Refusal> {
         use CopyState::*;
         let Some(copy) = self.copies.get_mut(&object) else {
             return Err(Invalid.name());
         };
-        match (copy.state, copy.deferred) {
-            (Shared | Upgrading, None) if copy.holds > 0 => {
-                copy.deferred = Some(Deferred::Invalidate)
+        if copy.deferred.is_some() {
+            return Err(AWAITS_HOLD);
+        }
+        match (copy.state, end_of_life) {
+            // Nothing is left to hold for, nor to hand over.
+            (Shared | Upgrading | Exclusive | Dirty | Resting | Returning, true) => {
+                self.drop_copy(home, object, turn);
             }
-            // An owner is invalidated only when the object's life is over: nothing is left to hold for.
-            (Shared | Upgrading | Exclusive, None) => self.drop_copy(home, object, out),
-            (
-                Shared | Upgrading | Exclusive,
-                Some(Deferred::Recall { .. } | Deferred::Invalidate),
-            ) => {
-                return Err(AWAITS_HOLD);
+            (Shared | Upgrading, false) if copy.holds > 0 => {
+                copy.deferred = Some(Deferred::Invalidate);
             }
-            (Invalid | FetchRead | FetchWrite, _) => return Err(copy.state.name()),
+            (Shared | Upgrading | Resting, false) => self.drop_copy(home, object, turn),
+            (Dirty, false) => {
+                turn.set_access(object, None);
+                turn.resume(object, Resume::Invalidate);
+            }
+            (Leaving { was_owner: false }, true | false) | (Leaving { was_owner: true }, true) => {
+                turn.send(home, Outgoing::Invalidated { object, diff: None });
+            }
+            (Exclusive | Returning | Leaving { was_owner: true }, false)
+            | (Invalid | FetchRead | FetchWrite | GivingBack { .. }, true | false) => {
+                return Err(copy.state.name());
+            }
         }
         Ok(())
     }
@@ -256,11 +364,11 @@ impl Cache {
     }
 
     /// Ignores a hold whose copy is gone.
-    pub(crate) fn on_hold_expired<D>(
+    pub(crate) fn on_hold_expired<D: Clone>(
         &mut self,
         home: NodeId,
         object: ObjectId,
-        out: &mut Vec<Effect<D>>,
+        turn: &mut Turn<'_, D>,
     ) {
         let Some(copy) = self.copies.get_mut(&object) else {
             return;
@@ -270,83 +378,254 @@ impl Cache {
             return;
         }
         match copy.deferred.take() {
-            Some(Deferred::Recall { keep_read }) => self.give_back(home, object, keep_read, out),
-            Some(Deferred::Invalidate) => self.drop_copy(home, object, out),
+            Some(Deferred::Recall { keep_read }) => self.give_back(home, object, keep_read, turn),
+            Some(Deferred::Invalidate) => self.drop_copy(home, object, turn),
             None => {}
         }
     }
 
-    /// Forgets what the lost home was to answer or be answered; the copies stay readable.
-    pub(crate) fn on_home_lost(
-        &mut self,
-        is_lost: impl Fn(ObjectId) -> bool,
-        lost: &mut Vec<ObjectId>,
-    ) {
-        self.copies.retain(|object, copy| {
-            if !is_lost(*object) {
-                return true;
-            }
-            copy.deferred = None;
-            match copy.state {
-                CopyState::FetchRead | CopyState::FetchWrite => {
-                    lost.push(*object);
-                    false
-                }
-                CopyState::Upgrading => {
-                    lost.push(*object);
-                    copy.state = CopyState::Shared;
-                    true
-                }
-                CopyState::Invalid | CopyState::Shared | CopyState::Exclusive => true,
-            }
-        });
-    }
-
-    /// Revoke, then copy, then answer: any other order loses stores.
+    /// Revoke, then flush, then copy, then answer: any other order loses stores.
     fn give_back<D>(
         &mut self,
         home: NodeId,
         object: ObjectId,
         keep_read: bool,
-        out: &mut Vec<Effect<D>>,
+        turn: &mut Turn<'_, D>,
     ) {
-        if keep_read {
-            self.set_state(object, CopyState::Shared, out);
-        } else {
-            self.set_state(object, CopyState::Invalid, out);
+        let Some(copy) = self.copies.get_mut(&object) else {
+            return;
+        };
+        if copy.is_weak() {
+            return self.give_back_weak(home, object, keep_read, turn);
         }
-        out.push(Effect::Send {
-            to: home,
-            message: Outgoing::Recalled { object },
-        });
+        copy.state = CopyState::GivingBack { keep_read };
+        turn.set_access(object, copy.state.rights());
+        if turn.flushes.is_clean() {
+            self.on_flush_done(home, object, turn);
+        } else {
+            turn.resume(object, Resume::GiveBack);
+        }
     }
 
-    fn drop_copy<D>(&mut self, home: NodeId, object: ObjectId, out: &mut Vec<Effect<D>>) {
-        let next = match self.state(object) {
+    /// Gives a copy back unasked; false if it is busy or there is none.
+    pub(crate) fn evict<D>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        turn: &mut Turn<'_, D>,
+    ) -> bool {
+        use CopyState::*;
+        let Some(copy) = self.copies.get_mut(&object) else {
+            return false;
+        };
+        if copy.holds > 0 || turn.flushes.is_in_flight(object) {
+            return false;
+        }
+        match copy.state {
+            Shared | Resting => {
+                turn.set_access(object, None);
+                self.leave(home, object, None, turn);
+            }
+            Dirty => {
+                turn.set_access(object, None);
+                turn.resume(object, Resume::Leave);
+            }
+            Exclusive => {
+                copy.state = Returning;
+                turn.set_access(object, None);
+                if copy.is_weak() || turn.flushes.is_clean() {
+                    self.on_flush_done(home, object, turn);
+                } else {
+                    turn.resume(object, Resume::GiveBack);
+                }
+            }
+            Invalid
+            | FetchRead
+            | FetchWrite
+            | Upgrading
+            | GivingBack { .. }
+            | Returning
+            | Leaving { .. } => return false,
+        }
+        true
+    }
+
+    /// Tells the home that the copy is gone.
+    pub(crate) fn leave<D>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        diff: Option<(u64, D)>,
+        turn: &mut Turn<'_, D>,
+    ) {
+        let (sequence, diff) = match diff {
+            Some((sequence, diff)) => (sequence, Some(diff)),
+            None => (turn.flushes.number(object, true), None),
+        };
+        if let Some(copy) = self.copies.get_mut(&object) {
+            copy.state = CopyState::Leaving { was_owner: false };
+        }
+        let message = Outgoing::Flush {
+            object,
+            sequence,
+            leave: true,
+            diff,
+        };
+        turn.send(home, message);
+    }
+
+    /// Everything written here before the rights were taken is visible everywhere: the bytes may go.
+    pub(crate) fn on_flush_done<D>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        turn: &mut Turn<'_, D>,
+    ) {
+        use CopyState::*;
+        let Some(copy) = self.copies.get_mut(&object) else {
+            return;
+        };
+        match copy.state {
+            GivingBack { keep_read } => {
+                turn.send(home, Outgoing::Recalled { object });
+                let wanted = copy.wanted.take();
+                copy.state = Shared;
+                if !keep_read {
+                    self.copies.remove(&object);
+                    if let Some(access) = wanted {
+                        self.ask(home, object, access, false, turn.out);
+                    }
+                } else if let Some(access) = wanted {
+                    self.on_wanted(home, object, access, turn);
+                }
+            }
+            Returning => {
+                let sequence = turn.flushes.number(object, true);
+                copy.state = Leaving { was_owner: true };
+                turn.send(home, Outgoing::Return { object, sequence });
+            }
+            Invalid
+            | FetchRead
+            | FetchWrite
+            | Shared
+            | Upgrading
+            | Exclusive
+            | Dirty
+            | Resting
+            | Leaving { .. } => {}
+        }
+    }
+
+    /// A thread waited while its read copy was on its way back.
+    fn on_wanted<D>(
+        &mut self,
+        home: NodeId,
+        object: ObjectId,
+        access: Access,
+        turn: &mut Turn<'_, D>,
+    ) {
+        let Some(copy) = self.copies.get_mut(&object) else {
+            return;
+        };
+        match access {
+            Access::Read => turn.show(object, Some(Access::Read)),
+            Access::Write => {
+                copy.state = CopyState::Upgrading;
+                // Readers may have joined the writer in his wait.
+                turn.show(object, Some(Access::Read));
+                let message = Outgoing::Get {
+                    object,
+                    access,
+                    prefetch: false,
+                };
+                turn.send(home, message);
+            }
+        }
+    }
+
+    /// The home has answered that it knows of what left.
+    pub(crate) fn on_left<D>(&mut self, home: NodeId, object: ObjectId, turn: &mut Turn<'_, D>) {
+        if let Some(copy) = self.copies.remove(&object)
+            && let Some(access) = copy.wanted
+        {
+            self.ask(home, object, access, false, turn.out);
+        }
+    }
+
+    pub(crate) fn drop_copy<D>(&mut self, home: NodeId, object: ObjectId, turn: &mut Turn<'_, D>) {
+        use CopyState::*;
+        let copy = self
+            .copies
+            .remove(&object)
+            .expect("callers drop copies only where there is one");
+        turn.set_access(object, None);
+        turn.end_writing(object);
+        turn.send(home, Outgoing::Invalidated { object, diff: None });
+        match copy.state {
             // Our Get(Write) is with the home, which will now answer it with bytes.
-            CopyState::Upgrading => CopyState::FetchWrite,
-            CopyState::Shared | CopyState::Exclusive => CopyState::Invalid,
-            CopyState::Invalid | CopyState::FetchRead | CopyState::FetchWrite => {
+            Upgrading => {
+                let fetching = Copy {
+                    holds: copy.holds,
+                    ..Copy::new(FetchWrite)
+                };
+                self.copies.insert(object, fetching);
+            }
+            Returning => {
+                turn.flushes.cancel(Waiter::Copy(object));
+                if let Some(access) = copy.wanted {
+                    self.ask(home, object, access, false, turn.out);
+                }
+            }
+            Shared | Exclusive | Dirty | Resting => {}
+            Invalid | FetchRead | FetchWrite | GivingBack { .. } | Leaving { .. } => {
                 unreachable!("callers drop copies only where there is one")
             }
-        };
-        self.set_state(object, next, out);
-        out.push(Effect::Send {
-            to: home,
-            message: Outgoing::Invalidated { object, diff: None },
-        });
+        }
     }
 
-    /// Moves to `next` and lowers the threads' rights to it.
-    fn set_state<D>(&mut self, object: ObjectId, next: CopyState, out: &mut Vec<Effect<D>>) {
-        if next == CopyState::Invalid {
-            self.copies.remove(&object);
-        } else if let Some(copy) = self.copies.get_mut(&object) {
-            copy.state = next;
-        }
-        out.push(Effect::SetAccess {
-            object,
-            access: next.rights(),
+    /// Forgets what the lost home was to answer or be answered; the copies stay readable. A weak one is the
+    /// only one that anybody here can know of: it is flushed no more.
+    pub(crate) fn on_home_lost<D>(
+        &mut self,
+        is_lost: impl Fn(ObjectId) -> bool,
+        lost: &mut Vec<ObjectId>,
+        turn: &mut Turn<'_, D>,
+    ) {
+        use CopyState::*;
+        self.copies.retain(|object, copy| {
+            if !is_lost(*object) {
+                return true;
+            }
+            copy.deferred = None;
+            if turn.flushes.abandon(*object) {
+                turn.out.push(Effect::DropTwin { object: *object });
+            }
+            turn.flushes.cancel(Waiter::Copy(*object));
+            let is_asked = copy.state.is_waiting() && !copy.is_prefetch;
+            if copy.wanted.take().is_some() || is_asked {
+                lost.push(*object);
+            }
+            match copy.state {
+                FetchRead
+                | FetchWrite
+                | Returning
+                | Leaving { .. }
+                | GivingBack { keep_read: false } => false,
+                Upgrading | GivingBack { keep_read: true } => {
+                    copy.state = Shared;
+                    true
+                }
+                Shared | Dirty | Resting if copy.is_weak() => {
+                    copy.state = Exclusive;
+                    true
+                }
+                Invalid | Shared | Exclusive | Dirty | Resting => true,
+            }
         });
+        for object in turn.flushes.under_way() {
+            if is_lost(object) {
+                turn.flushes.abandon(object);
+            }
+        }
     }
 }

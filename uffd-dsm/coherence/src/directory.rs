@@ -1,46 +1,63 @@
 //! The home side: directory entries of the objects whose home this node is.
+//!
+//! An object without an entry is **Unshared**: the home has it alone. A fault of the home itself there is
+//! answered at once and makes no entry: a stack faults in that way all the time.
+//!
+//! [`Holding`] says where the newest bytes are; while work is in progress the object is *busy*, and requests
+//! queue in order of arrival. Requests of the home's own threads queue with the others. The table is for
+//! sequential objects; [`crate::round`] has what is otherwise for weak ones, [`crate::withdraw`] operations
+//! and strengthening, [`crate::life`] the end of an object's life and lost nodes.
+//!
+//! | state | home's rights | read request of node n | write request of node n |
+//! |---|---|---|---|
+//! | Unshared | Write | makes the entry (Home), goes on there | the same |
+//! | Home | Write | lower own view to Read, Grant+bytes, to Shared{n} | take own view, Grant+bytes, to Owned(n) |
+//! | Shared{c} | Read | Grant+bytes, to Shared{c+n}; n in c: V | Invalidate c-n; none: take own view, Grant, to Owned(n); else Invalidating |
+//! | Owned(o) | none | Recall(keep_read), Recalling; n = o: V | Recall, Recalling; n = o: V |
+//! | Recalling | none | queues; n = o: V | queues; n = o: V |
+//! | Invalidating | Read | queues; n yet to answer: V | queues |
+//! | Granting | as lowered | queues | queues |
+//!
+//! | state | Recalled from m | Return from m | Invalidated from m | Flush(leave) without diff from m |
+//! |---|---|---|---|---|
+//! | Recalling(o) | m = o: store, to Shared{o} or Home, grant what was waited for; else V | m = o: the same, to Home, Flushed; else V | V | V |
+//! | Owned(o) | V | m = o: store, to Home, Flushed; else V | V | V |
+//! | Invalidating{c} | V | V | due of m: the last one grants what was waited for; else V | m in c: Flushed, c-m; else V |
+//! | Shared{c} | V | V | V | m in c: Flushed, c-m, none left: to Home; else V |
+//! | Unshared, Home, Granting | V | V | V | Granting as Shared; else V |
+//!
+//! *Granting*: the bytes of a sequential object leave after a flush of this node, if its threads could have
+//! stored since they left last. The rights are lowered first, so that the flush brings all that was written
+//! before the last store.
+//!
+//! Under `migratory` a read request is granted as a write if no other node has a copy but the owner, who is
+//! recalled without keep_read. Under `read_only` read grants hold nothing; the first write request makes the
+//! protocol `invalidate`. A prefetch is answered by Deny if the object is busy, held, migratory, remote, or
+//! does not exist.
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 use core::ops::Range;
 
-use umbel_wire::{Access, Consistency, Mode, NodeId, ObjectId, Protocol, Token};
+use umbel_wire::{Access, NodeId, ObjectId, Protocol, Token};
 
+use crate::cache::Refusal;
 use crate::effect::{Effect, Outgoing};
-use crate::entry::{Awaited, Counters, Entry, Holding, Request};
+use crate::entry::{Answer, Awaited, Counters, Entry, Holding, Request, Want, count};
+use crate::memory::allowed;
+use crate::turn::{Resume, Turn};
 
-/// The mode of every object.
-const SEQUENTIAL: Mode = Mode {
-    consistency: Consistency::Sequential,
-    protocol: Protocol::Invalidate,
-};
-
-/// The state a message found, where it cannot be accepted.
-type Refusal = &'static str;
-
-const UNSHARED: Refusal = "Unshared";
+pub(crate) const UNSHARED: Refusal = "Unshared";
 const ALREADY_ASKED: Refusal = "already asked for by that node";
 
 /// Entries of the objects this node is home to. An object without one is the home's alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Directory {
-    node: NodeId,
-    minimum_hold: bool,
-    entries: BTreeMap<ObjectId, Entry>,
+    pub(crate) entries: BTreeMap<ObjectId, Entry>,
     /// Objects still shared, per `reclaim` in progress.
-    reclaims: BTreeMap<Token, usize>,
+    pub(crate) reclaims: BTreeMap<Token, usize>,
 }
 
 impl Directory {
-    pub(crate) fn new(node: NodeId, minimum_hold: bool) -> Self {
-        Self {
-            node,
-            minimum_hold,
-            entries: BTreeMap::new(),
-            reclaims: BTreeMap::new(),
-        }
-    }
-
     pub(crate) fn entry(&self, object: ObjectId) -> Option<&Entry> {
         self.entries.get(&object)
     }
@@ -63,229 +80,226 @@ impl Directory {
         self.entries.len()
     }
 
-    pub(crate) fn on_fault<D>(
+    pub(crate) fn on_fault<D: Clone>(
         &mut self,
         object: ObjectId,
         access: Access,
-        out: &mut Vec<Effect<D>>,
+        turn: &mut Turn<'_, D>,
     ) {
-        let node = self.node;
         let Some(entry) = self.entries.get_mut(&object) else {
             // Never shared: the home's stack faults in this way all the time, and leaves no entry.
-            out.push(Effect::SetAccess {
-                object,
-                access: Some(Access::Write),
-            });
-            out.push(Effect::Wake { object });
+            turn.show(object, Some(Access::Write));
             return;
         };
         if entry.home_rights() >= Some(access) {
             entry.counters.count_request(access);
-            expose_at_home(entry, object, out);
-            return;
+            return expose_at_home(entry, object, turn);
         }
-        if entry.has_request_of(node) {
+        if entry.is_weak() && entry.holding == Holding::Shared {
+            entry.counters.count_request(access);
+            return write_at_home(entry, object, turn);
+        }
+        if entry.has_request_of(turn.node) {
             // The grant wakes every thread. A request still in the queue is raised: that spares one.
-            entry.update_pending(|pending| {
-                if let Some(request) = pending
-                    .queue
-                    .iter_mut()
-                    .find(|request| request.node == node)
-                {
-                    request.access = request.access.max(access);
-                }
-            });
-            return;
+            return raise(entry, turn.node, access);
         }
-        entry.update_pending(|pending| pending.queue.push_back(Request { node, access }));
-        self.advance(object, out);
+        let request = Request {
+            node: turn.node,
+            want: Want::Access(access),
+        };
+        self.ask(object, request, turn);
     }
 
-    pub(crate) fn on_get<D>(
+    pub(crate) fn on_get<D: Clone>(
         &mut self,
         from: NodeId,
         object: ObjectId,
         access: Access,
-        out: &mut Vec<Effect<D>>,
+        prefetch: bool,
+        turn: &mut Turn<'_, D>,
     ) -> Result<(), Refusal> {
+        let request = Request {
+            node: from,
+            want: Want::Access(access),
+        };
+        let mut is_worth = turn_exists(object, prefetch, turn);
         if let Some(entry) = self.entries.get(&object) {
             if entry.has_request_of(from) {
                 return Err(ALREADY_ASKED);
             }
-            let is_reader = entry.copyset.contains(from);
+            let is_copy = entry.copyset.contains(from);
             match (entry.holding, access) {
                 // An owner has all rights, and answers a Recall before it asks again.
                 (Holding::Owned(owner), Access::Read | Access::Write) if owner == from => {
                     return Err(entry.state_name());
                 }
                 // A reader can read, and answers an Invalidate before it asks again.
-                (Holding::Shared, Access::Read) if is_reader => return Err(entry.state_name()),
+                (Holding::Shared, Access::Read) if is_copy => return Err(entry.state_name()),
+                // A weak copy is written without asking.
+                (Holding::Shared, Access::Write) if is_copy && entry.is_weak() => {
+                    return Err(entry.state_name());
+                }
                 (
                     Holding::Home | Holding::Shared | Holding::Owned(_),
                     Access::Read | Access::Write,
                 ) => {}
             }
+            // It was evicted, and asks again when it has answered what crossed that.
+            if !is_copy && entry.is_due(from, Answer::Invalidated) {
+                return Err(entry.state_name());
+            }
+            is_worth &= !entry.is_busy() && !entry.is_held_against(&request);
+            is_worth &= match entry.mode.protocol {
+                Protocol::Invalidate | Protocol::ReadOnly | Protocol::Update => true,
+                Protocol::Migratory | Protocol::Remote => false,
+            };
         }
-        let entry = self.entries.entry(object).or_insert_with(Entry::new);
-        entry.update_pending(|pending| pending.queue.push_back(Request { node: from, access }));
-        self.advance(object, out);
+        if prefetch && !is_worth {
+            turn.send(from, Outgoing::Deny { object });
+            return Ok(());
+        }
+        self.ask(object, request, turn);
         Ok(())
     }
 
-    pub(crate) fn on_recalled<D>(
+    pub(crate) fn on_recalled<D: Clone>(
         &mut self,
         from: NodeId,
         object: ObjectId,
         data: D,
-        out: &mut Vec<Effect<D>>,
+        turn: &mut Turn<'_, D>,
     ) -> Result<(), Refusal> {
         let entry = self.entries.get_mut(&object).ok_or(UNSHARED)?;
-        let awaited = entry.work().map(|work| work.awaited);
-        match (awaited, entry.holding) {
+        match (entry.awaited(), entry.holding) {
             (Some(Awaited::Recalled { keep_read }), Holding::Owned(owner)) if owner == from => {
-                out.push(Effect::Store { object, data });
+                entry.note_recalled(object, owner, &data, turn.memory);
+                turn.out.push(Effect::Store { object, data });
                 entry.holding = Holding::Home;
                 if keep_read {
                     entry.holding = Holding::Shared;
                     entry.copyset.insert(owner);
                 }
-                self.finish(object, out);
+                self.finish(object, turn);
                 Ok(())
             }
             (
-                Some(Awaited::Recalled { .. } | Awaited::Invalidated { .. } | Awaited::EndOfLife)
+                Some(
+                    Awaited::Recalled { .. }
+                    | Awaited::Invalidated { .. }
+                    | Awaited::Round
+                    | Awaited::Withdrawn
+                    | Awaited::EndOfLife
+                    | Awaited::Flush
+                    | Awaited::Operated
+                    | Awaited::Reply { .. },
+                )
                 | None,
                 Holding::Home | Holding::Shared | Holding::Owned(_),
             ) => Err(entry.state_name()),
         }
     }
 
-    pub(crate) fn on_invalidated<D>(
+    /// The owner has no copy any more, and did not wait to be asked.
+    pub(crate) fn on_return<D: Clone>(
         &mut self,
         from: NodeId,
         object: ObjectId,
-        out: &mut Vec<Effect<D>>,
+        sequence: u64,
+        data: D,
+        turn: &mut Turn<'_, D>,
     ) -> Result<(), Refusal> {
         let entry = self.entries.get_mut(&object).ok_or(UNSHARED)?;
-        let awaited = entry.work().map(|work| work.awaited);
-        match (awaited, entry.holding) {
-            (Some(Awaited::Invalidated { .. } | Awaited::EndOfLife), Holding::Shared) => {
-                if !entry.copyset.remove(from) {
-                    return Err(entry.state_name());
-                }
-                if entry.copyset.is_empty() {
-                    entry.holding = Holding::Home;
-                }
+        match (entry.awaited(), entry.holding) {
+            (Some(Awaited::Recalled { .. }) | None, Holding::Owned(owner)) if owner == from => {
+                turn.out.push(Effect::Store { object, data });
+                entry.holding = Holding::Home;
             }
+            // It answers the Invalidate, too: only then its copy is gone for sure.
             (Some(Awaited::EndOfLife), Holding::Owned(owner)) if owner == from => {
-                entry.holding = Holding::Home
+                entry.holding = Holding::Home;
             }
             (
-                Some(Awaited::Recalled { .. } | Awaited::Invalidated { .. } | Awaited::EndOfLife)
+                Some(
+                    Awaited::Recalled { .. }
+                    | Awaited::Invalidated { .. }
+                    | Awaited::Round
+                    | Awaited::Withdrawn
+                    | Awaited::EndOfLife
+                    | Awaited::Flush
+                    | Awaited::Operated
+                    | Awaited::Reply { .. },
+                )
                 | None,
                 Holding::Home | Holding::Shared | Holding::Owned(_),
             ) => return Err(entry.state_name()),
         }
-        if entry.holding == Holding::Home {
-            self.finish(object, out);
+        let awaited = entry.awaited();
+        turn.send(from, flushed(object, sequence, false));
+        match awaited {
+            Some(Awaited::EndOfLife) => {}
+            Some(_) => self.finish(object, turn),
+            None => self.advance(object, turn),
         }
         Ok(())
     }
 
-    pub(crate) fn awaits_hold(&self, object: ObjectId) -> bool {
+    pub(crate) fn awaits_hold(&self, object: ObjectId, node: NodeId) -> bool {
         let entry = self.entries.get(&object);
         entry.is_some_and(|entry| {
-            entry.work().is_none()
-                && entry.front().is_some_and(|request| {
-                    request.node != self.node && entry.is_held_against(request)
-                })
+            entry.awaited().is_none()
+                && entry
+                    .front()
+                    .is_some_and(|request| request.node != node && entry.is_held_against(request))
         })
     }
 
     /// Ignores a hold whose entry is gone.
-    pub(crate) fn on_hold_expired<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
+    pub(crate) fn on_hold_expired<D: Clone>(&mut self, object: ObjectId, turn: &mut Turn<'_, D>) {
         let Some(entry) = self.entries.get_mut(&object) else {
             return;
         };
         entry.holds = entry.holds.saturating_sub(1);
-        self.advance(object, out);
+        self.advance(object, turn);
     }
 
-    pub(crate) fn reclaim<D>(
+    /// Changes the protocol as soon as no work is in progress.
+    pub(crate) fn set_protocol<D: Clone>(
         &mut self,
-        objects: Range<ObjectId>,
-        token: Token,
-        out: &mut Vec<Effect<D>>,
+        object: ObjectId,
+        protocol: Protocol,
+        turn: &mut Turn<'_, D>,
     ) {
-        let known: Vec<ObjectId> = self
-            .entries
-            .range(objects)
-            .map(|(object, _)| *object)
-            .collect();
-        if known.is_empty() {
-            out.push(Effect::Reclaimed { token });
+        let Some(entry) = self.entries.get_mut(&object) else {
             return;
-        }
-        let earlier = self.reclaims.insert(token, known.len());
-        assert!(earlier.is_none(), "reclaim token {} is in use", token.0);
-        for object in known {
-            let entry = self
-                .entries
-                .get_mut(&object)
-                .expect("only its own end of life removes an entry");
-            let earlier = entry.update_pending(|pending| pending.reclaim.replace(token));
-            assert!(
-                earlier.is_none(),
-                "object {:#x} is being reclaimed",
-                object.0
-            );
-            self.advance(object, out);
-        }
+        };
+        entry.scores.is_auto = false;
+        entry.update_pending(|pending| pending.switch = Some(protocol));
+        self.advance(object, turn);
     }
 
-    /// Goes on without `node`; lists the objects whose newest bytes it had. Theirs at the home are older.
-    pub(crate) fn on_node_lost<D>(
+    /// Serves the request, at once if nobody is before it.
+    pub(crate) fn ask<D: Clone>(
         &mut self,
-        node: NodeId,
-        out: &mut Vec<Effect<D>>,
-    ) -> Vec<ObjectId> {
-        let known: Vec<ObjectId> = self.entries.keys().copied().collect();
-        let mut lost = Vec::new();
-        for object in known {
-            // A new life begun by an earlier object's end is still this object's entry.
-            let Some(entry) = self.entries.get_mut(&object) else {
-                continue;
-            };
-            entry.update_pending(|pending| {
-                pending.queue.retain(|request| request.node != node);
-                if let Some(work) = &mut pending.work {
-                    work.request = work.request.filter(|request| request.node != node);
-                }
-            });
-            match entry.holding {
-                Holding::Owned(owner) if owner == node => {
-                    lost.push(object);
-                    entry.holding = Holding::Home;
-                }
-                Holding::Shared => {
-                    entry.copyset.remove(node);
-                    if entry.copyset.is_empty() {
-                        entry.holding = Holding::Home;
-                    }
-                }
-                Holding::Home | Holding::Owned(_) => {}
-            }
-            if entry.holding == Holding::Home && entry.work().is_some() {
-                self.finish(object, out);
-            } else {
-                self.advance(object, out);
-            }
+        object: ObjectId,
+        request: Request,
+        turn: &mut Turn<'_, D>,
+    ) {
+        let memory = &*turn.memory;
+        let entry = self
+            .entries
+            .entry(object)
+            .or_insert_with(|| Entry::new(memory.policy(object)));
+        let is_held = request.node != turn.node && entry.is_held_against(&request);
+        if entry.is_busy() || is_held {
+            entry.update_pending(|pending| pending.queue.push_back(request));
+        } else {
+            self.serve(object, request, turn);
         }
-        lost
+        self.advance(object, turn);
     }
 
     /// Everything awaited has come: grants the request it was for, then goes on.
-    fn finish<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
+    pub(crate) fn finish<D: Clone>(&mut self, object: ObjectId, turn: &mut Turn<'_, D>) {
         let entry = self
             .entries
             .get_mut(&object)
@@ -293,214 +307,371 @@ impl Directory {
         let work = entry
             .update_pending(|pending| pending.work.take())
             .expect("work is in progress");
-        match (work.awaited, work.request) {
-            (Awaited::EndOfLife, _) => return self.end_life(object, out),
-            (Awaited::Recalled { .. }, Some(request)) => self.grant(object, request, true, out),
-            (Awaited::Invalidated { is_upgrade }, Some(request)) => {
-                self.grant(object, request, !is_upgrade, out)
-            }
-            (Awaited::Recalled { .. } | Awaited::Invalidated { .. }, None) => {}
+        if work.awaited == Awaited::EndOfLife {
+            return self.end_life(object, turn);
         }
-        self.advance(object, out);
+        self.answer_flushes(object, work.awaited == Awaited::Round, turn);
+        if let Some(request) = work.request {
+            match work.awaited {
+                Awaited::Recalled { .. } | Awaited::Withdrawn => self.start(object, request, turn),
+                Awaited::Invalidated { is_upgrade } => {
+                    self.grant(object, request.node, Access::Write, !is_upgrade, turn);
+                }
+                Awaited::Flush => self.deliver(object, request, turn),
+                Awaited::Reply { result } => self.reply(object, &request, result, turn),
+                Awaited::Round | Awaited::EndOfLife | Awaited::Operated => {
+                    unreachable!("{:?} is for no request, or not finished here", work.awaited)
+                }
+            }
+        }
+        self.advance(object, turn);
     }
 
     /// Serves what waits, in order, until something must be awaited.
-    fn advance<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
+    pub(crate) fn advance<D: Clone>(&mut self, object: ObjectId, turn: &mut Turn<'_, D>) {
         while let Some(entry) = self.entries.get_mut(&object) {
-            if entry.work().is_some() {
+            if entry.pending.is_none() || entry.awaited().is_some() {
                 return;
             }
             if entry.reclaim().is_some() {
-                return self.begin_end_of_life(object, out);
+                return self.begin_end_of_life(object, turn);
+            }
+            if let Some(protocol) = entry.update_pending(|pending| pending.switch.take()) {
+                let protocol = allowed(entry.mode.consistency, protocol);
+                if protocol != entry.mode.protocol {
+                    entry.mode.protocol = protocol;
+                    count(&mut entry.counters.switches);
+                }
+                continue;
             }
             let Some(request) = entry.front() else { return };
-            if request.node != self.node && entry.is_held_against(request) {
+            if request.node != turn.node && entry.is_held_against(request) {
                 return;
             }
-            entry.update_pending(|pending| pending.queue.pop_front());
-            self.start(object, request, out);
+            let request = entry.update_pending(|pending| pending.queue.pop_front());
+            self.serve(object, request.expect("it was at the front"), turn);
         }
     }
 
+    fn serve<D: Clone>(&mut self, object: ObjectId, request: Request, turn: &mut Turn<'_, D>) {
+        if let Some(entry) = self.entries.get_mut(&object) {
+            entry.note_request(&request, turn.node);
+        }
+        self.start(object, request, turn);
+    }
+
     /// Grants `request`, or asks for what it needs first.
-    fn start<D>(&mut self, object: ObjectId, request: Request, out: &mut Vec<Effect<D>>) {
+    pub(crate) fn start<D: Clone>(
+        &mut self,
+        object: ObjectId,
+        request: Request,
+        turn: &mut Turn<'_, D>,
+    ) {
         let entry = self
             .entries
             .get_mut(&object)
             .expect("the request is for this entry");
-        match (entry.holding, request.access) {
+        let access = match request.want {
+            Want::Access(access) => access,
+            Want::Operate(_) | Want::Strengthen(_) => {
+                return self.start_alone(object, request, turn);
+            }
+        };
+        if access == Access::Write {
+            entry.end_read_only();
+        }
+        match (entry.holding, access) {
             (Holding::Home, Access::Read | Access::Write) | (Holding::Shared, Access::Read) => {
-                self.grant(object, request, true, out);
+                self.grant(object, request.node, access, true, turn);
+            }
+            (Holding::Shared, Access::Write) if entry.is_weak() => {
+                self.grant(object, request.node, access, true, turn);
             }
             (Holding::Shared, Access::Write) => {
                 // Listed now means current now: see "Upgrades" in the specification.
                 let is_upgrade = entry.copyset.remove(request.node);
                 if entry.copyset.is_empty() {
                     entry.holding = Holding::Home;
-                    return self.grant(object, request, !is_upgrade, out);
+                    return self.grant(object, request.node, access, !is_upgrade, turn);
                 }
                 entry.begin(Awaited::Invalidated { is_upgrade }, Some(request));
-                invalidate_readers(entry, object, false, out);
+                invalidate_copies(entry, object, None, false, turn);
             }
             (Holding::Owned(owner), Access::Read | Access::Write) => {
-                let keep_read = request.access == Access::Read;
-                entry.begin(Awaited::Recalled { keep_read }, Some(request));
-                entry.counters.recalls = entry.counters.recalls.saturating_add(1);
-                out.push(Effect::Send {
-                    to: owner,
-                    message: Outgoing::Recall { object, keep_read },
-                });
+                let keep_read = entry.keeps_read(access);
+                recall(entry, object, owner, keep_read, request, turn);
             }
         }
     }
 
-    /// Gives `request` its rights; the holding is `Home`, or `Shared` if it wants to read.
-    fn grant<D>(
+    /// Gives `node` its rights; the holding is `Home`, or `Shared` if it wants to read or the object is weak.
+    fn grant<D: Clone>(
         &mut self,
         object: ObjectId,
-        request: Request,
+        node: NodeId,
+        access: Access,
         with_data: bool,
-        out: &mut Vec<Effect<D>>,
+        turn: &mut Turn<'_, D>,
     ) {
         let entry = self
             .entries
             .get_mut(&object)
             .expect("the request is for this entry");
-        entry.counters.count_request(request.access);
-        if request.node == self.node {
-            expose_at_home(entry, object, out);
-            if self.minimum_hold {
-                entry.holds = entry.holds.saturating_add(1);
-                out.push(Effect::Hold { object });
-            }
-            return;
+        entry.counters.count_request(access);
+        if node == turn.node {
+            return grant_at_home(entry, object, access, turn);
         }
         // Revoke, then copy, then answer: any other order loses stores.
-        match request.access {
-            Access::Read => {
-                limit_view(entry, object, Some(Access::Read), out);
-                entry.holding = Holding::Shared;
-                entry.copyset.insert(request.node);
-            }
-            Access::Write => {
-                limit_view(entry, object, None, out);
-                entry.holding = Holding::Owned(request.node);
-            }
+        let granted = entry.granted(access);
+        match granted {
+            Access::Read => lower_view(entry, object, turn),
+            Access::Write => limit_view(entry, object, None, turn),
         }
-        if with_data {
-            entry.counters.grants_with_data = entry.counters.grants_with_data.saturating_add(1);
+        if with_data && entry.is_stored && !entry.is_weak() && !turn.flushes.is_clean() {
+            let request = Request {
+                node,
+                want: Want::Access(granted),
+            };
+            entry.begin(Awaited::Flush, Some(request));
+            turn.resume(object, Resume::Grant);
+            return;
         }
-        let message = Outgoing::Grant {
-            object,
-            access: request.access,
-            mode: SEQUENTIAL,
-            with_data,
-        };
-        out.push(Effect::Send {
-            to: request.node,
-            message,
-        });
+        send_grant(entry, object, node, granted, with_data, turn);
     }
 
-    fn begin_end_of_life<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
+    /// Everything written here before the rights were lowered is visible everywhere.
+    pub(crate) fn on_flush_done<D: Clone>(&mut self, object: ObjectId, turn: &mut Turn<'_, D>) {
+        let entry = self.entries.get(&object);
+        match entry.and_then(Entry::awaited) {
+            Some(Awaited::Flush | Awaited::Reply { .. }) => self.finish(object, turn),
+            Some(
+                Awaited::Recalled { .. }
+                | Awaited::Invalidated { .. }
+                | Awaited::Round
+                | Awaited::Withdrawn
+                | Awaited::EndOfLife
+                | Awaited::Operated,
+            )
+            | None => unreachable!("a flush was awaited for {:#x}", object.0),
+        }
+    }
+
+    fn deliver<D: Clone>(&mut self, object: ObjectId, request: Request, turn: &mut Turn<'_, D>) {
         let entry = self
             .entries
             .get_mut(&object)
-            .expect("a reclaim is pending on this entry");
-        match entry.holding {
-            Holding::Home => self.end_life(object, out),
-            Holding::Shared => {
-                entry.begin(Awaited::EndOfLife, None);
-                invalidate_readers(entry, object, true, out);
+            .expect("the request is for this entry");
+        match request.want {
+            Want::Access(access) => {
+                send_grant(entry, object, request.node, access, true, turn);
             }
-            Holding::Owned(owner) => {
-                entry.begin(Awaited::EndOfLife, None);
-                entry.counters.invalidations = entry.counters.invalidations.saturating_add(1);
-                out.push(Effect::Send {
-                    to: owner,
-                    message: Outgoing::Invalidate {
-                        object,
-                        end_of_life: true,
-                    },
-                });
+            Want::Operate(_) | Want::Strengthen(_) => {
+                unreachable!("bytes are granted to whom asked for access")
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Whether the owner keeps a read copy when somebody else wants `access`.
+    fn keeps_read(&self, access: Access) -> bool {
+        match self.mode.protocol {
+            Protocol::Migratory => false,
+            Protocol::Invalidate | Protocol::ReadOnly | Protocol::Update | Protocol::Remote => {
+                self.is_weak() || access == Access::Read
             }
         }
     }
 
-    /// Removes the entry. Who still waits used a pointer beyond the object's life: he gets what a new
-    /// life gives him, so that no thread waits for ever.
-    fn end_life<D>(&mut self, object: ObjectId, out: &mut Vec<Effect<D>>) {
-        let mut entry = self
-            .entries
-            .remove(&object)
-            .expect("the caller found this entry");
-        let token = entry.reclaim().expect("only a reclaim ends a life");
-        out.push(Effect::Retire {
-            object,
-            counters: entry.counters,
-            mode: SEQUENTIAL,
-        });
-        let left = self
-            .reclaims
-            .get_mut(&token)
-            .expect("this object is counted");
-        *left -= 1;
-        if *left == 0 {
-            self.reclaims.remove(&token);
-            out.push(Effect::Reclaimed { token });
+    /// What another node gets that wants `access`.
+    fn granted(&self, access: Access) -> Access {
+        let is_migratory = self.mode.protocol == Protocol::Migratory;
+        match (self.holding, access) {
+            (Holding::Home, Access::Read) if is_migratory => Access::Write,
+            (Holding::Home, Access::Write) if is_migratory => Access::Write,
+            // The home would miss it at once: both write, each beside a twin.
+            (Holding::Home, Access::Write) if self.is_weak() && self.is_used => Access::Read,
+            (Holding::Shared, Access::Write) if self.is_weak() => Access::Read,
+            (Holding::Home | Holding::Shared | Holding::Owned(_), access) => access,
         }
-        for request in entry.take_queue() {
-            if request.node == self.node {
-                self.on_fault(object, request.access, out);
-            } else {
-                self.on_get(request.node, object, request.access, out)
-                    .expect("one request per node was queued");
+    }
+
+    /// Somebody is about to write.
+    pub(crate) fn end_read_only(&mut self) {
+        if self.mode.protocol == Protocol::ReadOnly {
+            self.mode.protocol = Protocol::Invalidate;
+            count(&mut self.counters.switches);
+        }
+    }
+}
+
+fn turn_exists<D>(object: ObjectId, prefetch: bool, turn: &Turn<'_, D>) -> bool {
+    !prefetch || turn.memory.exists(object)
+}
+
+fn raise(entry: &mut Entry, node: NodeId, access: Access) {
+    entry.update_pending(|pending| {
+        for request in pending.queue.iter_mut() {
+            match &mut request.want {
+                Want::Access(wanted) if request.node == node => *wanted = access.max(*wanted),
+                Want::Access(_) | Want::Operate(_) | Want::Strengthen(_) => {}
             }
         }
+    });
+}
+
+fn recall<D>(
+    entry: &mut Entry,
+    object: ObjectId,
+    owner: NodeId,
+    keep_read: bool,
+    request: Request,
+    turn: &mut Turn<'_, D>,
+) {
+    entry.begin(Awaited::Recalled { keep_read }, Some(request));
+    count(&mut entry.counters.recalls);
+    turn.send(owner, Outgoing::Recall { object, keep_read });
+}
+
+/// Asks the only copy of an object back, so that the home is alone.
+pub(crate) fn recall_all<D>(
+    entry: &mut Entry,
+    object: ObjectId,
+    owner: NodeId,
+    request: Request,
+    turn: &mut Turn<'_, D>,
+) {
+    recall(entry, object, owner, false, request, turn);
+}
+
+fn send_grant<D>(
+    entry: &mut Entry,
+    object: ObjectId,
+    node: NodeId,
+    access: Access,
+    with_data: bool,
+    turn: &mut Turn<'_, D>,
+) {
+    match access {
+        Access::Read => {
+            entry.holding = Holding::Shared;
+            entry.copyset.insert(node);
+        }
+        Access::Write => {
+            entry.holding = Holding::Owned(node);
+            entry.is_used = false;
+        }
+    }
+    entry.is_stored = false;
+    if with_data {
+        count(&mut entry.counters.grants_with_data);
+    }
+    let message = Outgoing::Grant {
+        object,
+        access,
+        mode: entry.mode,
+        with_data,
+    };
+    turn.send(node, message);
+}
+
+fn grant_at_home<D>(entry: &mut Entry, object: ObjectId, access: Access, turn: &mut Turn<'_, D>) {
+    let is_weak_copy = entry.is_weak() && entry.holding == Holding::Shared;
+    match access {
+        Access::Write if is_weak_copy => write_at_home(entry, object, turn),
+        Access::Read | Access::Write => expose_at_home(entry, object, turn),
+    }
+    let is_read_only = entry.mode.protocol == Protocol::ReadOnly;
+    if turn.minimum_hold && !is_weak_copy && !is_read_only {
+        entry.holds = entry.holds.saturating_add(1);
+        turn.out.push(Effect::Hold { object });
     }
 }
 
 /// Gives the home's threads all they may have, and wakes them.
-fn expose_at_home<D>(entry: &mut Entry, object: ObjectId, out: &mut Vec<Effect<D>>) {
+fn expose_at_home<D>(entry: &mut Entry, object: ObjectId, turn: &mut Turn<'_, D>) {
+    let is_copy = entry.is_weak() && entry.holding == Holding::Shared && !entry.is_dirty;
+    if is_copy && turn.memory.tracks_writes(object) {
+        return write_at_home(entry, object, turn);
+    }
     entry.view = entry.home_rights();
-    out.push(Effect::SetAccess {
-        object,
-        access: entry.view,
-    });
-    out.push(Effect::Wake { object });
+    entry.is_used = true;
+    entry.is_stored |= entry.view == Some(Access::Write);
+    turn.show(object, entry.view);
+}
+
+/// Lets the home's threads write a weak object that others have copies of.
+fn write_at_home<D>(entry: &mut Entry, object: ObjectId, turn: &mut Turn<'_, D>) {
+    entry.end_read_only();
+    entry.note_home_write();
+    if !entry.is_dirty {
+        entry.is_dirty = true;
+        turn.begin_writing(object);
+    }
+    entry.view = Some(Access::Write);
+    entry.is_used = true;
+    turn.show(object, entry.view);
 }
 
 /// Takes from the home's threads what is above `rights`.
-fn limit_view<D>(
+pub(crate) fn limit_view<D>(
     entry: &mut Entry,
     object: ObjectId,
     rights: Option<Access>,
-    out: &mut Vec<Effect<D>>,
+    turn: &mut Turn<'_, D>,
 ) {
     if entry.view > rights {
         entry.view = rights;
-        out.push(Effect::SetAccess {
-            object,
-            access: rights,
-        });
+        turn.set_access(object, rights);
+    }
+}
+
+/// A copy is about to be granted: from now on the home's threads write beside a twin, or not at all.
+fn lower_view<D>(entry: &mut Entry, object: ObjectId, turn: &mut Turn<'_, D>) {
+    let is_writable = entry.view == Some(Access::Write);
+    if entry.is_dirty {
+        return;
+    }
+    if is_writable && entry.is_weak() && turn.memory.tracks_writes(object) {
+        // The twin is made before the bytes are read: what is written in between goes twice, not never.
+        entry.is_dirty = true;
+        turn.begin_writing(object);
+    } else {
+        limit_view(entry, object, Some(Access::Read), turn);
     }
 }
 
 /// To all at once: the slowest answer is waited for, not their sum.
-fn invalidate_readers<D>(
+pub(crate) fn invalidate_copies<D>(
     entry: &mut Entry,
     object: ObjectId,
+    spared: Option<NodeId>,
     end_of_life: bool,
-    out: &mut Vec<Effect<D>>,
+    turn: &mut Turn<'_, D>,
 ) {
-    for reader in entry.copyset.iter() {
-        entry.counters.invalidations = entry.counters.invalidations.saturating_add(1);
-        out.push(Effect::Send {
-            to: reader,
-            message: Outgoing::Invalidate {
-                object,
-                end_of_life,
-            },
-        });
+    let Entry {
+        copyset, counters, ..
+    } = entry;
+    let mut due = alloc::vec::Vec::new();
+    for node in copyset.iter() {
+        if Some(node) == spared {
+            continue;
+        }
+        count(&mut counters.invalidations);
+        due.push((node, Answer::Invalidated));
+        let message = Outgoing::Invalidate {
+            object,
+            end_of_life,
+        };
+        turn.send(node, message);
+    }
+    entry.update_pending(|pending| pending.due.extend(due));
+}
+
+pub(crate) fn flushed<D>(object: ObjectId, sequence: u64, exclusive: bool) -> Outgoing<D> {
+    Outgoing::Flushed {
+        object,
+        sequence,
+        exclusive,
     }
 }

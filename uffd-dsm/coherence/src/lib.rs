@@ -120,19 +120,28 @@
 
 extern crate alloc;
 
+mod auto;
 mod cache;
+mod copy;
 mod copyset;
 mod directory;
 mod effect;
 mod entry;
+mod flush;
 mod homes;
+mod life;
 pub mod limits;
 mod machine;
 mod memory;
+mod requests;
+mod round;
 pub mod sync;
+mod turn;
 mod violation;
+mod weak;
+mod withdraw;
 
-pub use cache::CopyState;
+pub use copy::CopyState;
 pub use copyset::Copyset;
 pub use effect::{Effect, Outgoing};
 pub use entry::{Counters, Entry, Holding};

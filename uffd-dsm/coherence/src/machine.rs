@@ -1,16 +1,21 @@
 //! The machine of one node: sends every input to the cache side or the home side.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Protocol, Token};
 
-use crate::cache::{Cache, CopyState};
+use crate::cache::{Cache, Refusal};
+use crate::copy::CopyState;
 use crate::directory::Directory;
 use crate::effect::Effect;
 use crate::entry::Entry;
+use crate::flush::{Flushes, Waiter};
 use crate::homes::HomeMap;
 use crate::memory::Memory;
+use crate::requests::Requests;
+use crate::turn::{Resume, Turn};
 use crate::violation::{self, Violation};
 
 /// What a machine must know of its node and job.
@@ -34,6 +39,10 @@ pub struct Machine<H> {
     config: Config<H>,
     cache: Cache,
     directory: Directory,
+    requests: Requests,
+    flushes: Flushes,
+    /// Resumes not called yet, in the order of their effects.
+    resumes: VecDeque<(ObjectId, Resume)>,
 }
 
 impl<H: HomeMap> Machine<H> {
@@ -48,46 +57,57 @@ impl<H: HomeMap> Machine<H> {
             config.node_count
         );
         Self {
-            cache: Cache::new(config.minimum_hold),
-            directory: Directory::new(config.node, config.minimum_hold),
             config,
+            cache: Cache::default(),
+            directory: Directory::default(),
+            requests: Requests::default(),
+            flushes: Flushes::default(),
+            resumes: VecDeque::new(),
         }
     }
 
     /// A thread of this node waits for `access`; called again for the same fault it does no harm.
     ///
     /// Panics if the object has no home in this job: the driver knows stray pointers from objects.
-    pub fn on_fault<D: Clone, M: Memory<D> + ?Sized>(
+    pub fn on_fault<D: Clone>(
         &mut self,
         object: ObjectId,
         access: Access,
-        _memory: &mut M,
+        memory: &mut dyn Memory<D>,
         out: &mut Vec<Effect<D>>,
     ) {
-        let home = self.config.homes.home(object);
-        assert!(
-            home.0 < self.config.node_count,
-            "object {:#x} has no home",
-            object.0
-        );
-        if home == self.config.node {
-            self.directory.on_fault(object, access, out);
+        let home = self.home_of(object);
+        let (mut sides, mut turn) = self.turn(memory, out);
+        if home == turn.node {
+            sides.directory.on_fault(object, access, &mut turn);
         } else {
-            self.cache.on_fault(home, object, access, out);
+            sides.cache.on_fault(home, object, access, &mut turn);
         }
+        sides.settle(&mut turn);
+    }
+
+    /// Fetches an object of another home before a thread wants it; false where that is of no use: there is a
+    /// copy, or it was asked for, or the home is here.
+    pub fn prefetch<D>(
+        &mut self,
+        object: ObjectId,
+        access: Access,
+        out: &mut Vec<Effect<D>>,
+    ) -> bool {
+        let home = self.home_of(object);
+        home != self.config.node && self.cache.prefetch(home, object, access, out)
     }
 
     /// A message arrived from `from`. After a `Violation` nothing has changed.
-    pub fn on_message<D: Clone, M: Memory<D> + ?Sized>(
+    pub fn on_message<D: Clone>(
         &mut self,
         from: NodeId,
         message: Coherence<D>,
-        _memory: &mut M,
+        memory: &mut dyn Memory<D>,
         out: &mut Vec<Effect<D>>,
     ) -> Result<(), Violation> {
         let object = message.object();
         let home = self.config.homes.home(object);
-        let is_home = home == self.config.node;
         let name = violation::name(&message);
         let refuse = |state| Violation {
             from,
@@ -98,82 +118,185 @@ impl<H: HomeMap> Machine<H> {
         if from == self.config.node || from.0 >= self.config.node_count {
             return Err(refuse("not for that sender"));
         }
-        match message {
-            Coherence::Get { access, .. } if is_home => {
-                self.directory.on_get(from, object, access, out)
-            }
-            Coherence::Recalled { data, .. } if is_home => {
-                self.directory.on_recalled(from, object, data, out)
-            }
-            Coherence::Invalidated { .. } if is_home => {
-                self.directory.on_invalidated(from, object, out)
-            }
-            Coherence::Get { .. } | Coherence::Recalled { .. } | Coherence::Invalidated { .. } => {
-                Err("not at home")
-            }
-            Coherence::Grant { access, data, .. } if from == home => {
-                self.cache.on_grant(object, access, data, out)
-            }
-            Coherence::Recall { keep_read, .. } if from == home => {
-                self.cache.on_recall(home, object, keep_read, out)
-            }
-            Coherence::Invalidate { .. } if from == home => {
-                self.cache.on_invalidate(home, object, out)
-            }
-            Coherence::Grant { .. } | Coherence::Recall { .. } | Coherence::Invalidate { .. } => {
-                Err("at home elsewhere")
-            }
-            Coherence::Deny { .. }
-            | Coherence::Flush { .. }
-            | Coherence::Return { .. }
-            | Coherence::Flushed { .. }
-            | Coherence::Update { .. }
-            | Coherence::Updated { .. }
-            | Coherence::Operate { .. }
-            | Coherence::Operated { .. }
-            | Coherence::Strengthen { .. }
-            | Coherence::Strengthened { .. } => Err("not served yet"),
-        }
-        .map_err(refuse)
+        let (mut sides, mut turn) = self.turn(memory, out);
+        sides
+            .on_message(from, home, message, &mut turn)
+            .map_err(refuse)?;
+        sides.settle(&mut turn);
+        Ok(())
     }
 
     /// The minimum hold asked for by one [`Effect::Hold`] is over.
-    pub fn on_hold_expired<D: Clone, M: Memory<D> + ?Sized>(
+    pub fn on_hold_expired<D: Clone>(
         &mut self,
         object: ObjectId,
-        _memory: &mut M,
+        memory: &mut dyn Memory<D>,
         out: &mut Vec<Effect<D>>,
     ) {
         let home = self.config.homes.home(object);
-        if home == self.config.node {
-            self.directory.on_hold_expired(object, out);
+        let (mut sides, mut turn) = self.turn(memory, out);
+        if home == turn.node {
+            sides.directory.on_hold_expired(object, &mut turn);
         } else {
-            self.cache.on_hold_expired(home, object, out);
+            sides.cache.on_hold_expired(home, object, &mut turn);
         }
+        sides.settle(&mut turn);
     }
 
     /// Whether the end of a hold of this object, and nothing else, lets something go on: a request at its
     /// home, or a message put off by its holder. Without that, holds may expire late.
     pub fn awaits_hold(&self, object: ObjectId) -> bool {
         if self.config.homes.home(object) == self.config.node {
-            self.directory.awaits_hold(object)
+            self.directory.awaits_hold(object, self.config.node)
         } else {
             self.cache.awaits_hold(object)
         }
+    }
+
+    /// Answers with [`Effect::Flushed`] when everything this node's threads wrote before this call is
+    /// visible everywhere; at once if nothing is on its way.
+    pub fn flush<D: Clone>(
+        &mut self,
+        token: Token,
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let (mut sides, mut turn) = self.turn(memory, out);
+        sides.flush(Waiter::Caller(token), &mut turn);
+        sides.settle(&mut turn);
+    }
+
+    /// Whether a flush would be answered at once, for there is nothing to look at.
+    pub fn is_clean(&self) -> bool {
+        self.flushes.is_clean()
+    }
+
+    /// The effects before an [`Effect::Resume`] of this object are carried out.
+    ///
+    /// Panics if none was asked for.
+    pub fn on_resumed<D: Clone>(
+        &mut self,
+        object: ObjectId,
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let place = self.resumes.iter().position(|(other, _)| *other == object);
+        let found = place.and_then(|place| self.resumes.remove(place));
+        let (_, reason) = found.expect("the driver answers a Resume");
+        let home = self.config.homes.home(object);
+        let (mut sides, mut turn) = self.turn(memory, out);
+        sides.on_resumed(object, home, reason, &mut turn);
+        sides.settle(&mut turn);
+    }
+
+    /// An [`Effect::Operate`] was carried out; `result` is the value before.
+    ///
+    /// Panics if none was asked for.
+    pub fn on_operated<D: Clone>(
+        &mut self,
+        object: ObjectId,
+        from: NodeId,
+        token: Token,
+        result: u64,
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let (mut sides, mut turn) = self.turn(memory, out);
+        let directory = &mut sides.directory;
+        if directory.on_operated(object, from, token, result, &mut turn) {
+            sides.flush(Waiter::Home(object), &mut turn);
+        }
+        sides.settle(&mut turn);
+    }
+
+    /// Runs an atomic operation on an object of another home, after a flush; answers with
+    /// [`Effect::Operated`].
+    ///
+    /// Panics if the home is here, or `token` is in use.
+    pub fn operate<D: Clone>(
+        &mut self,
+        object: ObjectId,
+        token: Token,
+        operation: Operation,
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let home = self.home_of(object);
+        assert_ne!(home, self.config.node, "the home's threads use their own");
+        let (mut sides, mut turn) = self.turn(memory, out);
+        sides.requests.operate(object, token, operation);
+        sides.flush(Waiter::Operation(token), &mut turn);
+        sides.settle(&mut turn);
+    }
+
+    /// Makes an object of any home sequential for the rest of its life; answers with
+    /// [`Effect::Strengthened`].
+    ///
+    /// Panics if `token` is in use.
+    pub fn strengthen<D: Clone>(
+        &mut self,
+        object: ObjectId,
+        token: Token,
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let home = self.home_of(object);
+        let (mut sides, mut turn) = self.turn(memory, out);
+        if home == turn.node {
+            sides
+                .directory
+                .on_strengthen(home, object, token, &mut turn)
+                .expect("a thread waits for one thing at a time");
+        } else if sides.cache.is_known_sequential(object) {
+            turn.out.push(Effect::Strengthened { token });
+        } else {
+            sides.requests.strengthen(home, object, token, &mut turn);
+        }
+        sides.settle(&mut turn);
+    }
+
+    /// Gives the copy of an object of another home back, to make room; false if it is busy or there is none.
+    pub fn evict<D: Clone>(
+        &mut self,
+        object: ObjectId,
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) -> bool {
+        let home = self.config.homes.home(object);
+        let (mut sides, mut turn) = self.turn(memory, out);
+        let is_begun = sides.cache.evict(home, object, &mut turn);
+        sides.settle(&mut turn);
+        is_begun
+    }
+
+    /// Changes the protocol of a shared object of this home, as soon as no work is in progress; one that is
+    /// not shared has none. It stays so: the home chooses no more.
+    pub fn set_protocol<D: Clone>(
+        &mut self,
+        object: ObjectId,
+        protocol: Protocol,
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let (mut sides, mut turn) = self.turn(memory, out);
+        sides.directory.set_protocol(object, protocol, &mut turn);
+        sides.settle(&mut turn);
     }
 
     /// The life of these objects of this home is over: withdraws every copy, without their bytes, and
     /// answers with [`Effect::Reclaimed`], at once if nothing is shared.
     ///
     /// Panics if `token`, or the reclaim of one of the objects, is in progress.
-    pub fn reclaim<D: Clone, M: Memory<D> + ?Sized>(
+    pub fn reclaim<D: Clone>(
         &mut self,
         objects: Range<ObjectId>,
         token: Token,
-        _memory: &mut M,
+        memory: &mut dyn Memory<D>,
         out: &mut Vec<Effect<D>>,
     ) {
-        self.directory.reclaim(objects, token, out);
+        let (mut sides, mut turn) = self.turn(memory, out);
+        sides.directory.reclaim(objects, token, &mut turn);
+        sides.settle(&mut turn);
     }
 
     /// Goes on without `node`. Returns the objects whose newest bytes, or whose home, this node can no
@@ -181,111 +304,20 @@ impl<H: HomeMap> Machine<H> {
     ///
     /// The home's older bytes take the place of the lost ones: a driver that cannot accept that ends
     /// the job instead of carrying the effects out.
-    pub fn on_node_lost<D: Clone, M: Memory<D> + ?Sized>(
+    pub fn on_node_lost<D: Clone>(
         &mut self,
         node: NodeId,
-        _memory: &mut M,
+        memory: &mut dyn Memory<D>,
         out: &mut Vec<Effect<D>>,
     ) -> Vec<ObjectId> {
-        let mut lost = self.directory.on_node_lost(node, out);
-        self.cache
-            .on_home_lost(|object| self.config.homes.home(object) == node, &mut lost);
+        let (mut sides, mut turn) = self.turn(memory, out);
+        let mut lost = sides.directory.on_node_lost(node, &mut turn);
+        let homes = sides.homes;
+        let is_lost = |object| homes.home(object) == node;
+        sides.cache.on_home_lost(is_lost, &mut lost, &mut turn);
+        sides.requests.on_home_lost(is_lost, &mut lost, &mut turn);
+        sides.settle(&mut turn);
         lost
-    }
-
-    /// Fetches an object of another home before a thread wants it; false where that is of no use: there is a
-    /// copy, or it was asked for, or the home is here.
-    pub fn prefetch<D: Clone>(
-        &mut self,
-        _object: ObjectId,
-        _access: Access,
-        _out: &mut Vec<Effect<D>>,
-    ) -> bool {
-        false
-    }
-
-    /// Answers with [`Effect::Flushed`] when everything this node's threads wrote before this call is
-    /// visible everywhere; at once if nothing is on its way.
-    pub fn flush<D: Clone, M: Memory<D> + ?Sized>(
-        &mut self,
-        token: Token,
-        _memory: &mut M,
-        out: &mut Vec<Effect<D>>,
-    ) {
-        out.push(Effect::Flushed { token });
-    }
-
-    /// Whether a flush would be answered at once, for there is nothing to look at.
-    pub fn is_clean(&self) -> bool {
-        true
-    }
-
-    /// The effects before an [`Effect::Resume`] of this object are carried out.
-    pub fn on_resumed<D: Clone, M: Memory<D> + ?Sized>(
-        &mut self,
-        object: ObjectId,
-        _memory: &mut M,
-        _out: &mut Vec<Effect<D>>,
-    ) {
-        unreachable!("object {:#x} was not to be resumed", object.0)
-    }
-
-    /// An [`Effect::Operate`] was carried out; `result` is the value before.
-    pub fn on_operated<D: Clone, M: Memory<D> + ?Sized>(
-        &mut self,
-        object: ObjectId,
-        _from: NodeId,
-        _token: Token,
-        _result: u64,
-        _memory: &mut M,
-        _out: &mut Vec<Effect<D>>,
-    ) {
-        unreachable!("object {:#x} was not to be operated on", object.0)
-    }
-
-    /// Runs an atomic operation on an object of another home; answers with [`Effect::Operated`].
-    pub fn operate<D: Clone, M: Memory<D> + ?Sized>(
-        &mut self,
-        _object: ObjectId,
-        token: Token,
-        _operation: Operation,
-        _memory: &mut M,
-        out: &mut Vec<Effect<D>>,
-    ) {
-        out.push(Effect::Operated { token, result: 0 });
-    }
-
-    /// Makes an object of any home sequential for the rest of its life; answers with
-    /// [`Effect::Strengthened`].
-    pub fn strengthen<D: Clone, M: Memory<D> + ?Sized>(
-        &mut self,
-        _object: ObjectId,
-        token: Token,
-        _memory: &mut M,
-        out: &mut Vec<Effect<D>>,
-    ) {
-        out.push(Effect::Strengthened { token });
-    }
-
-    /// Gives the copy of an object of another home back, to make room; false if it is busy or there is none.
-    pub fn evict<D: Clone, M: Memory<D> + ?Sized>(
-        &mut self,
-        _object: ObjectId,
-        _memory: &mut M,
-        _out: &mut Vec<Effect<D>>,
-    ) -> bool {
-        false
-    }
-
-    /// Changes the protocol of a shared object of this home, as soon as no work is in progress; one that is
-    /// not shared has none. Not in `auto`'s hands from then on.
-    pub fn set_protocol<D: Clone, M: Memory<D> + ?Sized>(
-        &mut self,
-        _object: ObjectId,
-        _protocol: Protocol,
-        _memory: &mut M,
-        _out: &mut Vec<Effect<D>>,
-    ) {
     }
 
     /// What the machine was made with.
@@ -336,6 +368,178 @@ impl<H: HomeMap> Machine<H> {
                 .map_or(Some(Access::Write), Entry::home_rights)
         } else {
             self.cache.state(object).rights()
+        }
+    }
+
+    fn home_of(&self, object: ObjectId) -> NodeId {
+        let home = self.config.homes.home(object);
+        assert!(
+            home.0 < self.config.node_count,
+            "object {:#x} has no home",
+            object.0
+        );
+        home
+    }
+
+    fn turn<'a, D>(
+        &'a mut self,
+        memory: &'a mut dyn Memory<D>,
+        out: &'a mut Vec<Effect<D>>,
+    ) -> (Sides<'a, H>, Turn<'a, D>) {
+        let sides = Sides {
+            homes: &self.config.homes,
+            cache: &mut self.cache,
+            directory: &mut self.directory,
+            requests: &mut self.requests,
+        };
+        let turn = Turn {
+            node: self.config.node,
+            minimum_hold: self.config.minimum_hold,
+            flushes: &mut self.flushes,
+            resumes: &mut self.resumes,
+            memory,
+            out,
+        };
+        (sides, turn)
+    }
+}
+
+/// The machine without what both sides share.
+struct Sides<'a, H> {
+    homes: &'a H,
+    cache: &'a mut Cache,
+    directory: &'a mut Directory,
+    requests: &'a mut Requests,
+}
+
+impl<H: HomeMap> Sides<'_, H> {
+    fn on_message<D: Clone>(
+        &mut self,
+        from: NodeId,
+        home: NodeId,
+        message: Coherence<D>,
+        turn: &mut Turn<'_, D>,
+    ) -> Result<(), Refusal> {
+        let object = message.object();
+        let is_for_home = match &message {
+            Coherence::Get { .. }
+            | Coherence::Recalled { .. }
+            | Coherence::Invalidated { .. }
+            | Coherence::Flush { .. }
+            | Coherence::Return { .. }
+            | Coherence::Updated { .. }
+            | Coherence::Operate { .. }
+            | Coherence::Strengthen { .. } => true,
+            Coherence::Grant { .. }
+            | Coherence::Deny { .. }
+            | Coherence::Recall { .. }
+            | Coherence::Invalidate { .. }
+            | Coherence::Flushed { .. }
+            | Coherence::Update { .. }
+            | Coherence::Operated { .. }
+            | Coherence::Strengthened { .. } => false,
+        };
+        if is_for_home && home != turn.node {
+            return Err("not at home");
+        }
+        if !is_for_home && home != from {
+            return Err("at home elsewhere");
+        }
+        let (cache, directory) = (&mut *self.cache, &mut *self.directory);
+        match message {
+            Coherence::Get {
+                access, prefetch, ..
+            } => directory.on_get(from, object, access, prefetch, turn),
+            Coherence::Recalled { data, .. } => directory.on_recalled(from, object, data, turn),
+            Coherence::Invalidated { diff, .. } => {
+                directory.on_invalidated(from, object, diff, turn)
+            }
+            Coherence::Flush {
+                sequence,
+                leave,
+                diff,
+                ..
+            } => directory.on_flush(from, object, sequence, leave, diff, turn),
+            Coherence::Return { sequence, data, .. } => {
+                directory.on_return(from, object, sequence, data, turn)
+            }
+            Coherence::Updated { leave, .. } => directory.on_updated(from, object, leave, turn),
+            Coherence::Operate {
+                token, operation, ..
+            } => directory.on_operate(from, object, token, operation, turn),
+            Coherence::Strengthen { token, .. } => {
+                directory.on_strengthen(from, object, token, turn)
+            }
+            Coherence::Grant {
+                access, mode, data, ..
+            } => cache.on_grant(object, access, mode, data, turn),
+            Coherence::Deny { .. } => cache.on_deny(home, object, turn),
+            Coherence::Recall { keep_read, .. } => cache.on_recall(home, object, keep_read, turn),
+            Coherence::Invalidate { end_of_life, .. } => {
+                cache.on_invalidate(home, object, end_of_life, turn)
+            }
+            Coherence::Flushed {
+                sequence,
+                exclusive,
+                ..
+            } => cache.on_flushed(home, object, sequence, exclusive, turn),
+            Coherence::Update { diff, .. } => cache.on_update(home, object, diff, turn),
+            Coherence::Operated { token, result, .. } => {
+                self.requests.on_operated(object, token, result, turn)
+            }
+            Coherence::Strengthened { token, .. } => {
+                self.requests.on_strengthened(object, token, turn)
+            }
+        }
+    }
+
+    fn on_resumed<D: Clone>(
+        &mut self,
+        object: ObjectId,
+        home: NodeId,
+        reason: Resume,
+        turn: &mut Turn<'_, D>,
+    ) {
+        match reason {
+            Resume::Clean if home == turn.node => self.directory.on_cleaned(object, turn),
+            Resume::Clean => self.cache.on_cleaned(home, object, turn),
+            Resume::Invalidate => self.cache.on_revoked(home, object, turn),
+            Resume::Leave => self.cache.on_evicted(home, object, turn),
+            Resume::GiveBack => self.flush(Waiter::Copy(object), turn),
+            Resume::Grant => self.flush(Waiter::Home(object), turn),
+            Resume::Again => self.directory.on_again(object, turn),
+        }
+    }
+
+    /// Sends all that was written here; `waiter` waits for it, and for all that is under way already.
+    fn flush<D: Clone>(&mut self, waiter: Waiter, turn: &mut Turn<'_, D>) {
+        for object in turn.flushes.units() {
+            let home = self.homes.home(object);
+            if home == turn.node {
+                self.directory.flush(object, turn);
+            } else {
+                self.cache.flush(home, object, turn);
+            }
+        }
+        turn.flushes.wait(waiter);
+    }
+
+    /// Goes on with what waited for flushes that are done now.
+    fn settle<D: Clone>(&mut self, turn: &mut Turn<'_, D>) {
+        while let Some(waiter) = turn.flushes.next_done() {
+            match waiter {
+                Waiter::Caller(token) => turn.out.push(Effect::Flushed { token }),
+                Waiter::Copy(object) => {
+                    let home = self.homes.home(object);
+                    self.cache.on_flush_done(home, object, turn);
+                }
+                Waiter::Home(object) => self.directory.on_flush_done(object, turn),
+                Waiter::Operation(token) => {
+                    let homes = self.homes;
+                    self.requests
+                        .on_flush_done(token, |object| homes.home(object), turn);
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the machine asks its driver.
 
-use umbel_wire::{Consistency, ObjectId, Protocol};
+use umbel_wire::{Consistency, Mode, ObjectId, Protocol};
 
 /// What the source says of an object; asked once in its life, when its directory entry is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,23 @@ impl Policy {
         protocol: Some(Protocol::Invalidate),
         operations: false,
     };
+
+    /// How the object's life begins.
+    pub(crate) fn mode(self) -> Mode {
+        let protocol = self.protocol.unwrap_or(Protocol::Invalidate);
+        Mode {
+            consistency: self.consistency,
+            protocol: allowed(self.consistency, protocol),
+        }
+    }
+}
+
+/// Who reads a sequential object must see the last store: an update comes too late.
+pub(crate) fn allowed(consistency: Consistency, protocol: Protocol) -> Protocol {
+    match (consistency, protocol) {
+        (Consistency::Sequential, Protocol::Update) => Protocol::Invalidate,
+        (Consistency::Sequential | Consistency::Weak, protocol) => protocol,
+    }
 }
 
 /// The driver's memory as the machine needs to see it. Asked within an input, when the effects of all

@@ -194,6 +194,7 @@ fn the_home_revokes_before_it_grants() {
         invalidations: 2,
         recalls: 0,
         grants_with_data: 3,
+        ..Counters::default()
     };
     assert_eq!(home.counters(), expected);
 }

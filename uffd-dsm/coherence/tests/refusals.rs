@@ -63,6 +63,13 @@ fn invalidate() -> Coherence<u64> {
     }
 }
 
+fn withdraw() -> Coherence<u64> {
+    Coherence::Invalidate {
+        object: OBJECT,
+        end_of_life: true,
+    }
+}
+
 fn invalidated() -> Coherence<u64> {
     Coherence::Invalidated {
         object: OBJECT,
@@ -111,6 +118,11 @@ fn cache_in(state: CopyState) -> Machine<Homes> {
                 )
                 .expect("it was asked for");
         }
+        CopyState::Dirty
+        | CopyState::Resting
+        | CopyState::GivingBack { .. }
+        | CopyState::Returning
+        | CopyState::Leaving { .. } => panic!("{state:?} is for tests/weak.rs"),
     }
     assert_eq!(cache.copy_state(OBJECT), state);
     cache
@@ -126,14 +138,15 @@ fn a_cache_accepts_what_its_row_says() {
         recall(true),
         recall(false),
         invalidate(),
+        withdraw(),
     ];
     let rows = [
-        (CopyState::Invalid, "VVVVVVV"),
-        (CopyState::FetchRead, ".VVVVVV"),
-        (CopyState::FetchWrite, "V.VVVVV"),
-        (CopyState::Shared, "VVVVVV."),
-        (CopyState::Upgrading, "VV.VVV."),
-        (CopyState::Exclusive, "VVVV..."),
+        (CopyState::Invalid, "VVVVVVVV"),
+        (CopyState::FetchRead, ".VVVVVVV"),
+        (CopyState::FetchWrite, "V.VVVVVV"),
+        (CopyState::Shared, "VVVVVV.."),
+        (CopyState::Upgrading, "VV.VVV.."),
+        (CopyState::Exclusive, "VVVV..V."),
     ];
     for (state, row) in rows {
         let cache = cache_in(state);
