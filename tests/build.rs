@@ -15,26 +15,12 @@ mod list;
 
 const SOURCE: &str = "../uffd-dsm/coherence/src";
 
-/// Leaves of the machine, and what their names must be in the copy.
-const MODULES: &[&str] = &[
-    "cache",
-    "copyset",
-    "directory",
-    "effect",
-    "entry",
-    "homes",
-    "limits",
-    "machine",
-    "memory",
-    "violation",
-];
-
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=mutants/list.rs");
     println!("cargo::rerun-if-changed={SOURCE}");
     let mut copy = String::new();
-    for module in MODULES {
+    for module in modules() {
         let text = mutate(&format!("{module}.rs"));
         copy.push_str(&format!("pub mod {module} {{\n{text}\n}}\n"));
     }
@@ -43,6 +29,20 @@ fn main() {
         PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it")).join("mutant.rs");
     fs::write(&target, copy)
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", target.display()));
+}
+
+/// The machine's modules, sorted: every file but the crate's own page.
+fn modules() -> Vec<String> {
+    let files =
+        fs::read_dir(SOURCE).unwrap_or_else(|error| panic!("cannot read {SOURCE}: {error}"));
+    let module = |file: std::io::Result<fs::DirEntry>| {
+        let path = file.ok()?.path();
+        let is_module = path.extension()? == "rs" && path.file_stem()? != "lib";
+        is_module.then(|| path.file_stem()?.to_str().map(str::to_owned))?
+    };
+    let mut modules: Vec<String> = files.filter_map(module).collect();
+    modules.sort_unstable();
+    modules
 }
 
 /// A file with every mutant planted, and its paths made to start at the module that includes the copy.

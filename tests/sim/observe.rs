@@ -135,7 +135,12 @@ impl Before {
                 CopyState::Invalid
                 | CopyState::Shared
                 | CopyState::Upgrading
-                | CopyState::Exclusive,
+                | CopyState::Exclusive
+                | CopyState::Dirty
+                | CopyState::Resting
+                | CopyState::GivingBack { .. }
+                | CopyState::Returning
+                | CopyState::Leaving { .. },
                 _,
             ) => {}
         }

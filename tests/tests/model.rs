@@ -87,7 +87,7 @@ fn scopes_end_at_any_time_with_holds() {
     check(
         &scenario,
         Explored {
-            states: 184_332,
+            states: 257_664,
             depth: 54,
             at_rest: 36,
         },
@@ -159,8 +159,8 @@ fn a_cache_is_lost_while_scopes_end_and_holds_run() {
     check(
         &scenario,
         Explored {
-            states: 254_480,
-            depth: 39,
+            states: 274_001,
+            depth: 38,
             at_rest: 816,
         },
     );

@@ -36,6 +36,7 @@
 //! does not exist.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use umbel_wire::{Access, NodeId, ObjectId, Protocol, Token};
@@ -423,11 +424,12 @@ impl Directory {
         }
         // Revoke, then copy, then answer: any other order loses stores.
         let granted = entry.granted(access);
+        let was_writable = entry.view == Some(Access::Write);
         match granted {
             Access::Read => lower_view(entry, object, turn),
             Access::Write => limit_view(entry, object, None, turn),
         }
-        if with_data && entry.is_stored && !entry.is_weak() && !turn.flushes.is_clean() {
+        if with_data && was_writable && !entry.is_weak() && !turn.flushes.is_clean() {
             let request = Request {
                 node,
                 want: Want::Access(granted),
@@ -562,7 +564,6 @@ fn send_grant<D>(
             entry.is_used = false;
         }
     }
-    entry.is_stored = false;
     if with_data {
         count(&mut entry.counters.grants_with_data);
     }
@@ -595,8 +596,7 @@ fn expose_at_home<D>(entry: &mut Entry, object: ObjectId, turn: &mut Turn<'_, D>
         return write_at_home(entry, object, turn);
     }
     entry.view = entry.home_rights();
-    entry.is_used = true;
-    entry.is_stored |= entry.view == Some(Access::Write);
+    entry.is_used = entry.is_weak();
     turn.show(object, entry.view);
 }
 
@@ -649,23 +649,17 @@ pub(crate) fn invalidate_copies<D>(
     end_of_life: bool,
     turn: &mut Turn<'_, D>,
 ) {
-    let Entry {
-        copyset, counters, ..
-    } = entry;
-    let mut due = alloc::vec::Vec::new();
-    for node in copyset.iter() {
-        if Some(node) == spared {
-            continue;
-        }
-        count(&mut counters.invalidations);
-        due.push((node, Answer::Invalidated));
+    let is_target = |node: &NodeId| Some(*node) != spared;
+    let targets: Vec<NodeId> = entry.copyset.iter().filter(is_target).collect();
+    for node in &targets {
+        count(&mut entry.counters.invalidations);
         let message = Outgoing::Invalidate {
             object,
             end_of_life,
         };
-        turn.send(node, message);
+        turn.send(*node, message);
     }
-    entry.update_pending(|pending| pending.due.extend(due));
+    entry.await_from(&targets, Answer::Invalidated);
 }
 
 pub(crate) fn flushed<D>(object: ObjectId, sequence: u64, exclusive: bool) -> Outgoing<D> {

@@ -167,9 +167,9 @@ pub(crate) struct Pending {
     pub(crate) work: Option<Work>,
     /// In order of arrival; at most one request for access per node.
     pub(crate) queue: VecDeque<Request>,
-    /// Answers that the work awaits; a node owes one per `Update`.
+    /// Answers that the work awaits, sorted; a node owes one per `Update`.
     pub(crate) due: Vec<(NodeId, Answer)>,
-    /// Flushes to be answered when the work is done; `node` itself among them.
+    /// Flushes to be answered when the work is done, sorted; those of the home itself among them.
     pub(crate) flushes: Vec<(NodeId, u64)>,
     /// The object's life ends as soon as no work is in progress.
     pub(crate) reclaim: Option<Token>,
@@ -192,10 +192,8 @@ pub struct Entry {
     pub(crate) mode: Mode,
     /// The home's threads may write a copy of their own, with a twin.
     pub(crate) is_dirty: bool,
-    /// The home's threads used the object since it was granted away last.
+    /// The home's threads used the object, which is weak, since it was granted away last.
     pub(crate) is_used: bool,
-    /// The home's threads could store since the bytes left last: the next time they leave after a flush.
-    pub(crate) is_stored: bool,
     pub(crate) scores: Scores,
     pub(crate) counters: Counters,
     pub(crate) copyset: Copyset,
@@ -215,7 +213,6 @@ impl Entry {
             mode: policy.mode(),
             is_dirty: false,
             is_used: false,
-            is_stored: true,
             scores: Scores::new(policy),
             counters: Counters::default(),
             copyset: Copyset::default(),
@@ -349,6 +346,14 @@ impl Entry {
         self.update_pending(|pending| pending.work = Some(Work { awaited, request }));
     }
 
+    /// Answers are awaited from now on.
+    pub(crate) fn await_from(&mut self, nodes: &[NodeId], answer: Answer) {
+        self.update_pending(|pending| {
+            pending.due.extend(nodes.iter().map(|node| (*node, answer)));
+            pending.due.sort_unstable();
+        });
+    }
+
     /// The answer has come; false if it was not due.
     pub(crate) fn settle(&mut self, node: NodeId, answer: Answer) -> bool {
         if !self.is_due(node, answer) {
@@ -356,7 +361,7 @@ impl Entry {
         }
         self.update_pending(|pending| {
             let place = pending.due.iter().position(|due| *due == (node, answer));
-            place.map(|place| pending.due.swap_remove(place));
+            place.map(|place| pending.due.remove(place));
         });
         true
     }

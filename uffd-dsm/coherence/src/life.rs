@@ -66,7 +66,7 @@ impl Directory {
             }
             Holding::Owned(owner) => {
                 entry.begin(Awaited::EndOfLife, None);
-                entry.update_pending(|pending| pending.due.push((owner, Answer::Invalidated)));
+                entry.await_from(&[owner], Answer::Invalidated);
                 count(&mut entry.counters.invalidations);
                 let message = Outgoing::Invalidate {
                     object,

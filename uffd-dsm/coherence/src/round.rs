@@ -35,6 +35,8 @@
 //! Owned recalls with keep_read, then goes on as Shared; `migratory` without, then as Home. The home's threads
 //! write in Shared with a twin, without waiting.
 
+use alloc::vec::Vec;
+
 use umbel_wire::{Access, NodeId, ObjectId, Protocol};
 
 use crate::cache::Refusal;
@@ -146,7 +148,10 @@ impl Directory {
             .entries
             .get_mut(&object)
             .expect("the caller found this entry");
-        entry.update_pending(|pending| pending.flushes.push((from, sequence)));
+        entry.update_pending(|pending| {
+            pending.flushes.push((from, sequence));
+            pending.flushes.sort_unstable();
+        });
         let is_update = entry.mode.protocol == Protocol::Update;
         match entry.awaited() {
             None => {
@@ -273,10 +278,10 @@ impl Directory {
     }
 }
 
-pub(crate) fn take_flushes(entry: &mut Entry) -> alloc::vec::Vec<(NodeId, u64)> {
+pub(crate) fn take_flushes(entry: &mut Entry) -> Vec<(NodeId, u64)> {
     match entry.pending.is_some() {
         true => entry.update_pending(|pending| core::mem::take(&mut pending.flushes)),
-        false => alloc::vec::Vec::new(),
+        false => Vec::new(),
     }
 }
 
@@ -330,12 +335,11 @@ fn update_copies<D: Clone>(
         let is_current = *node == from && !entry.is_due(from, Answer::Updated);
         !is_current && !entry.is_due(*node, Answer::Invalidated)
     };
-    let targets: alloc::vec::Vec<NodeId> = entry.copyset.iter().filter(stays).collect();
+    let targets: Vec<NodeId> = entry.copyset.iter().filter(stays).collect();
     for node in &targets {
         count(&mut entry.counters.updates);
         let diff = diff.clone();
         turn.send(*node, Outgoing::Update { object, diff });
     }
-    let due = targets.into_iter().map(|node| (node, Answer::Updated));
-    entry.update_pending(|pending| pending.due.extend(due));
+    entry.await_from(&targets, Answer::Updated);
 }

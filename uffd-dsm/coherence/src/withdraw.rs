@@ -144,7 +144,7 @@ impl Directory {
             Want::Access(_) | Want::Strengthen(_) => false,
         };
         assert!(is_his, "another operation was to be run");
-        if entry.is_stored && !entry.is_weak() && !turn.flushes.is_clean() {
+        if entry.view == Some(Access::Write) && !entry.is_weak() && !turn.flushes.is_clean() {
             entry.begin(Awaited::Reply { result }, Some(request));
             return true;
         }
@@ -188,7 +188,6 @@ fn serve_alone<D>(entry: &mut Entry, object: ObjectId, request: Request, turn: &
         Want::Strengthen(token) => {
             entry.mode.consistency = Consistency::Sequential;
             entry.mode.protocol = allowed(entry.mode.consistency, entry.mode.protocol);
-            entry.is_stored |= entry.view == Some(Access::Write);
             strengthened(object, request.node, *token, turn);
         }
         Want::Access(_) => unreachable!("access needs nobody to be alone"),
