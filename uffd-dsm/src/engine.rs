@@ -8,6 +8,7 @@
 //! events; only then does what the links hold leave. Revocations of one turn are gathered, so that neighbouring
 //! pages cost one interrupt of the other processors ([`turn`]).
 
+mod copies;
 mod counts;
 mod faults;
 mod memory;
@@ -29,6 +30,7 @@ use crate::stats::StatsTable;
 use crate::stream::Streams;
 use crate::trace::{Trace, Traced};
 use crate::window::{self, Homes, Place};
+use copies::Copies;
 use memory::ObjectMemory;
 
 /// Where the engine's messages leave. Sending never blocks; a link may hold messages back until the
@@ -111,6 +113,9 @@ pub struct Engine {
     asked_ahead: HashSet<ObjectId>,
     /// Copies that the machine has given rights to and no page table shows: absent until a thread faults.
     hidden: HashMap<ObjectId, Access>,
+    /// Pages before and after a copy that its source wants fetched with it.
+    together: HashMap<ObjectId, (u64, u64)>,
+    copies: Copies,
     /// Foreign objects on which operations go to the home.
     remote: HashSet<ObjectId>,
     strengthened: strengthened::Strengthened,
@@ -146,6 +151,8 @@ impl Engine {
             streams: Streams::default(),
             asked_ahead: HashSet::new(),
             hidden: HashMap::new(),
+            together: HashMap::new(),
+            copies: Copies::new(config.cache_bytes),
             remote: HashSet::new(),
             strengthened: strengthened::Strengthened::default(),
             events: VecDeque::new(),
@@ -175,6 +182,12 @@ impl Engine {
     /// Makes the node's heap known, before its first object.
     pub fn set_heap(&mut self, heap: &'static Heap) {
         self.memory.directory.set_heap(heap);
+    }
+
+    /// Says how to learn how many pages of an object, from its first one on, its source wants fetched together
+    /// (`unit(N)`). Without it each page is fetched alone.
+    pub fn set_pages_together(&mut self, pages_together_of: fn(&Found) -> u64) {
+        self.memory.pages_together_of = pages_together_of;
     }
 
     /// Next event for the owner, who has made every stack known whose thread has begun to use it.
@@ -252,7 +265,8 @@ impl Engine {
     /// Ends the turn: the holds that are over, and what was gathered.
     pub fn on_tick(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         self.carry_out(now_ns, link)?;
-        self.expire_holds(now_ns, link)
+        self.expire_holds(now_ns, link)?;
+        self.make_room(now_ns, link)
     }
 
     fn expire_holds(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
@@ -414,6 +428,8 @@ impl Engine {
             return;
         }
         self.memory.forget(object);
+        self.copies.remove(object);
+        self.together.remove(&object);
         self.hidden.remove(&object);
         self.asked_ahead.remove(&object);
     }

@@ -46,6 +46,8 @@ pub struct Found {
     pub record: u64,
     /// Size in bytes; 0 when only the record knows (small objects).
     pub size_bytes: u64,
+    /// Which of the object's pages the place is.
+    pub page: u64,
 }
 
 const PAGE_RECORD_WORDS: usize = 5;
@@ -132,6 +134,7 @@ impl StackMap {
                 (record != 0).then_some(Found {
                     record,
                     size_bytes: 0,
+                    page: 0,
                 })
             }
             Arena::Pages => {
@@ -139,6 +142,7 @@ impl StackMap {
                 Some(Found {
                     record: object.record,
                     size_bytes: object.size_bytes,
+                    page: place.number - object.page,
                 })
             }
         }

@@ -4,7 +4,7 @@ use umbel_coherence::Counters;
 use umbel_wire::{Mode, NodeId, ObjectId};
 
 use super::Engine;
-use super::memory::{parse, place};
+use super::memory::{Travelled, parse, place};
 use crate::diff;
 use crate::stats::{ObjectStats, StatsTable};
 
@@ -32,7 +32,8 @@ impl Engine {
 
     /// An owner gives an object back; called while the home's older bytes are there.
     pub(super) fn note_written(&mut self, from: NodeId, object: ObjectId, data: &[u8]) {
-        let Some((offset, bytes)) = parse(object, data).filter(|_| self.memory.is_own(object))
+        let Some(Travelled { offset, bytes, .. }) =
+            parse(object, data).filter(|_| self.memory.is_own(object))
         else {
             return;
         };

@@ -4,6 +4,7 @@ use umbel_coherence::CopyState;
 use umbel_fault::{Error, Fault, Rights};
 use umbel_wire::{Access, NodeId, ObjectId};
 
+use super::memory::place;
 use super::{Engine, Event, Link};
 use crate::trace::Traced;
 use crate::window::Place;
@@ -49,7 +50,18 @@ impl Engine {
                 return Ok(());
             }
         }
+        let began = Traced::FaultBegan {
+            at_ns: now_ns,
+            thread: fault.thread,
+            object,
+            write: fault.write,
+        };
+        self.trace.add(began);
         if home == node && self.install_neighbours(place)? {
+            self.trace.add(Traced::FaultEnded {
+                at_ns: now_ns,
+                object,
+            });
             return Ok(());
         }
         let access = if fault.write {
@@ -58,12 +70,6 @@ impl Engine {
             Access::Read
         };
         self.awaited.insert(object);
-        self.trace.add(Traced::FaultBegan {
-            at_ns: now_ns,
-            thread: fault.thread,
-            object,
-            write: fault.write,
-        });
         let ahead = self.streams.on_fault(object).filter(|_| home != node);
         self.strengthen_again(object);
         self.machine
@@ -76,12 +82,25 @@ impl Engine {
         Ok(())
     }
 
+    /// Asks for the pages that the source wants fetched together with this one.
+    pub(super) fn fetch_together(&mut self, object: ObjectId) {
+        let Some((before, after)) = self.together.get(&object).copied() else {
+            return;
+        };
+        let access = self.machine.rights(object).unwrap_or(Access::Read);
+        let first = object.0.saturating_sub(before);
+        for page in (first..=object.0 + after).map(ObjectId) {
+            self.ask_ahead(place(object), page, access);
+        }
+    }
+
     /// Asks for a unit that will be needed soon, if it is in the same arena as `place` and not here.
     fn ask_ahead(&mut self, place: Place, unit: ObjectId, access: Access) {
         let in_arena = Place::of(unit)
             .is_some_and(|next| next.stack == place.stack && next.arena == place.arena);
         if in_arena
             && !self.strengthened.contains(unit)
+            && self.asked_ahead.len() < self.copies.ahead_max()
             && self.machine.copy_state(unit) == CopyState::Invalid
             && self.machine.prefetch(unit, access, &mut self.effects)
         {

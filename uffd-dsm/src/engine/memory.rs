@@ -1,7 +1,13 @@
 //! The bytes of objects: what the machine and its messages need of them.
 //!
-//! An object's bytes travel with their place in the page: 2 bytes of offset, then the bytes. A diff counts from the
-//! first byte of the unit: the slot, or the page.
+//! An object's bytes travel behind a head of 2 bytes, little-endian, which says where in the page they belong:
+//!
+//! | head | meaning |
+//! |---|---|
+//! | below 0x1000 | offset of the bytes in the page |
+//! | 0x8000 and more | the offset is 0, and the source wants pages fetched together: bits 8 to 14 count those before this one, bits 0 to 7 those after it |
+//!
+//! A diff counts from the first byte of the unit: the slot, or the page.
 
 use std::collections::HashMap;
 
@@ -26,6 +32,8 @@ pub(crate) struct ObjectMemory {
     pub(super) twins: Twins,
     /// What the source says of an object.
     pub(super) policy_of: fn(&Found) -> Policy,
+    /// How many pages of an object, from its first one on, its source wants fetched together.
+    pub(super) pages_together_of: fn(&Found) -> u64,
     /// Which bytes of a foreign page are the object's, as its home said.
     extents: HashMap<ObjectId, (u16, u16)>,
     /// Objects for which a peer sent what doesn't fit them.
@@ -46,6 +54,7 @@ impl ObjectMemory {
             directory: Directory::default(),
             twins: Twins::default(),
             policy_of,
+            pages_together_of: |_| 1,
             extents: HashMap::new(),
             misfits: Vec::new(),
         }
@@ -82,18 +91,41 @@ impl ObjectMemory {
     /// The object's bytes, as they travel.
     pub(super) fn read(&self, object: ObjectId) -> Vec<u8> {
         let (offset, len) = self.extent(object);
-        let mut data = vec![0; OFFSET_BYTES + len];
-        data[..OFFSET_BYTES].copy_from_slice(&(offset as u16).to_le_bytes());
+        let mut data = vec![0; HEAD_BYTES + len];
+        let head = match self.together(object).filter(|_| offset == 0) {
+            Some((before, after)) => {
+                IS_TOGETHER | (before.min(BEFORE_MAX) as u16) << 8 | after.min(AFTER_MAX) as u16
+            }
+            None => offset as u16,
+        };
+        data[..HEAD_BYTES].copy_from_slice(&head.to_le_bytes());
         self.space.read(
             place(object).page_file_offset() + offset as u64,
-            &mut data[OFFSET_BYTES..],
+            &mut data[HEAD_BYTES..],
         );
         data
     }
 
+    /// The pages before and after an own one that its source wants fetched together with it.
+    fn together(&self, object: ObjectId) -> Option<(u64, u64)> {
+        let place = place(object);
+        if place.arena != Arena::Pages || !self.is_own(object) {
+            return None;
+        }
+        let found = self.find(place)?;
+        let together = (self.pages_together_of)(&found);
+        if together <= 1 {
+            return None;
+        }
+        let first = found.page / together * together;
+        let pages = found.size_bytes.div_ceil(PAGE_BYTES as u64);
+        let end = (first + together).min(pages).max(found.page + 1);
+        Some((found.page - first, end - found.page - 1))
+    }
+
     /// Takes over bytes that [`ObjectMemory::read`] made on another node.
     pub(super) fn store(&mut self, object: ObjectId, data: &[u8]) {
-        let Some((offset, bytes)) = parse(object, data) else {
+        let Some(Travelled { offset, bytes, .. }) = parse(object, data) else {
             self.misfits.push(object);
             return;
         };
@@ -196,7 +228,7 @@ impl Memory<Vec<u8>> for ObjectMemory {
     }
 
     fn differs(&self, object: ObjectId, data: &Vec<u8>) -> bool {
-        parse(object, data).is_none_or(|(offset, bytes)| {
+        parse(object, data).is_none_or(|Travelled { offset, bytes, .. }| {
             let mut own = [0; PAGE_BYTES];
             let own = &mut own[..bytes.len()];
             self.space
@@ -212,10 +244,26 @@ pub(super) fn place(object: ObjectId) -> Place {
         .expect("the machine names only objects that a fault or a checked message named")
 }
 
-/// Offset in the page and the bytes, if they fit the object.
-pub(super) fn parse(object: ObjectId, data: &[u8]) -> Option<(usize, &[u8])> {
-    let (head, bytes) = data.split_first_chunk::<OFFSET_BYTES>()?;
-    let offset = usize::from(u16::from_le_bytes(*head));
+/// What [`ObjectMemory::read`] made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Travelled<'a> {
+    /// From the page's start.
+    pub(super) offset: usize,
+    pub(super) bytes: &'a [u8],
+    /// Pages before and after this one that should be fetched with it.
+    pub(super) together: (u64, u64),
+}
+
+/// What a peer sent, if it fits the object.
+pub(super) fn parse(object: ObjectId, data: &[u8]) -> Option<Travelled<'_>> {
+    let (head, bytes) = data.split_first_chunk::<HEAD_BYTES>()?;
+    let head = u16::from_le_bytes(*head);
+    let (offset, together) = if head & IS_TOGETHER == 0 {
+        (usize::from(head), (0, 0))
+    } else {
+        let (after, before) = (head & 0xff, (head & !IS_TOGETHER) >> 8);
+        (0, (u64::from(before), u64::from(after)))
+    };
     let place = place(object);
     let fits = match place.arena {
         Arena::Small(class) => {
@@ -223,7 +271,11 @@ pub(super) fn parse(object: ObjectId, data: &[u8]) -> Option<(usize, &[u8])> {
         }
         Arena::Pages => offset + bytes.len() <= PAGE_BYTES,
     };
-    fits.then_some((offset, bytes))
+    fits.then_some(Travelled {
+        offset,
+        bytes,
+        together,
+    })
 }
 
 /// `twin` begins at `first_byte` of the unit that begins at `unit` of the file.
@@ -262,5 +314,9 @@ fn merge_run(space: &Space, unit: u64, first_byte: usize, twin: &mut [u8], run: 
     twin.copy_from_slice(new);
 }
 
-/// Bytes before an object's data: its offset in the page.
-const OFFSET_BYTES: usize = 2;
+/// Bytes before an object's own.
+const HEAD_BYTES: usize = 2;
+/// The head counts pages.
+const IS_TOGETHER: u16 = 0x8000;
+const BEFORE_MAX: u64 = 0x7f;
+const AFTER_MAX: u64 = 0xff;

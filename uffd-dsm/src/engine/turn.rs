@@ -13,7 +13,7 @@ use umbel_coherence::Effect;
 use umbel_fault::{Error, PAGE_BYTES, Rights};
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Protocol, Token};
 
-use super::memory::place;
+use super::memory::{parse, place};
 use super::{Engine, Event, Link};
 use crate::stream::Way;
 use crate::trace::Traced;
@@ -53,6 +53,8 @@ pub(super) fn is_quiet(effects: &[Effect<Vec<u8>>]) -> bool {
 enum Again {
     Resumed(ObjectId),
     Operated(ObjectId, NodeId, Token, Operation),
+    /// A page has come whose neighbours belong to it.
+    FetchTogether(ObjectId),
 }
 
 /// Changes of rights made before their effects came up: of the objects from `next` to before `end`.
@@ -87,6 +89,7 @@ impl Engine {
                     self.machine
                         .on_resumed(object, &mut self.memory, &mut self.effects);
                 }
+                Some(Again::FetchTogether(object)) => self.fetch_together(object),
                 Some(Again::Operated(object, from, token, operation)) => {
                     let result = self.memory.operate(object, &operation);
                     self.machine.on_operated(
@@ -118,7 +121,13 @@ impl Engine {
                     let sealed = message.seal(|object| self.memory.read(object));
                     link.send(to, &sealed.as_slices());
                 }
-                Effect::Store { object, data } => self.memory.store(object, &data),
+                Effect::Store { object, data } => {
+                    self.memory.store(object, &data);
+                    if !self.memory.is_own(object) {
+                        self.copies.add(object);
+                        again.extend(self.note_together(object, &data));
+                    }
+                }
                 Effect::Twin { object } => self.memory.make_twin(object),
                 Effect::DropTwin { object } => self.memory.twins.remove(object),
                 Effect::Merge { object, diff } => self.memory.merge(object, &diff),
@@ -249,9 +258,23 @@ impl Engine {
         let (below, above) = match self.streams.shown_ahead(object) {
             Some((Way::Up, limit)) => (0, run(Way::Up, limit)),
             Some((Way::Down, limit)) => (run(Way::Down, limit), 0),
-            None => (run(Way::Down, SHOWN_MAX), run(Way::Up, SHOWN_MAX)),
+            None => {
+                let (before, after) = self.together.get(&object).copied().unwrap_or_default();
+                (run(Way::Down, before), run(Way::Up, after))
+            }
         };
         (ObjectId(object.0 - below), below + 1 + above)
+    }
+
+    /// Whether the page has neighbours that the source wants fetched with it.
+    fn note_together(&mut self, object: ObjectId, data: &[u8]) -> Option<Again> {
+        let (before, after) = parse(object, data)?.together;
+        if before + after == 0 {
+            return None;
+        }
+        self.together.insert(object, (before, after));
+        // One that was asked for ahead belongs to a unit that is being fetched already.
+        (!self.asked_ahead.contains(&object)).then_some(Again::FetchTogether(object))
     }
 
     /// What a message says besides what the machine makes of it.
@@ -337,5 +360,3 @@ fn run_len(rest: &VecDeque<Effect<Vec<u8>>>, object: ObjectId, access: Option<Ac
 
 /// Effects put off at a time: the answers to a full window of several streams.
 const GATHERED_MAX: usize = 256;
-/// Copies shown with one fault where no stream says how many: a unit of several pages.
-const SHOWN_MAX: u64 = 64;

@@ -288,6 +288,7 @@ impl Heap {
             Meaning::Live(object) | Meaning::Freed(object, _) => Some(Found {
                 record: object.record,
                 size_bytes: object.size_bytes,
+                page: (self.address_of(place) / PAGE_BYTES - object.address / PAGE_BYTES) as u64,
             }),
         }
     }

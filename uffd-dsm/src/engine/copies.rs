@@ -1,0 +1,209 @@
+//! How much memory copies of foreign objects take, and making room.
+//!
+//! With a bound, physical pages that hold foreign bytes are counted, and twins. A turn that ends above the bound
+//! gives memory back: first that of copies which are gone already, then clean copies in the order in which they came,
+//! then written ones, whose bytes go home. A copy gets a second chance: its rights are taken on this node, and only if
+//! no thread wanted it by the time it is the oldest again does it go. The order of arrival with a second chance
+//! comes near to least-recently-used without looking at every access.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use umbel_coherence::CopyState;
+use umbel_fault::{Error, PAGE_BYTES, Rights};
+use umbel_wire::ObjectId;
+
+use super::memory::place;
+use super::{Engine, Link};
+
+/// Copies of foreign objects, if their memory is bounded.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    /// 0: not bounded, and nothing is noted.
+    bytes_max: u64,
+    known: HashSet<ObjectId>,
+    /// Oldest first; may name copies that are gone.
+    clean: VecDeque<ObjectId>,
+    written: VecDeque<ObjectId>,
+    /// Copies on each physical page that holds foreign bytes, by its place in the file.
+    frames: HashMap<u64, u32>,
+    /// Those of them that hold none any more.
+    empty: Vec<u64>,
+}
+
+impl Copies {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        Self {
+            bytes_max,
+            ..Self::default()
+        }
+    }
+
+    /// Bytes of a foreign object were stored here.
+    pub(super) fn add(&mut self, object: ObjectId) {
+        if self.bytes_max == 0 || !self.known.insert(object) {
+            return;
+        }
+        *self.frames.entry(frame(object)).or_default() += 1;
+        self.clean.push_back(object);
+    }
+
+    /// The copy is gone; its bytes need not stay.
+    pub(super) fn remove(&mut self, object: ObjectId) {
+        if !self.known.remove(&object) {
+            return;
+        }
+        let frame = frame(object);
+        if let Some(count) = self.frames.get_mut(&frame) {
+            *count -= 1;
+            if *count == 0 {
+                self.empty.push(frame);
+            }
+        }
+    }
+
+    /// How many copies may be asked for ahead of their use.
+    pub(super) fn ahead_max(&self) -> usize {
+        match self.bytes_max {
+            0 => usize::MAX,
+            bytes_max => (bytes_max / PAGE_BYTES as u64 / AHEAD_SHARE) as usize,
+        }
+    }
+
+    fn excess_bytes(&self, twin_bytes: usize) -> u64 {
+        if self.bytes_max == 0 {
+            return 0;
+        }
+        let used = (self.frames.len() * PAGE_BYTES + twin_bytes) as u64;
+        // What is asked for now arrives before the next turn ends.
+        used.saturating_sub(self.bytes_max - self.bytes_max / MARGIN_SHARE)
+    }
+
+    /// Empty pages, as runs: (place in the file, bytes).
+    fn take_empty(&mut self) -> Vec<(u64, u64)> {
+        let mut empty = std::mem::take(&mut self.empty);
+        empty.sort_unstable();
+        empty.dedup();
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for frame in empty {
+            // Used again since.
+            if self.frames.get(&frame) != Some(&0) {
+                continue;
+            }
+            self.frames.remove(&frame);
+            match runs.last_mut() {
+                Some((start, len)) if *start + *len == frame => *len += PAGE_BYTES as u64,
+                _ => runs.push((frame, PAGE_BYTES as u64)),
+            }
+        }
+        runs
+    }
+}
+
+impl Engine {
+    /// Keeps the memory of copies within its bound; at the end of a turn.
+    pub(super) fn make_room(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        for _ in 0..LOOKS_PER_TURN {
+            if self.copies.excess_bytes(self.memory.twins.bytes()) == 0 {
+                return Ok(());
+            }
+            let runs = self.copies.take_empty();
+            if !runs.is_empty() {
+                for (start, len) in runs {
+                    self.memory.space.discard(start, len)?;
+                }
+                continue;
+            }
+            let Some(object) = self.oldest_copy() else {
+                return Ok(());
+            };
+            let shown = self.machine.rights(object).is_some() && !self.hidden.contains_key(&object);
+            if !shown || self.awaited.contains(&object) {
+                self.evict(object, now_ns, link)?;
+            } else {
+                self.hide(object)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The oldest clean copy, or, if there is none, the oldest one that was written.
+    fn oldest_copy(&mut self) -> Option<ObjectId> {
+        while let Some(object) = self.copies.clean.pop_front() {
+            if !self.copies.known.contains(&object) {
+                continue;
+            }
+            if !self.is_written(object) {
+                return Some(object);
+            }
+            self.copies.written.push_back(object);
+        }
+        while let Some(object) = self.copies.written.pop_front() {
+            if self.copies.known.contains(&object) {
+                return Some(object);
+            }
+        }
+        None
+    }
+
+    fn is_written(&mut self, object: ObjectId) -> bool {
+        self.machine.copy_state(object) == CopyState::Exclusive
+            || self.memory.twins.get_mut(object).is_some()
+    }
+
+    /// Takes the rights of a copy, and those of its neighbours that came after it, on this node only.
+    fn hide(&mut self, object: ObjectId) -> Result<(), Error> {
+        let address = place(object).page_address();
+        let mut count = 0;
+        let mut next = object;
+        while let Some(access) = self.machine.rights(next) {
+            self.hidden.insert(next, access);
+            self.copies.clean.push_back(next);
+            count += 1;
+            next = ObjectId(object.0 + count);
+            let can_follow = count < HIDDEN_TOGETHER_MAX
+                && self.copies.clean.front() == Some(&next)
+                && self.copies.known.contains(&next)
+                && !self.hidden.contains_key(&next)
+                && !self.awaited.contains(&next)
+                && self.machine.rights(next).is_some()
+                && place(next).page_address() == address + count as usize * PAGE_BYTES;
+            if !can_follow {
+                break;
+            }
+            self.copies.clean.pop_front();
+        }
+        self.memory
+            .space
+            .set_rights(address, count as usize, Rights::None)
+    }
+
+    /// Gives a copy back. The machine says no if it is busy: then it comes up again later.
+    fn evict(&mut self, object: ObjectId, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        let goes = !self.awaited.contains(&object)
+            && self
+                .machine
+                .evict(object, &mut self.memory, &mut self.effects);
+        if !goes {
+            self.copies.clean.push_back(object);
+            return Ok(());
+        }
+        self.carry_out(now_ns, link)?;
+        // Its bytes are in a message now, or the home has them.
+        self.copies.remove(object);
+        Ok(())
+    }
+}
+
+/// The physical page that an object is on.
+fn frame(object: ObjectId) -> u64 {
+    place(object).page_file_offset()
+}
+
+/// Copies looked at in a turn: the next one comes soon if this was not enough.
+const LOOKS_PER_TURN: usize = 256;
+/// Copies hidden with one call.
+const HIDDEN_TOGETHER_MAX: u64 = 16;
+/// Part of the bound that is kept free for what arrives within a turn.
+const MARGIN_SHARE: u64 = 8;
+/// Part of the bound that copies may take which nobody has used yet.
+const AHEAD_SHARE: u64 = 4;

@@ -1,0 +1,1 @@
+//! A program whose data is larger than the cache.
