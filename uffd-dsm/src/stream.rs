@@ -80,8 +80,9 @@ struct Stream {
 }
 
 impl Streams {
-    /// A thread needs `object`: what to ask for besides, because it will be needed next.
-    pub(crate) fn on_fault(&mut self, object: ObjectId) -> Option<Ahead> {
+    /// A thread needs `object`: what to ask for besides, because it will be needed next; at most `window_max`
+    /// units ahead.
+    pub(crate) fn on_fault(&mut self, object: ObjectId, window_max: u64) -> Option<Ahead> {
         self.clock += 1;
         let clock = self.clock;
         for stream in &mut self.streams {
@@ -92,7 +93,7 @@ impl Streams {
             }
             if let Some(steps) = stream.follows(object) {
                 stream.used = clock;
-                return stream.advance(object, steps);
+                return stream.advance(object, steps, window_max);
             }
         }
         let stream = Stream {
@@ -143,7 +144,12 @@ impl Stream {
         }
     }
 
-    fn advance(&mut self, object: ObjectId, (way, distance): (Way, u64)) -> Option<Ahead> {
+    fn advance(
+        &mut self,
+        object: ObjectId,
+        (way, distance): (Way, u64),
+        window_max: u64,
+    ) -> Option<Ahead> {
         self.last = object;
         self.way = Some(way);
         self.steps += 1;
@@ -151,7 +157,7 @@ impl Stream {
         if self.steps < STEPS_BEFORE_ASKING {
             return None;
         }
-        self.window = (2 * self.window).clamp(1, WINDOW_MAX);
+        self.window = (2 * self.window).max(1).min(window_max);
         let count = self.window.saturating_sub(self.asked);
         let first = way.from(object, self.asked + 1)?;
         self.asked += count;
@@ -180,7 +186,7 @@ mod tests {
             faults += 1;
             waits += u64::from(!asked.contains(&unit));
             let object = ObjectId(unit);
-            if let Some(ahead) = streams.on_fault(object) {
+            if let Some(ahead) = streams.on_fault(object, WINDOW_MAX) {
                 asked.extend(ahead.units().map(|unit| unit.0));
             }
             if let Some((way, count)) = streams.shown_ahead(object) {
@@ -229,12 +235,12 @@ mod tests {
     fn nothing_is_asked_for_beyond_a_denial() {
         let mut streams = Streams::default();
         let ahead = (0..6)
-            .filter_map(|unit| streams.on_fault(ObjectId(unit)))
+            .filter_map(|unit| streams.on_fault(ObjectId(unit), WINDOW_MAX))
             .last()
             .unwrap();
         streams.on_denied(ahead.first);
-        assert_eq!(streams.on_fault(ObjectId(6)), None);
-        assert_eq!(streams.on_fault(ObjectId(7)), None);
+        assert_eq!(streams.on_fault(ObjectId(6), WINDOW_MAX), None);
+        assert_eq!(streams.on_fault(ObjectId(7), WINDOW_MAX), None);
     }
 
     #[test]
@@ -242,7 +248,7 @@ mod tests {
         let mut streams = Streams::default();
         let asked: Vec<u64> = (0..5)
             .rev()
-            .filter_map(|unit| streams.on_fault(ObjectId(unit)))
+            .filter_map(|unit| streams.on_fault(ObjectId(unit), WINDOW_MAX))
             .flat_map(Ahead::units)
             .map(|unit| unit.0)
             .collect();

@@ -69,13 +69,14 @@ impl Copies {
         }
     }
 
-    fn excess_bytes(&self, twin_bytes: usize) -> u64 {
-        if self.bytes_max == 0 {
-            return 0;
-        }
-        let used = (self.frames.len() * PAGE_BYTES + twin_bytes) as u64;
+    fn bytes(&self, twin_bytes: usize) -> u64 {
+        (self.frames.len() * PAGE_BYTES + twin_bytes) as u64
+    }
+
+    fn is_above(&self, twin_bytes: usize) -> bool {
         // What is asked for now arrives before the next turn ends.
-        used.saturating_sub(self.bytes_max - self.bytes_max / MARGIN_SHARE)
+        let bound = self.bytes_max - self.bytes_max / MARGIN_SHARE;
+        self.bytes_max > 0 && self.bytes(twin_bytes) > bound
     }
 
     /// Empty pages, as runs: (place in the file, bytes).
@@ -100,10 +101,15 @@ impl Copies {
 }
 
 impl Engine {
+    /// Bytes that copies of foreign objects and all twins take, if they are bounded.
+    pub fn copy_bytes(&self) -> u64 {
+        self.copies.bytes(self.memory.twins.bytes())
+    }
+
     /// Keeps the memory of copies within its bound; at the end of a turn.
     pub(super) fn make_room(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         for _ in 0..LOOKS_PER_TURN {
-            if self.copies.excess_bytes(self.memory.twins.bytes()) == 0 {
+            if !self.copies.is_above(self.memory.twins.bytes()) {
                 return Ok(());
             }
             let runs = self.copies.take_empty();
@@ -145,9 +151,11 @@ impl Engine {
         None
     }
 
-    fn is_written(&mut self, object: ObjectId) -> bool {
-        self.machine.copy_state(object) == CopyState::Exclusive
-            || self.memory.twins.get_mut(object).is_some()
+    fn is_written(&self, object: ObjectId) -> bool {
+        matches!(
+            self.machine.copy_state(object),
+            CopyState::Exclusive | CopyState::Dirty
+        )
     }
 
     /// Takes the rights of a copy, and those of its neighbours that came after it, on this node only.

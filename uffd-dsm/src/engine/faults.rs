@@ -6,6 +6,7 @@ use umbel_wire::{Access, NodeId, ObjectId};
 
 use super::memory::place;
 use super::{Engine, Event, Link};
+use crate::stream::WINDOW_MAX;
 use crate::trace::Traced;
 use crate::window::Place;
 
@@ -70,7 +71,12 @@ impl Engine {
             Access::Read
         };
         self.awaited.insert(object);
-        let ahead = self.streams.on_fault(object).filter(|_| home != node);
+        let ahead = if home == node {
+            None
+        } else {
+            let window_max = WINDOW_MAX.min(self.copies.ahead_max() as u64 / 2);
+            self.streams.on_fault(object, window_max)
+        };
         self.strengthen_again(object);
         self.machine
             .on_fault(object, access, &mut self.memory, &mut self.effects);

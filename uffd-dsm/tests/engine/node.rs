@@ -11,16 +11,13 @@ use uffd_dsm::stack::{Found, PageObject, StackMap};
 use uffd_dsm::window::{Arena, Homes, Place};
 use uffd_dsm::{Engine, EngineConfig, Event, Link, Policy};
 use umbel_wire::{
-    Access, Coherence, Consistency, Message, Mode, NodeId, ObjectId, Protocol, codec,
+    Access, Coherence, Consistency, Message, Mode, NodeId, ObjectId, Protocol, Token, codec,
 };
 
 /// The peer.
 pub const PEER: NodeId = NodeId(0);
 /// The engine's rank.
 pub const HERE: NodeId = NodeId(1);
-/// Copies that the engine keeps at most.
-pub const CACHE_PAGES: u64 = 64;
-
 /// Record of a weak object, as far as these tests are concerned.
 pub const WEAK: u64 = 0x1000;
 
@@ -30,6 +27,7 @@ pub struct Node {
     /// What the engine has sent and the test has not yet taken.
     pub sent: Sent,
     now_ns: u64,
+    next_token: u64,
 }
 
 #[derive(Default)]
@@ -54,7 +52,7 @@ pub fn node() -> MutexGuard<'static, Node> {
             node: HERE,
             node_count: 2,
             hold_ns: 0,
-            cache_bytes: CACHE_PAGES * 4096,
+            cache_bytes: crate::CACHE_BYTES,
             policy_of,
         })
         .expect("a fault backend is needed for this test");
@@ -63,6 +61,7 @@ pub fn node() -> MutexGuard<'static, Node> {
             engine,
             sent: Sent::default(),
             now_ns: 1,
+            next_token: 0,
         })
     });
     // A test that failed is no reason for the others to.
@@ -174,6 +173,29 @@ impl Node {
         std::iter::from_fn(|| self.engine.next_event()).collect()
     }
 
+    /// Flushes, with `answer` as the peer, until that is done.
+    pub fn flush(
+        &mut self,
+        mut answer: impl FnMut(&Coherence<Vec<u8>>) -> Vec<Coherence<Vec<u8>>>,
+    ) {
+        let now_ns = self.now_ns;
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.engine.flush(token, now_ns, &mut self.sent).unwrap();
+        for _ in 0..1000 {
+            for message in self.take_sent() {
+                for reply in answer(&message) {
+                    self.receive(reply);
+                }
+            }
+            self.turn();
+            if self.take_events().contains(&Event::Flushed(token)) {
+                return;
+            }
+        }
+        panic!("the flush does not end");
+    }
+
     /// Runs `access` on a thread, and the engine with `answer` as the peer, until it is done; what it returned.
     pub fn run<T: Send + 'static>(
         &mut self,
@@ -191,7 +213,9 @@ impl Node {
                 }
             }
             self.turn();
-            if let Ok(result) = done.try_recv() {
+            if self.sent.0.is_empty()
+                && let Ok(result) = done.try_recv()
+            {
                 self.turn();
                 return result;
             }

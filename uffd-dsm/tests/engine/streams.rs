@@ -92,7 +92,11 @@ fn random_reads_send_one_message_each() {
     let address = first.page_address();
     let mut asked = Asked::default();
     node.run(
-        move || (0..40).for_each(|i| { load(address + i * 769 % 1024 * 4096)); }),
+        move || {
+            (0..40).for_each(|i| {
+                load(address + i * 769 % 1024 * 4096);
+            });
+        },
         |message| asked.answer(message, u64::MAX),
     );
     assert_eq!((asked.waiting, asked.ahead), (40, 0));
@@ -105,7 +109,9 @@ fn a_unit_of_several_pages_comes_whole() {
     let address = first.page_address();
     let mut asked = Vec::new();
     node.run(
-        move || { load(address + 4096); }),
+        move || {
+            load(address + 4096);
+        },
         |message| match message {
             Coherence::Get { object, .. } => {
                 asked.push(object.0 - first.id().0);
@@ -127,7 +133,11 @@ fn a_unit_of_several_pages_comes_whole() {
     assert_eq!(asked, [0, 1, 2, 3]);
     let before = node.engine.fault_counts();
     node.run(
-        move || (0..4).for_each(|i| { load(address + i * 4096)); }),
+        move || {
+            (0..4).for_each(|i| {
+                load(address + i * 4096);
+            });
+        },
         |message| panic!("{message:?}"),
     );
     assert_eq!(

@@ -1,1 +1,0 @@
-//! A program whose data is larger than the cache.
