@@ -1,5 +1,6 @@
 //! The engine on real pages: its node is 1 of 2, and each test plays node 0.
 
+#[allow(dead_code, reason = "the tests of the cache use the rest")]
 mod home;
 mod node;
 mod sequential;
