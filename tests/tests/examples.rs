@@ -25,7 +25,8 @@ examples!(
     pi,
     queens,
     quicksort,
-    shared_counter
+    shared_counter,
+    tree
 );
 
 /// Compiles and runs the example: status 0, the expected output, no complaint, nothing left.
