@@ -1,5 +1,7 @@
 //! Faults of this node's threads.
 
+use std::ops::Range;
+
 use umbel_coherence::CopyState;
 use umbel_fault::{Error, Fault, Rights};
 use umbel_wire::{Access, NodeId, ObjectId};
@@ -8,7 +10,7 @@ use super::memory::place;
 use super::{Engine, Event, Link};
 use crate::stream::WINDOW_MAX;
 use crate::trace::Traced;
-use crate::window::Place;
+use crate::window::{Arena, GROUP_PAGES, PAGES, Place};
 
 impl Engine {
     /// Serves the faults that threads wait for. `now_ns`: a monotonic clock.
@@ -130,21 +132,34 @@ impl Engine {
     /// First touch of own memory that nobody shares: maps the neighbours with it, for one fault costs what
     /// mapping dozens of pages costs.
     fn install_neighbours(&mut self, place: Place) -> Result<bool, Error> {
-        let numbers = self.memory.directory.first_touch(place);
-        let first = Place {
-            number: numbers.start,
-            ..place
+        let unshared = |numbers: &Range<u64>| {
+            let first = place.id().0 - place.number;
+            let objects = ObjectId(first + numbers.start)..ObjectId(first + numbers.end);
+            !self.machine.has_entries(objects)
         };
-        let count = numbers.end - numbers.start;
-        if self
-            .machine
-            .has_entries(first.id()..ObjectId(first.id().0 + count))
-        {
+        let ranges = self.memory.directory.first_touch(place);
+        let Some(numbers) = ranges.into_iter().find(unshared) else {
             return Ok(false);
+        };
+        // Of a small arena only so many are pages of one view.
+        let run = match place.arena {
+            Arena::Small(_) => GROUP_PAGES,
+            Arena::Pages => PAGES,
+        };
+        let mut next = numbers.start;
+        while next < numbers.end {
+            let end = (next / run * run + run).min(numbers.end);
+            let first = Place {
+                number: next,
+                ..place
+            };
+            self.memory.space.set_rights(
+                first.page_address(),
+                (end - next) as usize,
+                Rights::Write,
+            )?;
+            next = end;
         }
-        self.memory
-            .space
-            .set_rights(first.page_address(), count as usize, Rights::Write)?;
         Ok(true)
     }
 }

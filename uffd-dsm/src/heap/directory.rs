@@ -81,8 +81,22 @@ impl Directory {
         }
     }
 
-    /// Units around this one that may get rights together at its first touch.
-    pub fn first_touch(&self, place: Place) -> Range<u64> {
+    /// Units around this one that may get rights together at its first touch: all that is worth a try, and, if one
+    /// of them is shared, the nearest.
+    pub fn first_touch(&self, place: Place) -> [Range<u64>; 2] {
+        let near = self.neighbours(place);
+        let block = self.heap.map_or(0..0, |heap| heap.first_block(place));
+        [
+            if block.is_empty() {
+                near.clone()
+            } else {
+                block
+            },
+            near,
+        ]
+    }
+
+    fn neighbours(&self, place: Place) -> Range<u64> {
         let most = match place.arena {
             Arena::Small(_) => GROUP_PAGES,
             Arena::Pages => PAGES_PER_FIRST_TOUCH,

@@ -301,6 +301,15 @@ impl Heap {
         }
     }
 
+    /// Small objects that lie on the physical pages of this one's neighbours and may get rights with it: the first
+    /// time that any of them is used. Empty otherwise.
+    pub fn first_block(&self, place: Place) -> Range<u64> {
+        match (self.chunk(place.stack), place.arena) {
+            (Some(Chunk::Slots(table)), Arena::Small(_)) => table.first_block(place.number),
+            (Some(_) | None, Arena::Small(_) | Arena::Pages) => 0..0,
+        }
+    }
+
     /// Units around an existing one, among so many aligned neighbours, that may get rights with it: none was freed.
     pub fn first_touch(&self, place: Place, most: u64) -> Range<u64> {
         let first = place.number & !(most - 1);

@@ -20,7 +20,13 @@ use crate::window::{Arena, Class, GROUP_PAGES, Place};
 pub(super) struct SlotTable {
     class: Class,
     words: &'static [AtomicU64],
+    /// Blocks of slots that were mapped together once: a bit each.
+    blocks: Vec<AtomicU64>,
 }
+
+/// Slots that get rights together when the first of them is used: in a new part of the heap one fault serves as
+/// many objects. They share the physical pages of a group, so that costs page-table entries only.
+const BLOCK_SLOTS: u64 = 128;
 
 const WORDS_PER_SLOT: usize = 2;
 const ADDRESS_MASK: u64 = (1 << 48) - 1;
@@ -40,6 +46,9 @@ impl SlotTable {
         Ok(Self {
             class,
             words: zeroed_words(class.slots() as usize * WORDS_PER_SLOT)?,
+            blocks: (0..class.slots().div_ceil(block_slots(class) * 64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
         })
     }
 
@@ -128,6 +137,19 @@ impl SlotTable {
         }
     }
 
+    /// The block of a slot, if this is the first call for it and no slot of it was freed. For the service thread.
+    pub fn first_block(&self, number: u64) -> Range<u64> {
+        let slots = block_slots(self.class);
+        let block = number / slots;
+        let first = block * slots;
+        let bit = 1 << (block % 64);
+        // Relaxed: only the service thread uses these.
+        let earlier = self.blocks[(block / 64) as usize].fetch_or(bit, Ordering::Relaxed);
+        let slots = first..first + slots;
+        let fresh = earlier & bit == 0 && slots.clone().all(|slot| self.state(slot) != FREED);
+        if fresh { slots } else { 0..0 }
+    }
+
     /// The slots of `among` around `number` with none between that was freed.
     pub fn usable(&self, number: u64, among: Range<u64>) -> Range<u64> {
         let usable = |slot: &u64| self.state(*slot) != FREED;
@@ -148,6 +170,10 @@ impl SlotTable {
     fn tail(&self, number: u64) -> &AtomicU64 {
         &self.words[number as usize * WORDS_PER_SLOT + 1]
     }
+}
+
+fn block_slots(class: Class) -> u64 {
+    BLOCK_SLOTS.min(class.group_slots())
 }
 
 fn state(head: u64) -> u64 {

@@ -239,6 +239,23 @@ fn a_first_touch_never_reaches_a_freed_neighbour() {
 }
 
 #[test]
+fn a_new_block_is_mapped_together_once_and_not_if_one_of_it_was_freed() {
+    let bench = Bench::new(true);
+    let objects: Vec<usize> = (0..300).map(|_| bench.allocate(64)).collect();
+    let place = |index: usize| Place::at(objects[index]).unwrap();
+    assert_eq!(bench.heap.first_block(place(130)), 128..256);
+    assert!(bench.heap.first_block(place(131)).is_empty());
+    bench.free(objects[7]).unwrap();
+    bench.bury();
+    assert!(bench.heap.first_block(place(0)).is_empty());
+    // Slots of half a page: a group has 32, on 16 pages.
+    let large = Place::at(bench.allocate(2000)).unwrap();
+    assert_eq!(bench.heap.first_block(large), 0..32);
+    let pages = Place::at(bench.allocate(9000)).unwrap();
+    assert!(bench.heap.first_block(pages).is_empty());
+}
+
+#[test]
 fn an_object_larger_than_a_chunk_spans_adjacent_ones() {
     let bench = Bench::new(true);
     let bytes = 9 << 30;
