@@ -118,11 +118,6 @@ void fill_record(tree record, const std::vector<tree> &words)
 	varpool_node::finalize_decl(record);
 }
 
-static const char *file_name_of(tree decl)
-{
-	return lbasename(expand_location(DECL_SOURCE_LOCATION(decl)).file);
-}
-
 /* FUNCTION: the owner, or null for a global outside of functions. */
 tree object_record(tree variable, tree function, const verdict &v, unsigned more_flags)
 {
@@ -138,7 +133,7 @@ tree object_record(tree variable, tree function, const verdict &v, unsigned more
 	expanded_location place = expand_location(DECL_SOURCE_LOCATION(variable));
 	tree record = make_record("object", variable, OBJECT_WORDS, "umbel_objects");
 	fill_record(record, { word_of_text(name_of(variable)),
-		word_of_text(function ? name_of(function) : file_name_of(variable)),
+		word_of_text(function ? name_of(function) : NULL),
 		word_of_text(type_text), word_of_text(v.words.c_str()),
 		word_of_size(is_vla(variable) ? NULL_TREE : DECL_SIZE_UNIT(variable)),
 		word(DECL_ALIGN_UNIT(variable)), word(flags | more_flags),
@@ -164,10 +159,11 @@ tree frame_record_of(nest_function *f)
 }
 
 /* The record of an ordinary function: no chain, so it is complete at once. */
+static std::map<tree, tree> plain_records;
+
 tree plain_function_record(tree decl)
 {
-	static std::map<tree, tree> records;
-	tree &record = records[decl];
+	tree &record = plain_records[decl];
 	if (!record) {
 		record = make_record("function", decl, FUNCTION_WORDS, "umbel_functions");
 		keep_alive(decl);
@@ -176,3 +172,6 @@ tree plain_function_record(tree decl)
 	}
 	return record;
 }
+
+/* Is DECL an ordinary function that a call of umbel_thr_create names? */
+bool has_plain_record(tree decl) { return plain_records.count(decl); }

@@ -1,6 +1,7 @@
 /* plugin.cc - options, the attribute shadow, the order of the passes.
  *
- * Options (-fplugin-arg-NAME-OPTION, NAME as the file is called): all, report.
+ * Options (-fplugin-arg-NAME-OPTION, NAME as the file is called): all, report, share-globals,
+ * no-warn-globals.
  */
 #include "plugin.h"
 
@@ -128,6 +129,20 @@ static bool concerns_us(tree decl)
 	return walk_tree_without_duplicates(&DECL_SAVED_TREE(decl), find_reason, NULL) != NULL_TREE;
 }
 
+/* Named in a call of umbel_thr_create? */
+bool is_spawned(tree decl)
+{
+	nest_function *f = find_nest_function(decl);
+	return has_plain_record(decl) || (f && f->outer && f->spawned);
+}
+
+/* May it run as a thread, as far as this unit tells? */
+bool is_thread_function(tree decl)
+{
+	nest_function *f = find_nest_function(decl);
+	return has_plain_record(decl) || (f && f->outer && f->thread_root());
+}
+
 static void transform_nest(tree decl)
 {
 	if (seen_error() || names_umbel(decl) || find_nest_function(decl) || !concerns_us(decl) || !has_abi())
@@ -160,7 +175,32 @@ static void on_pre_genericize(void *data, void *)
 
 static struct attribute_spec shadow_attribute = { "shadow", 0, -1, false, false, false, false, handle_shadow, NULL };
 
-static void on_attributes(void *, void *) { register_attribute(&shadow_attribute); }
+static tree handle_node_local(tree *node, tree name, tree, int, bool *no_add)
+{
+	if (VAR_P(*node) && (!current_function_decl || TREE_STATIC(*node) || DECL_EXTERNAL(*node)))
+		return NULL_TREE;
+	warning(OPT_Wattributes, "%qE attribute ignored: it is for globals and static locals", name);
+	*no_add = true;
+	return NULL_TREE;
+}
+
+static struct attribute_spec node_local_attribute = { "node_local", 0, 0, true, false, false, false,
+						      handle_node_local, NULL };
+
+static void on_attributes(void *, void *)
+{
+	register_attribute(&shadow_attribute);
+	register_attribute(&node_local_attribute);
+}
+
+/* No callback lies between the end of parsing and the first function's gimplification. */
+static void (*front_end_parse_file)(void);
+
+static void parse_file()
+{
+	front_end_parse_file();
+	share_globals();
+}
 
 static const struct ggc_root_tab roots[] = {
 	{ &kept, 1, sizeof kept, &gt_ggc_mx_tree_node, &gt_pch_nx_tree_node }, LAST_GGC_ROOT_TAB
@@ -187,8 +227,13 @@ static bool read_options(const plugin_name_args *arguments)
 			opt.all = true;
 		} else if (key == "report") {
 			opt.report = true;
+		} else if (key == "share-globals") {
+			opt.share_globals = true;
+		} else if (key == "no-warn-globals") {
+			opt.no_warn_globals = true;
 		} else {
-			error("umbel: unknown option %qs; there are %<all%> and %<report%>", key.c_str());
+			error("umbel: unknown option %qs; there are %<all%>, %<report%>, %<share-globals%> and"
+			      " %<no-warn-globals%>", key.c_str());
 			return false;
 		}
 	}
@@ -214,5 +259,7 @@ int plugin_init(plugin_name_args *arguments, plugin_gcc_version *running)
 	register_callback(name, PLUGIN_ATTRIBUTES, on_attributes, NULL);
 	register_callback(name, PLUGIN_FINISH_DECL, on_declaration, NULL);
 	register_callback(name, PLUGIN_PRE_GENERICIZE, on_pre_genericize, NULL);
+	front_end_parse_file = lang_hooks.parse_file;
+	lang_hooks.parse_file = parse_file;
 	return 0;
 }

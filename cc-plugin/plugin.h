@@ -9,6 +9,9 @@
  *     spawn.cc     umbel_thr_create (node, f, arg) -> __umbel_thr_create (&record, descriptor, node, arg)
  *     voidmain.cc  void main () ends with status 0
  *     share.cc     DECL_VALUE_EXPR (v) = *v.obj, allocation and release
+ *   when the unit has been parsed, GENERIC, once
+ *     globals.cc   which globals and static locals are shared; warnings about the others
+ *     redirect.cc  uses of v -> *umbel.global.v, and the tables for it
  *   GIMPLE, each function, directly after GCC lowered the nest (PROP_gimple_any, structured)
  *     stubs.cc     stack trampolines -> stub pool
  *     frames.cc    tables of frames and functions
@@ -25,7 +28,9 @@
 
 struct options {
 	bool all = false;    /* every captured local is sharable */
-	bool report = false; /* say at compile time which locals became objects, and why */
+	bool report = false; /* say at compile time which variables became objects, and why */
+	bool share_globals = false;   /* globals and static locals too, where a thread may use them */
+	bool no_warn_globals = false; /* threads may write globals of which each node has its own */
 };
 extern options opt;
 
@@ -83,6 +88,8 @@ extern object *find_object_of_pointer(tree pointer);
 extern object *find_object_of_local(tree local);
 extern void remember_local(tree local, object *o);
 extern bool names_umbel(tree decl);
+extern bool is_thread_function(tree decl);
+extern bool is_spawned(tree decl);
 extern void keep_alive(tree node);
 
 /* capture.cc */
@@ -111,7 +118,16 @@ extern bool atomic_writes(tree call);
 extern tree variable_at(tree address);
 
 /* globals.cc */
+extern void share_globals();
+
+/* redirect.cc */
+struct shared_global {
+	tree variable;
+	bool atomic_operand; /* named directly in an atomic builtin of this unit */
+};
 extern object *find_global_of_pointer(tree pointer);
+extern void redirect_globals(const std::vector<shared_global> &shared, const std::map<tree, tree> &declarations,
+			     const std::vector<tree> &functions, const std::vector<tree> &variables);
 
 /* escape.cc */
 extern void share_escaping_addresses(captures &nest);
@@ -143,7 +159,8 @@ extern tree object_record(tree variable, tree function, const verdict &v, unsign
 extern tree function_record_of(nest_function *f);
 extern tree frame_record_of(nest_function *f);
 extern tree plain_function_record(tree decl);
-enum { FUNCTION_WORDS = 6, FRAME_WORDS = 6, FIELD_WORDS = 5, OBJECT_WORDS = 12 };
+extern bool has_plain_record(tree decl);
+enum { FUNCTION_WORDS = 6, FRAME_WORDS = 6, FIELD_WORDS = 5, OBJECT_WORDS = 12, GLOBAL_WORDS = 4 };
 
 /* frames.cc, stubs.cc, aliases.cc, atomics.cc, loops.cc */
 extern gimple_opt_pass *make_stubs_pass(gcc::context *context);

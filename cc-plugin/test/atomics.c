@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include "check.h"
 
-extern unsigned long double_operations[10];
-extern unsigned double_strengthen_count;
-extern const volatile void *double_strengthened[64];
+extern unsigned long double_operations[10] __attribute__((node_local));
+extern unsigned double_strengthen_count __attribute__((node_local));
+extern const volatile void *double_strengthened[64] __attribute__((node_local));
 
 static unsigned strengthened(void)
 {

@@ -46,7 +46,7 @@ void umbel_register(const struct umbel_module *module)
 	if (module->abi_version != UMBEL_ABI_VERSION)
 		fail("another version of the contract");
 	for (const struct umbel_object *o = module->objects; o < module->objects_end; o++)
-		if (!o->name || !o->function || !o->type || !o->align || !o->line)
+		if (!o->name || !o->type || !o->align || !o->line || (!o->function && !(o->flags & UMBEL_OBJECT_GLOBAL)))
 			fail("malformed object record");
 	for (const struct umbel_function *f = module->functions; f < module->functions_end; f++)
 		if (!f->code || !f->name || (f->has_chain && !f->frame))

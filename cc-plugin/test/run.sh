@@ -78,6 +78,28 @@ for test in captures control threads aliases atomics; do
 	done
 done
 
+# Globals: two units that share them; then the other tests with their globals shared.
+share="-fplugin-arg-$name-share-globals"
+for options in -O0 -O1 -O2 -O3 -Os "-g -Og" "-O2 -flto" "-O2 -fPIC" "-O2 -no-pie" "-O2 -fsanitize=address" \
+	"-O2 -fsanitize=undefined" "-O2 -fno-toplevel-reorder" "-O0 -fkeep-static-functions" "-O2 -fdata-sections" \
+	"-O3 -fwhole-program -flto" "-O2 -fsection-anchors" "-O2 -fcommon"; do
+	build_and_run globals -w $options "$share" "$here/globals_other.c"
+done
+for test in captures control threads aliases atomics; do
+	for level in -O0 -O2 -O3; do
+		build_and_run $test -w $level "$share"
+	done
+done
+
+# A unit that knows nothing of a shared global does not link with one that shares it.
+if wanted globals-disagree; then
+	$umbel -w "$share" -c "$here/globals.c" -o "$work/globals.o" && $umbel -w -c "$here/globals_other.c" \
+		-o "$work/globals_other.o" && $umbel "$work/globals.o" "$work/globals_other.o" $link -o "$work/globals" \
+		>"$work/log" 2>&1
+	[ $? -ne 0 ] && grep -q 'undefined reference to `umbel.global.other' "$work/log" \
+		&& grep -q 'undefined reference to `counter' "$work/log" && pass || fail globals-disagree "$work/log"
+fi
+
 # C++ has no nested functions, but the attribute, if there is a compiler of this version.
 cxx=$(echo "$gcc" | sed 's/gcc/g++/')
 if wanted marked.cc && command -v "$cxx" >/dev/null; then
@@ -100,7 +122,7 @@ fi
 for file in "$here"/refused/*.c; do
 	wanted "refused $file" || continue
 	expected=$(sed -n '1s,^/\* \(.*\) \*/$,\1,p' "$file")
-	options=$(sed -n '2s,^/\* options: \(.*\) \*/$,\1,p' "$file")
+	options=$(sed -n "2s,^/\\* options: \\(.*\\) \\*/\$,\\1,p" "$file" | sed "s/PLUGIN/$name/")
 	compiler=$umbel
 	case $options in *-DWITHOUT*) compiler="$gcc -fplugin=$plugin" ;; esac
 	$compiler $options -c "$file" -o "$work/refused.o" >"$work/log" 2>&1

@@ -25,16 +25,30 @@ Examples:
   umbel cc -O2 fig1.c -o fig1            compile and link
   umbel cc -O2 -g -c part.c              compile only: part.o
   umbel cc part.o main.o -lm -o prog     link; the objects may also come from plain gcc
+  umbel cc --share-globals *.c -o prog   globals and static locals are shared too
   umbel cc --umbel-gcc=gcc-11 x.c -o x   another gcc, with the plugin made for it
   make CC='umbel cc'                     in a program's own build
 
 All arguments go to gcc as they are, except:
   --umbel-gcc=GCC         the compiler to use; else the variable UMBEL_GCC, else gcc
+  --share-globals         share globals and static locals between the nodes, where threads may use
+                          them; give it for every file of the program
+  -Wno-umbel-globals      no warning about a thread that writes a global of which each node has its own
   --umbel-all             make every captured variable sharable, also where no thread can see it
   --umbel-plugin-arg=X    give the plugin the argument X
 Added to them: the plugin and `-include umbel.h` for C, and when linking umbel_crt.o, libumbel and
 an rpath to it. Variables that nested functions use become sharable between nodes; everything else
 is compiled as gcc always does. The exit status is gcc's.
+
+Attributes:
+  __attribute__((shadow(\"WORDS\")))  of a variable, a member, a structure or a typedef: how it is kept
+      coherent. sequential or weak; auto, invalidate, migratory, read_only, update or remote; unit(N)
+      for an array: N of its outermost elements belong together. On a global: it is shared.
+  __attribute__((node_local))       of a global or static local: each node has its own, always
+
+With --share-globals a global belongs to all files compiled so; one that a library defines must be
+declared node_local, unless a system header declares it, or the program does not link. Left alone are
+const and thread-local ones, and those with a register, an assembler name, a section or an alias.
 
 Not supported: -static, and C together with other languages that gcc preprocesses, in one call."
 )]
@@ -167,6 +181,10 @@ impl Own {
                 own.plugin_arguments.push(plugin_argument);
             } else if argument == "--umbel-all" {
                 own.plugin_arguments.push("all".into());
+            } else if argument == "--share-globals" {
+                own.plugin_arguments.push("share-globals".into());
+            } else if argument == "-Wno-umbel-globals" {
+                own.plugin_arguments.push("no-warn-globals".into());
             } else if after("--umbel-").is_some() {
                 bail!(
                     "{}: no such option; see `umbel cc --help`",

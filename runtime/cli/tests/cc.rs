@@ -135,6 +135,14 @@ fn arguments_for_the_plugin() {
         "{given}"
     );
     assert!(!given.contains("--umbel"), "{given}");
+    let given = installation.given("--share-globals -Wno-umbel-globals -c x.c");
+    assert!(
+        given.contains(
+            "-fplugin-arg-umbel_gcc12-share-globals -fplugin-arg-umbel_gcc12-no-warn-globals"
+        ) && !given.contains("--share-globals")
+            && !given.contains("-Wno-umbel"),
+        "{given}"
+    );
     let says = installation.refused("--umbel-everything x.c");
     assert!(
         says.contains("--umbel-everything: no such option"),
