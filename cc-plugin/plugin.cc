@@ -152,6 +152,7 @@ static void transform_nest(tree decl)
 	scan_captures(nest);
 	choose_shared(nest);
 	share_escaping_addresses(nest);
+	judge_units(nest);
 	for (nest_function *f : nest.order) {
 		move_objects(f, nest);
 		for (object *o : f->objects)

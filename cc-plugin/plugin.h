@@ -6,6 +6,7 @@
  *     capture.cc   which functions become threads, which locals become objects
  *     words.cc     attributes and types: which objects are sequential
  *     escape.cc    locals whose address is stored where another thread can read it
+ *     units.cc     rows of an array that each thread works on
  *     spawn.cc     umbel_thr_create (node, f, arg) -> __umbel_thr_create (&record, descriptor, node, arg)
  *     voidmain.cc  void main () ends with status 0
  *     share.cc     DECL_VALUE_EXPR (v) = *v.obj, allocation and release
@@ -131,6 +132,9 @@ extern void redirect_globals(const std::vector<shared_global> &shared, const std
 
 /* escape.cc */
 extern void share_escaping_addresses(captures &nest);
+
+/* units.cc */
+extern void judge_units(captures &nest);
 
 /* spawn.cc */
 extern tree spawned_function_address(tree call);

@@ -140,8 +140,44 @@ static void functions(void)
 	      && !function("ordinary")->has_chain);
 }
 
+enum { ROWS = 48, THREADS = 6 };
+
+/* Which rows a thread works on. */
+static void units(int rows_each)
+{
+	double direct[ROWS][10], block[ROWS][10], part[ROWS][10], cyclic[ROWS][10], unknown[ROWS][10], all[ROWS][10];
+	double neighbours[ROWS][10], two[ROWS][10], said[ROWS][10] __attribute__((shadow("unit(3)")));
+	int flat[ROWS];
+	void by_rows(long k)
+	{
+		direct[k][1] = direct[k + 1][2];
+		for (int i = k * 8; i < (k + 1) * 8; i++)
+			block[i][0] = 0;
+		int low = k * ROWS / THREADS, high = (k + 1) * ROWS / THREADS;
+		for (int i = low; i < high; i++) {
+			part[i][2] = said[i][2] = 0;
+			neighbours[i][0] = neighbours[i + 1][0] + (i ? neighbours[i - 1][0] : 0);
+		}
+		for (int i = k; i < ROWS; i += THREADS)
+			cyclic[i][3] = 0;
+		for (int i = k * rows_each; i < ROWS; i++)
+			unknown[i][4] = 0;
+		for (int i = 0; i < ROWS; i++)
+			all[i][k] = flat[4 * k + i % 4] = 0;
+		two[k << 2][0] = 0;
+		two[k][0] = 0;
+	}
+	ONE_THREAD(by_rows, 0);
+	for (struct { const char *name; unsigned long unit; } *c = (void *)&(struct { const char *name; unsigned long unit; }[]) {
+		{ "direct", 1 }, { "block", 8 }, { "part", 8 }, { "neighbours", 8 }, { "cyclic", 1 }, { "unknown", 1 },
+		{ "all", 0 }, { "two", 1 }, { "said", 3 }, { "flat", 4 }, { 0, 0 } }; c->name; c++)
+		if (object(c->name)->reserved[0] != c->unit)
+			printf("units of %s: %lu\n", c->name, object(c->name)->reserved[0]), failures++;
+}
+
 int main(void)
 {
+	units(2);
 	owner(1, 5);
 	ONE_THREAD(ordinary, 1);
 	objects();

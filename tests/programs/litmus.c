@@ -49,7 +49,7 @@ int main(int argc, char **argv)
 	int seen[PARTS][BATCH][2];
 	dist_barrier_t barrier;
 	long runs[SHAPES];
-	static long counts[SHAPES][OUTCOMES];
+	static long counts[SHAPES][OUTCOMES] __attribute__((node_local));
 
 	/* What role `part` does in one run; its loads go to r. */
 	void step(int shape, int part, cell_t *a, cell_t *b, int *d, int *r)

@@ -52,8 +52,12 @@ fn a_thread_that_writes_an_unshared_global_is_warned_of() {
     let (_, shared) = try_compile(&file, &["-O2", "--share-globals"]);
     fs::remove_file(&file).expect("it was made above");
     assert!(
-        warned.stderr.contains("the thread function ‘add’ writes ‘counter’")
-            || warned.stderr.contains("the thread function 'add' writes 'counter'"),
+        warned
+            .stderr
+            .contains("the thread function ‘add’ writes ‘counter’")
+            || warned
+                .stderr
+                .contains("the thread function 'add' writes 'counter'"),
         "{warned}"
     );
     assert!(warned.stderr.contains("--share-globals"), "{warned}");
