@@ -1,15 +1,58 @@
 //! Which protocol an object gets when the source does not say.
+//!
+//! The home begins with `invalidate`, and keeps small scores of what it sees. Evidence for a protocol adds to its
+//! score, contrary evidence takes from it; a switch is made when no work is in progress, and clears the scores.
+//!
+//! | protocol | evidence | enough | what ends it |
+//! |---|---|---|---|
+//! | `migratory` | n alone has read since m wrote, and writes now (upgrade, or flush) | 3 | as many grants that came back unwritten |
+//! | `update` | n flushes again, and a node whose copy its last flush dropped has fetched it since; or two nodes had written at once when the copies were made current | 3 | every copy left by itself |
+//! | `read_only` | a read request of another node since the last write | 16 | a write |
+//! | `remote` | a write request takes the object from another node, and nobody has read it since that one wrote | 4 | 32 operations in a row of one node |
+//!
+//! `update` is for weak objects, `remote` for sequential ones whose operations are compiled as calls. A node that
+//! writes with a copy to itself is noted as the writer when it is recalled, if its bytes differ from the home's.
 
-use umbel_wire::{NodeId, ObjectId};
+use umbel_wire::{Access, Consistency, Mode, NodeId, ObjectId, Protocol};
 
-use crate::entry::{Entry, Request, count};
+use crate::entry::{Awaited, Entry, Holding, Request, Want, count};
 use crate::memory::{Memory, Policy};
+
+const MIGRATORY_ENOUGH: u8 = 3;
+const UPDATE_ENOUGH: u8 = 3;
+const READS_ENOUGH: u8 = 16;
+const HANDOVERS_ENOUGH: u8 = 4;
+const OPERATIONS_ENOUGH: u8 = 32;
 
 /// What speaks for another protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Scores {
+    /// The source does not say.
     pub(crate) is_auto: bool,
-    pub(crate) operations: bool,
+    /// Operations are compiled as calls.
+    operations: bool,
+    /// Somebody whose copy was dropped by the last flush has fetched it again.
+    is_fetched_again: bool,
+    /// Who wrote last.
+    writer: Option<NodeId>,
+    /// Who has read since.
+    readers: Readers,
+    /// A node whose copy the last flush dropped.
+    dropped: Option<NodeId>,
+    /// Who operated last.
+    operator: Option<NodeId>,
+    reads: u8,
+    migratory: u8,
+    update: u8,
+    handovers: u8,
+    operations_in_row: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Readers {
+    None,
+    One(NodeId),
+    Many,
 }
 
 impl Scores {
@@ -17,22 +60,210 @@ impl Scores {
         Self {
             is_auto: policy.protocol.is_none(),
             operations: policy.operations,
+            is_fetched_again: false,
+            writer: None,
+            readers: Readers::None,
+            dropped: None,
+            operator: None,
+            reads: 0,
+            migratory: 0,
+            update: 0,
+            handovers: 0,
+            operations_in_row: 0,
+        }
+    }
+
+    fn note_read(&mut self, node: NodeId) {
+        if self.dropped == Some(node) {
+            self.is_fetched_again = true;
+        }
+        if self.writer == Some(node) {
+            return;
+        }
+        self.readers = match self.readers {
+            Readers::None => Readers::One(node),
+            Readers::One(other) if other == node => Readers::One(node),
+            Readers::One(_) | Readers::Many => {
+                self.migratory = self.migratory.saturating_sub(1);
+                Readers::Many
+            }
+        };
+    }
+
+    /// `node` has written, or is about to.
+    fn note_write(&mut self, node: NodeId) {
+        let is_handed_on = self.writer.is_some_and(|writer| writer != node);
+        if is_handed_on && self.readers == Readers::One(node) {
+            raise(&mut self.migratory, MIGRATORY_ENOUGH);
+            self.update = 0;
+        }
+        if self.writer == Some(node) && self.is_fetched_again {
+            raise(&mut self.update, UPDATE_ENOUGH);
+            self.migratory = 0;
+        }
+        self.writer = Some(node);
+        self.readers = Readers::None;
+        self.is_fetched_again = false;
+        self.dropped = None;
+        self.reads = 0;
+    }
+
+    fn note_operation(&mut self, node: NodeId) {
+        if self.operator == Some(node) {
+            raise(&mut self.operations_in_row, OPERATIONS_ENOUGH);
+        } else {
+            self.operations_in_row = 1;
+        }
+        self.operator = Some(node);
+    }
+
+    fn next(&self, mode: Mode) -> Protocol {
+        let is_weak = mode.consistency == Consistency::Weak;
+        match mode.protocol {
+            Protocol::Invalidate | Protocol::ReadOnly => {
+                if self.operations && !is_weak && self.handovers >= HANDOVERS_ENOUGH {
+                    Protocol::Remote
+                } else if self.migratory >= MIGRATORY_ENOUGH {
+                    Protocol::Migratory
+                } else if is_weak && self.update >= UPDATE_ENOUGH {
+                    Protocol::Update
+                } else if self.reads >= READS_ENOUGH {
+                    Protocol::ReadOnly
+                } else {
+                    mode.protocol
+                }
+            }
+            Protocol::Migratory if self.migratory == 0 => Protocol::Invalidate,
+            Protocol::Update if self.update == 0 => Protocol::Invalidate,
+            Protocol::Remote if self.operations_in_row >= OPERATIONS_ENOUGH => Protocol::Invalidate,
+            Protocol::Migratory | Protocol::Update | Protocol::Remote => mode.protocol,
         }
     }
 }
 
 impl Entry {
-    pub(crate) fn note_request(&mut self, _request: &Request, _home: NodeId) {}
+    /// A request begins to be served.
+    pub(crate) fn note_request(&mut self, request: &Request, home: NodeId) {
+        if !self.scores.is_auto {
+            return;
+        }
+        let node = request.node;
+        match request.want {
+            Want::Access(Access::Read) => {
+                if node != home {
+                    raise(&mut self.scores.reads, READS_ENOUGH);
+                }
+                self.scores.handovers = 0;
+                self.scores.note_read(node);
+            }
+            // Whether it writes is seen when it flushes.
+            Want::Access(Access::Write) if self.is_weak() => self.scores.note_read(node),
+            Want::Access(Access::Write) => {
+                let is_taken = match self.holding {
+                    Holding::Owned(owner) => owner != node,
+                    Holding::Home => node != home && self.view.is_some(),
+                    Holding::Shared => false,
+                };
+                if is_taken {
+                    raise(&mut self.scores.handovers, HANDOVERS_ENOUGH);
+                }
+                self.scores.note_write(node);
+            }
+            Want::Operate(_) => self.scores.note_operation(node),
+            Want::Strengthen(_) => {}
+        }
+        self.switch();
+    }
+
+    /// An owner's bytes come back.
     pub(crate) fn note_recalled<D>(
         &mut self,
-        _object: ObjectId,
-        _owner: NodeId,
-        _data: &D,
-        _memory: &dyn Memory<D>,
+        object: ObjectId,
+        owner: NodeId,
+        data: &D,
+        memory: &dyn Memory<D>,
     ) {
+        if !self.scores.is_auto {
+            return;
+        }
+        let has_written = memory.differs(object, data);
+        if has_written {
+            self.scores.writer = Some(owner);
+            self.scores.readers = Readers::None;
+        }
+        if self.mode.protocol == Protocol::Migratory {
+            self.scores.migratory = match has_written {
+                true => MIGRATORY_ENOUGH,
+                false => self.scores.migratory.saturating_sub(1),
+            };
+        }
     }
-    pub(crate) fn note_home_write(&mut self) {}
-    pub(crate) fn note_flush(&mut self, _from: NodeId, _leave: bool) {
+
+    /// A diff of `from` was merged; `is_late`: it came with the answer to an `Invalidate`.
+    pub(crate) fn note_flush(&mut self, from: NodeId, is_late: bool) {
         count(&mut self.counters.flushes);
+        if !self.scores.is_auto {
+            return;
+        }
+        if is_late || self.awaited() == Some(Awaited::Round) {
+            raise(&mut self.scores.update, UPDATE_ENOUGH);
+            self.scores.migratory = 0;
+        }
+        self.scores.note_write(from);
+        if self.awaited().is_none() {
+            self.switch();
+            let mut others = self.copyset.iter().filter(|node| *node != from);
+            self.scores.dropped = others.next();
+        }
     }
+
+    /// The last copy left because it was not used.
+    pub(crate) fn note_unused(&mut self) {
+        self.scores.update = 0;
+    }
+
+    /// Changes the protocol if there is enough evidence. No work is in progress.
+    fn switch(&mut self) {
+        let next = self.scores.next(self.mode);
+        if next != self.mode.protocol {
+            self.mode.protocol = next;
+            count(&mut self.counters.switches);
+            let Scores {
+                is_auto: _,
+                operations: _,
+                is_fetched_again,
+                writer: _,
+                readers,
+                dropped,
+                operator,
+                reads,
+                migratory,
+                update,
+                handovers,
+                operations_in_row,
+            } = &mut self.scores;
+            *is_fetched_again = false;
+            *readers = Readers::None;
+            *dropped = None;
+            *operator = None;
+            *reads = 0;
+            *handovers = 0;
+            *operations_in_row = 0;
+            // What is in force begins with all its credit.
+            *migratory = if next == Protocol::Migratory {
+                MIGRATORY_ENOUGH
+            } else {
+                0
+            };
+            *update = if next == Protocol::Update {
+                UPDATE_ENOUGH
+            } else {
+                0
+            };
+        }
+    }
+}
+
+fn raise(score: &mut u8, enough: u8) {
+    *score = enough.min(*score + 1);
 }

@@ -603,7 +603,6 @@ fn expose_at_home<D>(entry: &mut Entry, object: ObjectId, turn: &mut Turn<'_, D>
 /// Lets the home's threads write a weak object that others have copies of.
 fn write_at_home<D>(entry: &mut Entry, object: ObjectId, turn: &mut Turn<'_, D>) {
     entry.end_read_only();
-    entry.note_home_write();
     if !entry.is_dirty {
         entry.is_dirty = true;
         turn.begin_writing(object);

@@ -286,7 +286,9 @@ impl<D> Outgoing<D> {
         }
     }
 
-    /// Makes the message, calling `read` for the object's bytes if it carries them.
+    /// Makes the message, calling `read` for the object's bytes if it carries them: those of its twin, if it
+    /// has one. What was stored since must leave as a diff alone. Had it left in these bytes and were it
+    /// stored back to what it was, no diff would find that, and the receiver would keep it for ever.
     pub fn seal(self, read: impl FnOnce(ObjectId) -> D) -> Coherence<D> {
         match self {
             Self::Get {

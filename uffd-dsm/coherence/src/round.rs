@@ -80,7 +80,7 @@ impl Directory {
             let diff = diff.clone();
             turn.out.push(Effect::Merge { object, diff });
         }
-        entry.note_flush(from, leave);
+        entry.note_flush(from, false);
         self.propagate(object, from, sequence, diff, turn);
         Ok(())
     }
@@ -242,6 +242,9 @@ impl Directory {
         }
         if leave {
             entry.copyset.remove(from);
+            if entry.copyset.is_empty() {
+                entry.note_unused();
+            }
         }
         if !entry.is_anything_due() {
             self.finish(object, turn);

@@ -1,0 +1,647 @@
+//! Three machines, random inputs, links that keep order: what a flush promises holds at every step.
+//!
+//! Word w of an object is written by node w alone, with growing values; so who may read an old value of it is
+//! plain to see. A last phase has every node write every word (races): at rest all copies are equal.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use umbel_coherence::{Config, CopyState, Effect, HomeMap, Homes, Machine, Memory, Policy};
+use umbel_wire::{
+    Access, Coherence, Consistency, NodeId, ObjectId, Operation, OperationKind, Protocol, Token,
+};
+
+const NODES: usize = 3;
+const WORDS: usize = NODES;
+const HOMES: Homes = Homes {
+    objects_per_node_log2: 4,
+};
+/// Of nodes 0 and 1; the third is sequential, the last tracks writes.
+const OBJECTS: [ObjectId; 4] = [ObjectId(1), ObjectId(17), ObjectId(2), ObjectId(18)];
+const SEQUENTIAL: ObjectId = OBJECTS[2];
+const TRACKED: ObjectId = OBJECTS[3];
+const SEEDS: u64 = 400;
+const STEPS: usize = 1500;
+
+/// (word, value) of what changed, or of all words.
+type Data = Vec<(usize, u64)>;
+
+#[derive(Clone, Default)]
+struct Page {
+    bytes: [u64; WORDS],
+    twin: Option<[u64; WORDS]>,
+    view: Option<Access>,
+    waits: Option<Access>,
+}
+
+struct Pages {
+    pages: BTreeMap<ObjectId, Page>,
+    policies: BTreeMap<ObjectId, Policy>,
+}
+
+impl Memory<Data> for Pages {
+    fn policy(&self, object: ObjectId) -> Policy {
+        self.policies[&object]
+    }
+
+    fn exists(&self, _: ObjectId) -> bool {
+        true
+    }
+
+    fn tracks_writes(&self, object: ObjectId) -> bool {
+        object == TRACKED
+    }
+
+    fn take_diff(&mut self, object: ObjectId) -> Option<Data> {
+        let page = self.pages.get_mut(&object).expect("known");
+        let twin = page.twin.as_mut().expect("a unit has a twin");
+        let changed = (0..WORDS).filter(|word| page.bytes[*word] != twin[*word]);
+        let diff: Data = changed.map(|word| (word, page.bytes[word])).collect();
+        *twin = page.bytes;
+        (!diff.is_empty()).then_some(diff)
+    }
+
+    fn differs(&self, object: ObjectId, data: &Data) -> bool {
+        let page = &self.pages[&object];
+        data.iter().any(|(word, value)| page.bytes[*word] != *value)
+    }
+}
+
+struct Node {
+    machine: Machine<Homes>,
+    memory: Pages,
+    outbox: VecDeque<Effect<Data>>,
+    resumes: VecDeque<ObjectId>,
+    operations: VecDeque<(ObjectId, NodeId, Token, Operation)>,
+    holds: Vec<ObjectId>,
+    written: BTreeMap<(ObjectId, usize), u64>,
+    flushes: BTreeMap<Token, BTreeMap<(ObjectId, usize), u64>>,
+    /// The words that operations under way are about.
+    operated: BTreeMap<Token, usize>,
+    tokens: u64,
+    waiting: u64,
+}
+
+struct Cluster {
+    nodes: Vec<Node>,
+    links: BTreeMap<(usize, usize), VecDeque<Coherence<Data>>>,
+    /// What was flushed: any copy has at least this.
+    visible: BTreeMap<(ObjectId, usize), u64>,
+    value: u64,
+    random: u64,
+    has_races: bool,
+    trace: Vec<String>,
+}
+
+impl Cluster {
+    fn new(seed: u64, protocol: Option<Protocol>, minimum_hold: bool) -> Self {
+        let node = |rank: usize| {
+            let mut pages = BTreeMap::new();
+            let mut policies = BTreeMap::new();
+            for object in OBJECTS {
+                let is_home = usize::from(HOMES.home(object).0) == rank;
+                let page = Page {
+                    view: is_home.then_some(Access::Write),
+                    ..Page::default()
+                };
+                pages.insert(object, page);
+                let consistency = match object == SEQUENTIAL {
+                    true => Consistency::Sequential,
+                    false => Consistency::Weak,
+                };
+                let policy = Policy {
+                    consistency,
+                    protocol,
+                    operations: true,
+                };
+                policies.insert(object, policy);
+            }
+            Node {
+                machine: Machine::new(Config {
+                    node: NodeId(rank as u16),
+                    homes: HOMES,
+                    node_count: NODES as u16,
+                    minimum_hold,
+                }),
+                memory: Pages { pages, policies },
+                outbox: VecDeque::new(),
+                resumes: VecDeque::new(),
+                operations: VecDeque::new(),
+                holds: Vec::new(),
+                written: BTreeMap::new(),
+                flushes: BTreeMap::new(),
+                operated: BTreeMap::new(),
+                tokens: 0,
+                waiting: 0,
+            }
+        };
+        Self {
+            nodes: (0..NODES).map(node).collect(),
+            links: BTreeMap::new(),
+            visible: BTreeMap::new(),
+            value: 0,
+            random: seed | 1,
+            has_races: false,
+            trace: Vec::new(),
+        }
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound
+    }
+
+    fn input(
+        &mut self,
+        rank: usize,
+        what: String,
+        f: impl FnOnce(&mut Machine<Homes>, &mut Pages, &mut Vec<Effect<Data>>),
+    ) {
+        let node = &mut self.nodes[rank];
+        assert!(node.outbox.is_empty());
+        let mut out = Vec::new();
+        f(&mut node.machine, &mut node.memory, &mut out);
+        self.trace.push(format!("node {rank}: {what} -> {out:?}"));
+        node.outbox = out.into();
+    }
+
+    /// Carries out one effect, or what follows the last one.
+    fn carry_out(&mut self, rank: usize) {
+        let Some(effect) = self.nodes[rank].outbox.pop_front() else {
+            if let Some(object) = self.nodes[rank].resumes.pop_front() {
+                self.input(
+                    rank,
+                    format!("resumed {object:?}"),
+                    |machine, memory, out| {
+                        machine.on_resumed(object, memory, out);
+                    },
+                );
+            } else if let Some((object, from, token, operation)) =
+                self.nodes[rank].operations.pop_front()
+            {
+                let word = usize::from(operation.offset) / 8;
+                let page = self.nodes[rank]
+                    .memory
+                    .pages
+                    .get_mut(&object)
+                    .expect("known");
+                let result = page.bytes[word];
+                page.bytes[word] = operation.operand.max(result);
+                self.input(rank, "operated".into(), |machine, memory, out| {
+                    machine.on_operated(object, from, token, result, memory, out);
+                });
+            }
+            return;
+        };
+        let node = &mut self.nodes[rank];
+        match effect {
+            Effect::Send { to, message } => {
+                let sealed = message.seal(|object| {
+                    // What was not flushed must not leave in any other way.
+                    let page = &node.memory.pages[&object];
+                    let bytes = page.twin.unwrap_or(page.bytes);
+                    bytes.into_iter().enumerate().collect()
+                });
+                self.links
+                    .entry((rank, usize::from(to.0)))
+                    .or_default()
+                    .push_back(sealed);
+            }
+            Effect::Store { object, data } => {
+                let page = node.memory.pages.get_mut(&object).expect("known");
+                assert_eq!(page.twin, None, "no twin where bytes are stored");
+                for (word, value) in data {
+                    page.bytes[word] = value;
+                }
+            }
+            Effect::Twin { object } => {
+                let page = node.memory.pages.get_mut(&object).expect("known");
+                assert_eq!(page.twin, None, "one twin");
+                page.twin = Some(page.bytes);
+            }
+            Effect::DropTwin { object } => {
+                let page = node.memory.pages.get_mut(&object).expect("known");
+                assert!(page.twin.is_some(), "there is a twin");
+                page.twin = None;
+            }
+            Effect::Merge { object, diff } => {
+                let page = node.memory.pages.get_mut(&object).expect("known");
+                for (word, value) in diff {
+                    let Some(twin) = &mut page.twin else {
+                        page.bytes[word] = value;
+                        continue;
+                    };
+                    if page.bytes[word] == twin[word] {
+                        page.bytes[word] = value;
+                    }
+                    twin[word] = value;
+                }
+            }
+            Effect::SetAccess { object, access } => {
+                node.memory.pages.get_mut(&object).expect("known").view = access;
+            }
+            Effect::Wake { object } => {
+                node.memory.pages.get_mut(&object).expect("known").waits = None;
+            }
+            Effect::Hold { object } => node.holds.push(object),
+            Effect::Resume { object } => node.resumes.push_back(object),
+            Effect::Operate {
+                object,
+                from,
+                token,
+                operation,
+            } => {
+                node.operations.push_back((object, from, token, operation));
+            }
+            Effect::Flushed { token } => {
+                let promised = node.flushes.remove(&token).expect("asked for once");
+                for (place, value) in promised {
+                    let visible = self.visible.entry(place).or_default();
+                    *visible = value.max(*visible);
+                }
+            }
+            Effect::Operated { token, result } => {
+                node.waiting -= 1;
+                let word = node.operated.remove(&token).expect("asked for once");
+                self.check_announced(rank, word, result);
+            }
+            Effect::Strengthened { .. } => node.waiting -= 1,
+            Effect::Retire { .. } | Effect::Reclaimed { .. } => {}
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        if self.has_races {
+            return;
+        }
+        for ((object, word), value) in &self.visible {
+            for (rank, node) in self.nodes.iter().enumerate() {
+                let page = &node.memory.pages[object];
+                if page.view.is_some() && page.bytes[*word] < *value {
+                    self.fail(&format!(
+                        "node {rank} can read {} in word {word} of {object:?}, flushed was {value}",
+                        page.bytes[*word]
+                    ));
+                }
+            }
+        }
+        // Whoever can see what a node announced in the sequential object sees what it wrote before.
+        for (rank, node) in self.nodes.iter().enumerate() {
+            let announced = &node.memory.pages[&SEQUENTIAL];
+            if announced.view.is_some() {
+                for word in 0..WORDS {
+                    self.check_announced(rank, word, announced.bytes[word]);
+                }
+            }
+        }
+    }
+
+    /// Node `rank` has seen `value` in word `word` of the sequential object.
+    fn check_announced(&self, rank: usize, word: usize, value: u64) {
+        if self.has_races {
+            return;
+        }
+        for object in OBJECTS.into_iter().filter(|object| *object != SEQUENTIAL) {
+            let page = &self.nodes[rank].memory.pages[&object];
+            if page.view.is_some() && page.bytes[word] < self.announced(word, object, value) {
+                let seen = page.bytes[word];
+                self.fail(&format!(
+                    "node {rank} sees {value}, announced by {word}, and {seen} in {object:?}"
+                ));
+            }
+        }
+    }
+
+    /// The last value up to `until` that node `word` wrote to its word of `object`.
+    fn announced(&self, word: usize, object: ObjectId, until: u64) -> u64 {
+        let history = self.nodes[word]
+            .written
+            .range((object, 0)..(object, usize::MAX));
+        history
+            .map(|((_, value), _)| *value as u64)
+            .filter(|value| *value < until)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        for line in &self.trace {
+            eprintln!("{line}");
+        }
+        panic!("{why}");
+    }
+
+    fn deliver(&mut self, from: usize, to: usize) {
+        let Some(message) = self.links.entry((from, to)).or_default().pop_front() else {
+            return;
+        };
+        let what = format!("from {from} {message:?}");
+        let mut failed = None;
+        self.input(to, what, |machine, memory, out| {
+            if let Err(violation) = machine.on_message(NodeId(from as u16), message, memory, out) {
+                failed = Some(violation);
+            }
+        });
+        if let Some(violation) = failed {
+            self.fail(&violation.to_string());
+        }
+    }
+
+    fn store(&mut self, rank: usize, object: ObjectId, word: usize) {
+        self.value += 1;
+        let value = self.value;
+        let node = &mut self.nodes[rank];
+        node.memory.pages.get_mut(&object).expect("known").bytes[word] = value;
+        self.trace.push(format!(
+            "node {rank}: stores {value} in {word} of {object:?}"
+        ));
+        if object != SEQUENTIAL {
+            node.written.insert((object, value as usize), value);
+        }
+    }
+
+    fn step(&mut self, protocols: &[Protocol], may_end: bool) {
+        let rank = self.below(NODES);
+        if !self.nodes[rank].outbox.is_empty()
+            || !self.nodes[rank].resumes.is_empty()
+            || !self.nodes[rank].operations.is_empty()
+        {
+            // Threads run between any two effects.
+            if self.below(4) > 0 {
+                return self.carry_out(rank);
+            }
+            let object = OBJECTS[self.below(OBJECTS.len())];
+            if self.nodes[rank].memory.pages[&object].view == Some(Access::Write) {
+                let word = if self.has_races {
+                    self.below(WORDS)
+                } else {
+                    rank
+                };
+                self.store(rank, object, word);
+            }
+            return;
+        }
+        let object = OBJECTS[self.below(OBJECTS.len())];
+        let is_home = usize::from(HOMES.home(object).0) == rank;
+        match self.below(24) {
+            0..=8 => {
+                let other = self.below(NODES);
+                self.deliver(other, rank);
+            }
+            9..=14 => {
+                let access = if self.below(2) == 0 {
+                    Access::Read
+                } else {
+                    Access::Write
+                };
+                let page = self.nodes[rank]
+                    .memory
+                    .pages
+                    .get_mut(&object)
+                    .expect("known");
+                if page.view >= Some(Access::Write) {
+                    let word = if self.has_races {
+                        self.below(WORDS)
+                    } else {
+                        rank
+                    };
+                    return self.store(rank, object, word);
+                }
+                if page.view < Some(access) {
+                    page.waits = page.waits.max(Some(access));
+                    self.input(
+                        rank,
+                        format!("fault {access:?} {object:?}"),
+                        |machine, memory, out| machine.on_fault(object, access, memory, out),
+                    );
+                }
+            }
+            15 | 16 => {
+                let node = &mut self.nodes[rank];
+                node.tokens += 1;
+                let token = Token(node.tokens);
+                let mut promised: BTreeMap<(ObjectId, usize), u64> = BTreeMap::new();
+                for ((object, _), value) in &node.written {
+                    let seen = promised.entry((*object, rank)).or_default();
+                    *seen = value.max(seen).to_owned();
+                }
+                node.flushes.insert(token, promised);
+                self.input(rank, "flush".into(), |machine, memory, out| {
+                    machine.flush(token, memory, out)
+                });
+            }
+            17 | 18 if !is_home => {
+                self.input(rank, format!("evict {object:?}"), |machine, memory, out| {
+                    machine.evict(object, memory, out);
+                })
+            }
+            19 if !is_home => {
+                self.input(rank, format!("prefetch {object:?}"), |machine, _, out| {
+                    machine.prefetch(object, Access::Read, out);
+                })
+            }
+            20 if !self.nodes[rank].holds.is_empty() => {
+                let object = self.nodes[rank].holds.remove(0);
+                self.input(
+                    rank,
+                    format!("hold expired {object:?}"),
+                    |machine, memory, out| machine.on_hold_expired(object, memory, out),
+                );
+            }
+            21 if !protocols.is_empty() && is_home => {
+                let protocol = protocols[self.below(protocols.len())];
+                self.input(
+                    rank,
+                    format!("protocol {protocol:?}"),
+                    |machine, memory, out| machine.set_protocol(object, protocol, memory, out),
+                );
+            }
+            22 if !is_home && object == SEQUENTIAL && self.below(3) == 0 => {
+                self.nodes[rank].tokens += 1;
+                self.nodes[rank].waiting += 1;
+                self.value += 1;
+                let token = Token(self.nodes[rank].tokens);
+                let word = self.below(NODES);
+                let operation = Operation {
+                    offset: (word * 8) as u16,
+                    width: 8,
+                    kind: OperationKind::Add,
+                    operand: if word == rank { self.value } else { 0 },
+                    expected: 0,
+                };
+                self.nodes[rank].operated.insert(token, word);
+                eprintln!(
+                    "OP {} {}",
+                    operation.operand > 0,
+                    !self.nodes[rank].machine.is_clean()
+                );
+                self.input(rank, "operate".into(), |machine, memory, out| {
+                    machine.operate(object, token, operation, memory, out)
+                });
+            }
+            23 if may_end && self.below(20) == 0 => {
+                self.nodes[rank].tokens += 1;
+                self.nodes[rank].waiting += 1;
+                let token = Token(self.nodes[rank].tokens);
+                self.input(
+                    rank,
+                    format!("strengthen {object:?}"),
+                    |machine, memory, out| machine.strengthen(object, token, memory, out),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets everything come to an end: nobody begins anything new.
+    fn rest(&mut self) {
+        for round in 0.. {
+            let mut is_quiet = true;
+            for rank in 0..NODES {
+                while !self.nodes[rank].outbox.is_empty()
+                    || !self.nodes[rank].resumes.is_empty()
+                    || !self.nodes[rank].operations.is_empty()
+                {
+                    self.carry_out(rank);
+                    is_quiet = false;
+                }
+                while let Some(object) = self.nodes[rank].holds.pop() {
+                    self.input(rank, "hold expired".into(), |machine, memory, out| {
+                        machine.on_hold_expired(object, memory, out)
+                    });
+                    while !self.nodes[rank].outbox.is_empty()
+                        || !self.nodes[rank].resumes.is_empty()
+                    {
+                        self.carry_out(rank);
+                    }
+                    is_quiet = false;
+                }
+                for from in 0..NODES {
+                    if self
+                        .links
+                        .get(&(from, rank))
+                        .is_some_and(|link| !link.is_empty())
+                    {
+                        self.deliver(from, rank);
+                        while !self.nodes[rank].outbox.is_empty()
+                            || !self.nodes[rank].resumes.is_empty()
+                            || !self.nodes[rank].operations.is_empty()
+                        {
+                            self.carry_out(rank);
+                        }
+                        is_quiet = false;
+                    }
+                }
+            }
+            if is_quiet {
+                break;
+            }
+            assert!(round < 10_000, "it never rests");
+        }
+        for rank in 0..NODES {
+            let node = &self.nodes[rank];
+            if !node.flushes.is_empty() || node.waiting > 0 {
+                self.fail(&format!("a token of node {rank} waits for ever"));
+            }
+            for object in OBJECTS {
+                if node.memory.pages[&object].waits.is_some() {
+                    self.fail(&format!(
+                        "a thread of node {rank} waits for {object:?} for ever"
+                    ));
+                }
+                let has_twin = node.memory.pages[&object].twin.is_some();
+                let is_dirty = node.machine.copy_state(object) == CopyState::Dirty
+                    || node
+                        .machine
+                        .entry(object)
+                        .is_some_and(|entry| entry.is_dirty());
+                if has_twin != is_dirty {
+                    self.fail(&format!(
+                        "node {rank}, {object:?}: a twin without need, or none"
+                    ));
+                }
+            }
+            for (object, entry) in node.machine.entries() {
+                if entry.is_busy() {
+                    self.fail(&format!("{object:?} is busy for ever: {entry:?}"));
+                }
+            }
+        }
+    }
+
+    fn flush_all(&mut self) {
+        for rank in 0..NODES {
+            let token = Token(u64::MAX - rank as u64);
+            self.nodes[rank].flushes.insert(token, BTreeMap::new());
+            self.input(rank, "flush".into(), |machine, memory, out| {
+                machine.flush(token, memory, out)
+            });
+            self.rest();
+        }
+    }
+
+    /// Every copy that can be read equals the home's, or the owner's.
+    fn check_equal(&self) {
+        for object in OBJECTS {
+            let home = usize::from(HOMES.home(object).0);
+            let reading = |rank: &usize| {
+                let page = &self.nodes[*rank].memory.pages[&object];
+                page.view.is_some()
+                    || (*rank == home && self.nodes[home].machine.rights(object).is_some())
+            };
+            let mut pages = (0..NODES)
+                .filter(reading)
+                .map(|rank| (rank, self.nodes[rank].memory.pages[&object].bytes));
+            let first = pages.next();
+            for page in pages {
+                if first.map(|first| first.1) != Some(page.1) {
+                    self.fail(&format!("{object:?}: copies differ: {first:?} {page:?}"));
+                }
+            }
+        }
+    }
+}
+
+fn run(name: &str, protocol: Option<Protocol>, protocols: &[Protocol], minimum_hold: bool) {
+    for seed in 0..SEEDS {
+        let result = std::panic::catch_unwind(|| {
+            let mut cluster = Cluster::new(seed * 0x9e37_79b9 + 1, protocol, minimum_hold);
+            for step in 0..STEPS {
+                cluster.step(protocols, seed % 3 == 0 && step > STEPS / 2);
+            }
+            cluster.rest();
+            cluster.has_races = true;
+            for _ in 0..STEPS / 2 {
+                cluster.step(protocols, false);
+            }
+            cluster.rest();
+            cluster.flush_all();
+            cluster.check_equal();
+        });
+        assert!(result.is_ok(), "{name}: seed {seed}");
+    }
+}
+
+const ALL: [Protocol; 5] = [
+    Protocol::Invalidate,
+    Protocol::Migratory,
+    Protocol::ReadOnly,
+    Protocol::Update,
+    Protocol::Remote,
+];
+
+#[test]
+fn a_flush_keeps_its_promise_under_every_protocol() {
+    for protocol in ALL {
+        run("fixed", Some(protocol), &[], false);
+    }
+}
+
+#[test]
+fn a_flush_keeps_its_promise_while_protocols_change() {
+    run("changing", Some(Protocol::Invalidate), &ALL, true);
+    run("auto", None, &[], false);
+    run("auto, holds", None, &[], true);
+}
