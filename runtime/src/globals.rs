@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use uffd_dsm::stack::{PageObject, StackMap};
-use uffd_dsm::window::{Arena, PAGES, Place, SLOT_BYTES, SLOTS, shared_geometry};
+use uffd_dsm::window::{Arena, Homes, PAGES, Place, SLOT_BYTES, SLOTS, shared_geometry};
 use umbel_fault::PAGE_BYTES;
 use umbel_wire::sync::{SyncKey, SyncOp};
 use umbel_wire::{NodeId, ThreadId};
@@ -24,6 +24,11 @@ const STACK: u32 = 0;
 
 /// Keeps their initial values and directory.
 pub const HOME: NodeId = NodeId(0);
+
+/// Whether a stack can be spared for them: in the largest jobs a node has one, which its first thread needs.
+pub fn have_room(homes: Homes) -> bool {
+    homes.stacks(HOME).len() > 1
+}
 
 /// What is in use of the globals' stack.
 #[derive(Default)]
@@ -79,6 +84,13 @@ pub fn register(module: &Module, index: usize) {
         node::fatal(&format!(
             "a module loaded by dlopen has shared globals ({name} is one): each node would place them on its own; \
              link the module to the program"
+        ));
+    }
+    if !have_room(node.homes) {
+        let (name, _) = abi::object_name(globals[0].record);
+        node::fatal(&format!(
+            "the program has shared globals ({name} is one), for which a job of {} nodes has no room; use fewer nodes",
+            node.node_count
         ));
     }
     let places = place_all(node, &globals);

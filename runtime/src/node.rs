@@ -259,7 +259,7 @@ fn start() -> Result<&'static Node, Error> {
 /// The node's shadow stacks but for the one that is reserved for globals.
 fn thread_stacks(rank: NodeId, node_count: u16, homes: Homes) -> std::ops::Range<u32> {
     let stacks = homes.stacks(rank);
-    let reserved = u32::from(rank == globals::HOME && node_count > 1);
+    let reserved = u32::from(rank == globals::HOME && node_count > 1 && globals::have_room(homes));
     stacks.start + reserved..stacks.end
 }
 

@@ -12,8 +12,8 @@ use umbel_wire::control::Control;
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
 use umbel_wire::{
-    Access, Coherence, Consistency, Hello, Message, Mode, NodeId, ObjectId, Protocol, ThreadId,
-    Token, decode, decode_control, encode,
+    Access, Coherence, Consistency, Hello, Message, Mode, NodeId, ObjectId, Operation,
+    OperationKind, Protocol, ThreadId, Token, decode, decode_control, encode,
 };
 
 const FATAL: Option<i32> = Some(120);
@@ -200,6 +200,15 @@ fn messages_that_nobody_may_send_now_are_refused() {
     let program = idle();
     let object = ObjectId(7);
     let foreign = ObjectId(u64::MAX >> 1);
+    // Its stack is the first in the peer's half of 4096.
+    let theirs = ObjectId(2048 << 23);
+    let addition = |offset, width| Operation {
+        offset,
+        width,
+        kind: OperationKind::Add,
+        operand: 1,
+        expected: 0,
+    };
     let thread = ThreadId::new(NodeId(0), 999);
     let code = CodeRef::default();
     let spawn = |thread| Thread::Spawn {
@@ -239,6 +248,70 @@ fn messages_that_nobody_may_send_now_are_refused() {
             object: foreign,
             access: Access::Read,
             prefetch: false,
+        }),
+        Message::Coherence(Coherence::Flush {
+            object,
+            sequence: 1,
+            leave: false,
+            diff: Some(vec![0; 8]),
+        }),
+        Message::Coherence(Coherence::Flush {
+            object: foreign,
+            sequence: 1,
+            leave: true,
+            diff: None,
+        }),
+        Message::Coherence(Coherence::Return {
+            object,
+            sequence: 1,
+            data: vec![0; 66],
+        }),
+        Message::Coherence(Coherence::Updated {
+            object,
+            leave: true,
+        }),
+        Message::Coherence(Coherence::Flushed {
+            object: theirs,
+            sequence: 1,
+            exclusive: true,
+        }),
+        Message::Coherence(Coherence::Update {
+            object: theirs,
+            diff: vec![0; 8],
+        }),
+        Message::Coherence(Coherence::Deny { object: theirs }),
+        Message::Coherence(Coherence::Operated {
+            object,
+            token: Token(1),
+            result: 0,
+            mode: Mode {
+                consistency: Consistency::Weak,
+                protocol: Protocol::Remote,
+            },
+        }),
+        Message::Coherence(Coherence::Strengthened {
+            object,
+            token: Token(1),
+        }),
+        Message::Coherence(Coherence::Operate {
+            object: foreign,
+            token: Token(1),
+            operation: addition(0, 8),
+        }),
+        Message::Coherence(Coherence::Operate {
+            object: theirs,
+            token: Token(1),
+            operation: addition(0, 8),
+        }),
+        Message::Coherence(Coherence::Strengthen {
+            object: foreign,
+            token: Token(1),
+        }),
+        // In the page, but another object's bytes.
+        Message::Coherence(Coherence::Operate {
+            object,
+            token: Token(1),
+            operation: addition(128, 8),
         }),
         Message::Thread(spawn(thread)),
         Message::Thread(Thread::Ended { thread }),
