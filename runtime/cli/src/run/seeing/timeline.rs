@@ -3,12 +3,13 @@
 //! The file is valid JSON after every write, so whatever is killed leaves one that can be opened: each write
 //! goes over the closing brackets of the one before, and brings its own.
 
+use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use umbel_wire::ObjectId;
 use umbel_wire::codec::message_name;
 
 use super::slices::{Doing, Message, Shown, Slice, Variable};
@@ -55,11 +56,7 @@ impl Timeline {
     pub fn start(&mut self, pids: &[i32]) {
         self.pids = pids.to_vec();
         for (rank, pid) in pids.iter().enumerate() {
-            let name = format!("node {rank}");
-            self.push(
-                json!({"ph": "M", "name": "process_name", "pid": pid, "args": {"name": name}}),
-            );
-            self.push(json!({"ph": "M", "name": "process_sort_index", "pid": pid, "args": {"sort_index": rank}}));
+            self.name("process", *pid, 0, &format!("node {rank}"), rank);
         }
     }
 
@@ -75,9 +72,7 @@ impl Timeline {
                 is_service,
             } => {
                 let pid = self.pid(*rank);
-                self.push(json!({"ph": "M", "name": "thread_name", "pid": pid, "tid": thread, "args": {"name": &**name}}));
-                let index = u32::from(*is_service);
-                self.push(json!({"ph": "M", "name": "thread_sort_index", "pid": pid, "tid": thread, "args": {"sort_index": index}}));
+                self.name("thread", pid, *thread, name, usize::from(*is_service));
             }
             Shown::Slice(slice) => self.add_slice(slice),
             Shown::Message(message) => self.add_message(message),
@@ -89,11 +84,18 @@ impl Timeline {
                 received_ns,
             } => {
                 self.arrow_count += 1;
-                let (id, name) = (self.arrow_count, name_of(*kind));
-                let (from_pid, to_pid) = (self.pid(from.0), self.pid(to.0));
-                let (sent, received) = (self.us(*sent_ns), self.us(*received_ns));
-                self.push(json!({"ph": "s", "cat": "message", "name": name, "id": id, "pid": from_pid, "tid": from.1, "ts": sent}));
-                self.push(json!({"ph": "f", "bp": "e", "cat": "message", "name": name, "id": id, "pid": to_pid, "tid": to.1, "ts": received}));
+                let kind = name_of(*kind);
+                let ends = [
+                    ("s", "", *from, *sent_ns),
+                    ("f", ",\"bp\":\"e\"", *to, *received_ns),
+                ];
+                for (phase, binding, (rank, thread), at_ns) in ends {
+                    let (pid, ts) = (self.pid(rank), self.us(at_ns));
+                    let id = self.arrow_count;
+                    self.push(format_args!(
+                        "\"ph\":\"{phase}\"{binding},\"cat\":\"message\",\"name\":\"{kind}\",\"id\":{id},\"pid\":{pid},\"tid\":{thread},\"ts\":{ts}"
+                    ));
+                }
             }
         }
     }
@@ -101,9 +103,10 @@ impl Timeline {
     /// Says in the file what is not in it.
     pub fn note_lost(&mut self, lost: &[u64], at_ns: u64) {
         for (rank, lost) in lost.iter().enumerate().filter(|(_, lost)| **lost > 0) {
-            let name = format!("{lost} events of node {rank} are missing");
             let (pid, ts) = (self.pid(rank as u16), self.us(at_ns));
-            self.push(json!({"ph": "i", "s": "g", "cat": "lost", "name": name, "pid": pid, "tid": 0, "ts": ts}));
+            self.push(format_args!(
+                "\"ph\":\"i\",\"s\":\"g\",\"cat\":\"lost\",\"name\":\"{lost} events of node {rank} are missing\",\"pid\":{pid},\"tid\":0,\"ts\":{ts}"
+            ));
         }
     }
 
@@ -145,84 +148,169 @@ impl Timeline {
     }
 
     fn add_slice(&mut self, slice: &Slice) {
-        let (name, category, mut args) = match &slice.doing {
-            Doing::Running { name } => (name.to_string(), "thread", json!({})),
+        let place = (slice.rank, slice.thread);
+        let times = (slice.began_ns, slice.ended_ns);
+        let cut = if slice.is_cut {
+            "\"unfinished\":true"
+        } else {
+            ""
+        };
+        let comma = if slice.is_cut { "," } else { "" };
+        match &slice.doing {
+            Doing::Running { name } => {
+                self.slice(
+                    "thread",
+                    place,
+                    times,
+                    format_args!("{}", Text(name)),
+                    format_args!("{cut}"),
+                );
+            }
             Doing::Faulting {
                 object,
                 variable,
                 write,
             } => {
                 let verb = if *write { "write" } else { "read" };
-                let mut args = json!({"object": format!("{:#x}", object.0), "access": verb});
-                let name = describe(variable.as_deref(), &mut args);
-                (format!("{verb} {name}"), "fault", args)
+                let about = About(*object, variable.as_deref());
+                self.slice(
+                    "fault",
+                    place,
+                    times,
+                    format_args!("{verb} {}", Text(about.name())),
+                    format_args!("{about},\"access\":\"{verb}\"{comma}{cut}"),
+                );
             }
-            Doing::Waiting { why, key } => {
-                let mut args = json!({});
-                if *key != 0 {
-                    args["of"] = json!(format!("{key:#x}"));
-                }
-                (why.name().to_owned(), "wait", args)
-            }
-        };
-        if slice.is_cut {
-            args["unfinished"] = json!(true);
+            Doing::Waiting { why, key } => self.slice(
+                "wait",
+                place,
+                times,
+                format_args!("{}", why.name()),
+                format_args!("\"of\":\"{key:#x}\"{comma}{cut}"),
+            ),
         }
-        let (pid, ts) = (self.pid(slice.rank), self.us(slice.began_ns));
-        let duration = micros(slice.ended_ns - slice.began_ns);
-        self.push(json!({"ph": "X", "cat": category, "name": name, "pid": pid, "tid": slice.thread, "ts": ts, "dur": duration, "args": args}));
     }
 
     fn add_message(&mut self, message: &Message) {
         let traffic = &message.traffic;
-        let arrow = if message.is_sent { "to" } else { "from" };
-        let kind = name_of(traffic.kind);
-        let mut args = json!({"bytes": traffic.bytes, "peer": traffic.peer.0});
-        let about = match traffic.object {
+        let way = if message.is_sent { "to" } else { "from" };
+        let (kind, peer, bytes) = (name_of(traffic.kind), traffic.peer.0, traffic.bytes);
+        let place = (message.rank, message.thread);
+        let times = (message.at_ns, message.ended_ns);
+        match traffic.object {
+            None => self.slice(
+                "message",
+                place,
+                times,
+                format_args!("{kind} {way} {peer}"),
+                format_args!("\"bytes\":{bytes}"),
+            ),
             Some(object) => {
-                args["object"] = json!(format!("{:#x}", object.0));
-                format!(" {}", describe(message.variable.as_deref(), &mut args))
+                let about = About(object, message.variable.as_deref());
+                self.slice(
+                    "message",
+                    place,
+                    times,
+                    format_args!("{kind} {} {way} {peer}", Text(about.name())),
+                    format_args!("{about},\"bytes\":{bytes}"),
+                );
             }
-            None => String::new(),
-        };
-        let name = format!("{kind}{about} {arrow} {}", traffic.peer.0);
-        let (pid, ts) = (self.pid(message.rank), self.us(message.at_ns));
-        let duration = micros(message.ended_ns - message.at_ns);
-        self.push(json!({"ph": "X", "cat": "message", "name": name, "pid": pid, "tid": message.thread, "ts": ts, "dur": duration, "args": args}));
+        }
     }
 
-    fn push(&mut self, event: serde_json::Value) {
-        let separator: &[u8] = if self.has_events { b",\n" } else { b"\n" };
+    fn slice(
+        &mut self,
+        category: &str,
+        (rank, thread): (u16, u32),
+        (began_ns, ended_ns): (u64, u64),
+        name: fmt::Arguments,
+        args: fmt::Arguments,
+    ) {
+        let (pid, ts, duration) = (
+            self.pid(rank),
+            self.us(began_ns),
+            Micros(ended_ns - began_ns),
+        );
+        self.push(format_args!(
+            "\"ph\":\"X\",\"cat\":\"{category}\",\"name\":\"{name}\",\"pid\":{pid},\"tid\":{thread},\"ts\":{ts},\"dur\":{duration},\"args\":{{{args}}}"
+        ));
+    }
+
+    /// Name and place in the order of a process or thread.
+    fn name(&mut self, what: &str, pid: i32, thread: u32, name: &str, index: usize) {
+        let head = format!("\"ph\":\"M\",\"pid\":{pid},\"tid\":{thread},\"name\":\"{what}");
+        let name = Text(name);
+        self.push(format_args!(
+            "{head}_name\",\"args\":{{\"name\":\"{name}\"}}"
+        ));
+        self.push(format_args!(
+            "{head}_sort_index\",\"args\":{{\"sort_index\":{index}}}"
+        ));
+    }
+
+    /// One event. A job has millions: they are written as they are, not by way of a tree of values.
+    fn push(&mut self, event: fmt::Arguments) {
+        let separator = if self.has_events { ",\n{" } else { "\n{" };
         self.has_events = true;
-        self.buffer.extend_from_slice(separator);
-        serde_json::to_writer(&mut self.buffer, &event).expect("a Vec takes everything");
+        write!(self.buffer, "{separator}{event}}}").expect("a Vec takes everything");
     }
 
     fn pid(&self, rank: u16) -> i32 {
         self.pids.get(usize::from(rank)).copied().unwrap_or(0)
     }
 
-    fn us(&self, at_ns: u64) -> f64 {
-        micros(at_ns.saturating_sub(self.start_ns))
+    fn us(&self, at_ns: u64) -> Micros {
+        Micros(at_ns.saturating_sub(self.start_ns))
     }
 }
 
-/// Chrome's unit, with nanoseconds as its fraction.
-fn micros(ns: u64) -> f64 {
-    ns as f64 / 1000.0
+/// Nanoseconds in Chrome's unit.
+struct Micros(u64);
+
+impl fmt::Display for Micros {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+    }
+}
+
+/// The inside of a JSON string.
+struct Text<'a>(&'a str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let mut rest = self.0;
+        while let Some(end) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
+            let special = rest.as_bytes()[end];
+            write!(out, "{}\\u{special:04x}", &rest[..end])?;
+            rest = &rest[end + 1..];
+        }
+        out.write_str(rest)
+    }
+}
+
+/// Fields that say which object.
+struct About<'a>(ObjectId, Option<&'a Variable>);
+
+impl About<'_> {
+    fn name(&self) -> &str {
+        self.1.map_or("an object", |variable| &variable.name)
+    }
+}
+
+impl fmt::Display for About<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "\"object\":\"{:#x}\"", self.0.0)?;
+        match self.1 {
+            None => Ok(()),
+            Some(Variable {
+                size_bytes, home, ..
+            }) => write!(out, ",\"size\":{size_bytes},\"home\":{home}"),
+        }
+    }
 }
 
 fn name_of(kind: u8) -> &'static str {
     message_name(kind).unwrap_or("message")
-}
-
-fn describe(variable: Option<&Variable>, args: &mut serde_json::Value) -> String {
-    let Some(variable) = variable else {
-        return "an object".into();
-    };
-    args["size"] = json!(variable.size_bytes);
-    args["home"] = json!(variable.home);
-    variable.name.clone()
 }
 
 fn trouble(path: &Path, error: &io::Error) -> String {
@@ -240,7 +328,7 @@ fn trouble(path: &Path, error: &io::Error) -> String {
 mod tests {
     use std::rc::Rc;
 
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
