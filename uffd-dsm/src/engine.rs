@@ -16,7 +16,7 @@ mod operate;
 mod strengthened;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::os::fd::RawFd;
 
@@ -25,6 +25,7 @@ use umbel_fault::{Backend, Error, Fault, PAGE_BYTES, Space};
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Token};
 
 use crate::heap::Heap;
+use crate::sharing::SharingWatch;
 use crate::stack::{Found, StackMap};
 use crate::stats::StatsTable;
 use crate::stream::Streams;
@@ -121,7 +122,8 @@ pub struct Engine {
     strengthened: strengthened::Strengthened,
     events: VecDeque<Event>,
     stats: StatsTable,
-    written: BTreeMap<ObjectId, counts::Written>,
+    /// Who writes what; only if statistics are wanted.
+    sharing: Option<SharingWatch>,
     trace: Trace,
     read_faults: u64,
     write_faults: u64,
@@ -157,7 +159,7 @@ impl Engine {
             strengthened: strengthened::Strengthened::default(),
             events: VecDeque::new(),
             stats: StatsTable::default(),
-            written: BTreeMap::new(),
+            sharing: None,
             trace: Trace::default(),
             read_faults: 0,
             write_faults: 0,

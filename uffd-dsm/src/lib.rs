@@ -9,6 +9,7 @@
 pub mod diff;
 mod engine;
 pub mod heap;
+mod sharing;
 pub mod stack;
 mod stats;
 mod stream;
@@ -17,6 +18,7 @@ mod twins;
 pub mod window;
 
 pub use engine::{Engine, EngineConfig, Event, Link};
+pub use sharing::{Sharing, Writer};
 pub use stats::{NodeStats, ObjectRow, ObjectStats, PeerTraffic};
 pub use trace::Traced;
 pub use umbel_coherence::Policy;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use umbel_coherence::Counters;
-use umbel_wire::Protocol;
+use umbel_wire::{Consistency, Mode, Protocol};
 
+use crate::sharing::Sharing;
 use crate::stack::Found;
 
 /// Counters of all objects with one declaration, at one home.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectStats {
     /// Address of the declaration's `umbel_object`; 0 if unknown.
     pub record: u64,
@@ -23,11 +24,18 @@ pub struct ObjectStats {
     pub invalidations: u64,
     /// Bytes sent between nodes.
     pub bytes: u64,
-    /// The protocol that served one of them last.
-    pub protocol: Option<Protocol>,
-    /// How often two nodes in a row wrote different bytes of one object, and nothing but the object made them
-    /// exchange it (false sharing).
-    pub disjoint_writes: u64,
+    /// Differences that writers sent, the home's own included.
+    pub flushes: u64,
+    /// Differences sent to copies.
+    pub updates: u64,
+    /// Operations run for other nodes.
+    pub operations: u64,
+    /// Changes of the protocol.
+    pub switches: u64,
+    /// Mode of the unit with most requests, and how many it had.
+    pub mode: Option<(Mode, u64)>,
+    /// Nodes that wrote different bytes of one object.
+    pub sharing: Sharing,
 }
 
 /// Statistics of a node, as `umbel run --stats` receives them.
@@ -83,6 +91,68 @@ pub struct ObjectRow {
     pub invalidations: u64,
     /// As in [`ObjectStats`].
     pub bytes: u64,
+    /// As in [`ObjectStats`].
+    pub flushes: u64,
+    /// As in [`ObjectStats`].
+    pub updates: u64,
+    /// As in [`ObjectStats`].
+    pub operations: u64,
+    /// As in [`ObjectStats`].
+    pub switches: u64,
+    /// Of the object, or of its unit with most requests.
+    pub consistency: &'static str,
+    /// Of the object, or of its unit with most requests.
+    pub protocol: &'static str,
+    /// How often nodes that wrote different bytes handed an object over.
+    pub falsely_shared: u64,
+    /// Which bytes each wrote: node, first, last.
+    pub writers: Vec<(u16, u64, u64)>,
+}
+
+impl ObjectRow {
+    /// `name` and `size`: of the declaration.
+    pub fn new(name: String, size: u64, home: u16, stats: &ObjectStats) -> Self {
+        let mode = stats.mode.map(|(mode, _)| mode);
+        let writers = stats.sharing.writers.iter();
+        Self {
+            name,
+            size,
+            home,
+            read_faults: stats.read_faults,
+            write_faults: stats.write_faults,
+            invalidations: stats.invalidations,
+            bytes: stats.bytes,
+            flushes: stats.flushes,
+            updates: stats.updates,
+            operations: stats.operations,
+            switches: stats.switches,
+            consistency: mode.map_or("", |mode| consistency_name(mode.consistency)),
+            protocol: mode.map_or("", |mode| protocol_name(mode.protocol)),
+            falsely_shared: stats.sharing.disjoint_writes,
+            writers: writers
+                .map(|writer| (writer.node.0, writer.first, writer.last))
+                .collect(),
+        }
+    }
+}
+
+/// As attributes have it.
+fn consistency_name(consistency: Consistency) -> &'static str {
+    match consistency {
+        Consistency::Weak => "weak",
+        Consistency::Sequential => "sequential",
+    }
+}
+
+/// As attributes have it.
+fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Invalidate => "invalidate",
+        Protocol::Migratory => "migratory",
+        Protocol::ReadOnly => "read_only",
+        Protocol::Update => "update",
+        Protocol::Remote => "remote",
+    }
 }
 
 /// Sums by declaration.
@@ -96,7 +166,7 @@ impl StatsTable {
         &mut self,
         found: Option<Found>,
         counters: &Counters,
-        extent_bytes: u64,
+        mode: Mode,
     ) -> &mut ObjectStats {
         let (record, size_bytes) = found.map_or((0, 0), |found| (found.record, found.size_bytes));
         let row = self.rows.entry((record, size_bytes)).or_default();
@@ -105,8 +175,14 @@ impl StatsTable {
         row.read_faults += u64::from(counters.read_faults);
         row.write_faults += u64::from(counters.write_faults);
         row.invalidations += u64::from(counters.invalidations);
-        row.bytes +=
-            (u64::from(counters.grants_with_data) + u64::from(counters.recalls)) * extent_bytes;
+        row.flushes += u64::from(counters.flushes);
+        row.updates += u64::from(counters.updates);
+        row.operations += u64::from(counters.operations);
+        row.switches += u64::from(counters.switches);
+        let requests = u64::from(counters.read_faults) + u64::from(counters.write_faults);
+        if row.mode.is_none_or(|(_, most)| requests > most) {
+            row.mode = Some((mode, requests));
+        }
         row
     }
 

@@ -152,19 +152,11 @@ impl Service {
                         0 => ("?".into(), 0),
                         record => abi::object_name(record as usize),
                     };
-                    ObjectRow {
-                        name,
-                        size: if row.size_bytes != 0 {
-                            row.size_bytes
-                        } else {
-                            size
-                        },
-                        home: self.rank.0,
-                        read_faults: row.read_faults,
-                        write_faults: row.write_faults,
-                        invalidations: row.invalidations,
-                        bytes: row.bytes,
-                    }
+                    let size = match row.size_bytes {
+                        0 => size,
+                        size_bytes => size_bytes,
+                    };
+                    ObjectRow::new(name, size, self.rank.0, &row)
                 })
                 .collect(),
         }

@@ -1,91 +1,85 @@
 //! What happened to the objects of this home.
 
 use umbel_coherence::Counters;
-use umbel_wire::{Mode, NodeId, ObjectId};
+use umbel_wire::{Coherence, Consistency, Mode, NodeId, ObjectId};
 
 use super::Engine;
-use super::memory::{Travelled, parse, place};
-use crate::diff;
+use super::memory::place;
+use crate::sharing::SharingWatch;
 use crate::stats::{ObjectStats, StatsTable};
 
-/// Who wrote an object last, and where in it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Written {
-    node: NodeId,
-    /// First byte that he changed.
-    start: usize,
-    /// One past the last.
-    end: usize,
-    /// How often two nodes in a row wrote disjoint ranges of it.
-    disjoint: u32,
-}
-
 impl Engine {
+    /// Whether statistics are wanted: then who writes what is looked at from now on.
+    pub fn set_watching(&mut self, is_on: bool) {
+        self.sharing = is_on.then(SharingWatch::default);
+    }
+
     /// Objects of this node that were ever shared: counters by `umbel_object` record.
     pub fn object_stats(&mut self) -> Vec<ObjectStats> {
         let mut table = self.stats.clone();
         for (object, entry) in self.machine.entries() {
-            self.count(&mut table, object, entry.counters(), None);
+            self.count(&mut table, object, entry.counters(), entry.mode());
         }
         table.into_rows()
     }
 
-    /// An owner gives an object back; called while the home's older bytes are there.
-    pub(super) fn note_written(&mut self, from: NodeId, object: ObjectId, data: &[u8]) {
-        let Some(Travelled { offset, bytes, .. }) =
-            parse(object, data).filter(|_| self.memory.is_own(object))
-        else {
+    /// A message about an object of this home, to another node or from it: `holder` could write the object until now.
+    pub(super) fn note_bytes(&mut self, holder: NodeId, message: &Coherence<impl AsRef<[u8]>>) {
+        let Some(watch) = &mut self.sharing else {
             return;
         };
-        let mut older = vec![0; bytes.len()];
-        self.memory
-            .space
-            .read(place(object).page_file_offset() + offset as u64, &mut older);
-        let Some(changes) = diff::between(bytes, &older, 0) else {
+        let object = message.object();
+        if !self.memory.is_own(object) {
             return;
+        }
+        let (data, is_whole) = match message {
+            Coherence::Grant {
+                data: Some(data), ..
+            }
+            | Coherence::Recalled { data, .. }
+            | Coherence::Return { data, .. } => (data.as_ref(), true),
+            Coherence::Invalidated {
+                diff: Some((_, diff)),
+                ..
+            }
+            | Coherence::Flush {
+                diff: Some(diff), ..
+            }
+            | Coherence::Update { diff, .. } => (diff.as_ref(), false),
+            _ => return,
         };
-        let mut runs = diff::runs(&changes, bytes.len()).flatten();
-        let start = runs.next().map_or(0, |run| run.offset);
-        let end = diff::runs(&changes, bytes.len())
-            .flatten()
-            .last()
-            .map_or(0, |run| run.offset + run.bytes.len());
-        let written = self.written.entry(object).or_insert(Written {
-            node: from,
-            start,
-            end,
-            disjoint: 0,
-        });
-        let is_disjoint = end <= written.start || written.end <= start;
-        *written = Written {
-            node: from,
-            start,
-            end,
-            disjoint: written.disjoint + u32::from(written.node != from && is_disjoint),
+        watch.count_moved(object, data.len() as u64);
+        let is_sequential = || {
+            let entry = self.machine.entry(object);
+            entry.is_some_and(|entry| entry.mode().consistency == Consistency::Sequential)
         };
+        if let (true, Some(bytes)) = (is_whole, data.get(HEAD_BYTES..))
+            && is_sequential()
+        {
+            watch.on_hand_over(object, holder, bytes, 0);
+        }
     }
 
     pub(super) fn count_retired(&mut self, object: ObjectId, counters: &Counters, mode: Mode) {
         let mut table = std::mem::take(&mut self.stats);
-        self.count(&mut table, object, counters, Some(mode));
+        self.count(&mut table, object, counters, mode);
         self.stats = table;
-        self.written.remove(&object);
+        if let Some(watch) = &mut self.sharing {
+            watch.forget(object);
+        }
     }
 
-    fn count(
-        &self,
-        table: &mut StatsTable,
-        object: ObjectId,
-        counters: &Counters,
-        mode: Option<Mode>,
-    ) {
+    fn count(&self, table: &mut StatsTable, object: ObjectId, counters: &Counters, mode: Mode) {
         let found = self.memory.find(place(object));
-        let (_, len) = self.memory.extent(object);
-        let row = table.add(found, counters, len as u64);
-        row.protocol = mode.map(|mode| mode.protocol).or(row.protocol);
-        row.disjoint_writes += self
-            .written
-            .get(&object)
-            .map_or(0, |written| u64::from(written.disjoint));
+        let row = table.add(found, counters, mode);
+        if let Some(watch) = &self.sharing {
+            row.bytes += watch.moved(object);
+            if let Some(sharing) = watch.of(object) {
+                row.sharing.add(sharing);
+            }
+        }
     }
 }
+
+/// Bytes before an object's own in a message.
+const HEAD_BYTES: usize = 2;

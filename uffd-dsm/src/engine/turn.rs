@@ -119,6 +119,7 @@ impl Engine {
             match effect {
                 Effect::Send { to, message } => {
                     let sealed = message.seal(|object| self.memory.read(object));
+                    self.note_bytes(self.memory.node, &sealed);
                     link.send(to, &sealed.as_slices());
                 }
                 Effect::Store { object, data } => {
@@ -291,11 +292,9 @@ impl Engine {
                 self.asked_ahead.remove(object);
                 self.streams.on_denied(*object);
             }
-            Coherence::Recalled { object, data } | Coherence::Return { object, data, .. } => {
-                self.note_written(from, *object, data);
-            }
             _ => {}
         }
+        self.note_bytes(from, message);
     }
 
     fn note_remote(&mut self, object: ObjectId, remote: bool) {

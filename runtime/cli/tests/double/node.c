@@ -125,7 +125,7 @@ static void scenario(char **argv)
 	} else if (!strcmp(what, "record-and-die")) {
 		record(0);
 		if (rank == who) {
-			usleep(300000);
+			usleep(500000);
 			kill(getpid(), SIGKILL);
 		}
 		forever();

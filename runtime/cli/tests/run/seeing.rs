@@ -166,7 +166,7 @@ fn a_launcher_that_is_killed_leaves_a_valid_timeline_of_what_came_before() {
     job.node_pids(2);
     let has_faults = || {
         let text = fs::read_to_string(&path).ok()?;
-        text.contains("write main:a").then_some(())
+        (text.matches("write main:a").count() == 2).then_some(())
     };
     until(PATIENCE, has_faults).expect("it is written while the job runs");
     job.signal(Signal::SIGKILL);
