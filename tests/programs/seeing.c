@@ -1,4 +1,5 @@
-/* seeing STEPS: a counter under a mutex, a table that is only read, a barrier now and then. -1: forever. */
+/* seeing STEPS: a counter under a mutex, a table that is only read, an array of which each node writes an element
+ * of its own, a barrier now and then. -1: forever. */
 #include "check.h"
 
 int main(int argc, char **argv)
@@ -7,7 +8,7 @@ int main(int argc, char **argv)
 	int nodes = dist_node_count();
 	int table[64];
 	long counter = 0;
-	long parts[64] = { 0 };
+	volatile long parts[64] = { 0 };
 	dist_mutex_t mutex;
 	dist_barrier_t barrier;
 

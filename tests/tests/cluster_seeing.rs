@@ -198,3 +198,43 @@ fn statistics_count_messages_to_each_node() {
         assert_eq!(peers.len(), 2);
     }
 }
+
+#[test]
+fn false_sharing_is_told_with_the_bytes_and_what_to_write() {
+    let program = compile_ours("seeing", &["-O2"]);
+    let outcome = run(
+        &program,
+        2,
+        &["--stats", "--stats-format", "json"],
+        &["200"],
+    );
+    let stats: Value = serde_json::from_str(&outcome.stderr).expect("one line of JSON");
+    let objects = stats["objects"].as_array().expect("a list");
+    let row = |name: &str| {
+        let row = objects.iter().find(|row| row["name"] == name);
+        row.unwrap_or_else(|| panic!("{name} moved: {outcome}"))
+    };
+    let parts = row("main:parts");
+    assert!(parts["falsely_shared"].as_u64() > Some(10), "{parts}");
+    // A small count changes its lowest byte only.
+    assert_eq!(
+        parts["writers"],
+        serde_json::json!([[0, 0, 0], [1, 8, 8]]),
+        "{parts}"
+    );
+    assert_eq!(
+        (&parts["consistency"], &parts["protocol"]),
+        (&"sequential".into(), &"invalidate".into())
+    );
+    // Both nodes write all of the counter: that is true sharing.
+    assert_eq!(row("main:counter")["falsely_shared"], 0);
+
+    let outcome = run(&program, 2, &["--stats"], &["200"]);
+    let hint = "main:parts: False sharing, ";
+    assert!(
+        outcome.stderr.contains(hint)
+            && outcome.stderr.contains("node 0 byte 0, node 1 byte 8")
+            && outcome.stderr.contains("shadow(\"weak\")"),
+        "{outcome}"
+    );
+}

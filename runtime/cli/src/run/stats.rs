@@ -144,6 +144,7 @@ impl ObjectStats {
                 None => self.writers.push((node, first, last)),
             }
         }
+        self.writers.sort_unstable();
     }
 
     /// What to do about nodes that write different bytes of one object, between backquotes what to write.
