@@ -187,7 +187,8 @@ extern void dist_flush(void);
  * has taken it back, which it does within about a millisecond; up to then, what is read and written is lost.
  * Places are given to new objects late, when 65536 others of their size were freed after them, so that stale
  * pointers are found.  In a program on one node a freed object of up to 2048 bytes reads as zero; writing to it
- * is found when its place is used again; a larger one ends the program with SIGSEGV (Linux 6.13 and newer). */
+ * is found when its place is used again.  Using a larger one ends the program as above (Linux 6.13 and newer; with
+ * SIGSEGV if the program has a handler of its own for it). */
 
 /* An object of this size. */
 extern void *dist_malloc(unsigned long bytes);

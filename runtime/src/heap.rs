@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::node::{self, Node};
 use crate::request::{Reply, Request};
 use crate::symbols;
-use crate::sys::{abi, memory};
+use crate::sys::{abi, memory, segv};
 
 /// The heap of this node, and the records of its allocations.
 pub struct SharedHeap {
@@ -253,6 +253,11 @@ pub fn wild_access(node: NodeId, address: usize, write: bool) -> Option<Error> {
     }
 }
 
+/// The same in a program alone.
+pub fn wild_access_alone(address: usize, write: bool) -> Option<Error> {
+    wild_access(Node::get().rank, address, write)
+}
+
 fn object_text(object: Object) -> String {
     let record = object.record as usize;
     format!(
@@ -294,6 +299,7 @@ fn bury_alone() {
             let start = first.solo_address() & !(PAGE_BYTES - 1);
             memory::discard(start, pages as usize * PAGE_BYTES);
             if first.arena == Arena::Pages {
+                segv::watch();
                 memory::guard(start, pages as usize * PAGE_BYTES);
             }
             Ok(())

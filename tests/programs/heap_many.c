@@ -3,6 +3,7 @@
  *
  *     heap_many million
  *     heap_many random SEED STEPS
+ *     heap_many churn THREADS STEPS
  */
 #include "check.h"
 #include <sys/stat.h>
@@ -178,11 +179,75 @@ static void stress(unsigned long seed, long steps)
 	printf("random steps\n");
 }
 
+/* Many threads of every node at the same allocator; what one makes, another frees. */
+static void churn(int threads, long steps)
+{
+	enum { BATCH = 40 };
+	struct parcel { struct parcel *next; long maker, number; unsigned char filler[]; };
+	int nodes = dist_node_count(), all = threads * nodes;
+	struct { dist_mutex_t mutex; struct parcel *first; } *boxes[all];
+	for (int i = 0; i < all; i++)
+		boxes[i] = dist_calloc(1, sizeof *boxes[i]);
+	void run(int thread)
+	{
+		unsigned long state = thread;
+		for (long step = 0; step < steps; step++) {
+			struct parcel *kept[BATCH];
+			for (int i = 0; i < BATCH; i++) {
+				unsigned long extra = random_next(&state) % 300;
+				kept[i] = dist_malloc(sizeof *kept[i] + extra);
+				CHECK(kept[i] != 0 && kept[i]->number == 0 && kept[i]->maker == 0);
+				kept[i]->maker = thread;
+				kept[i]->number = step * BATCH + i;
+				memset(kept[i]->filler, thread, extra);
+			}
+			/* A few go to another thread, the others end here. */
+			for (int i = 0; i < BATCH; i++) {
+				CHECK_EQ(kept[i]->number, step * BATCH + i);
+				CHECK_EQ(kept[i]->maker, thread);
+				if (i % 10) {
+					dist_free(kept[i]);
+					continue;
+				}
+				int to = random_next(&state) % all;
+				dist_mutex_lock(&boxes[to]->mutex);
+				kept[i]->next = boxes[to]->first;
+				boxes[to]->first = kept[i];
+				dist_mutex_unlock(&boxes[to]->mutex);
+			}
+			dist_mutex_lock(&boxes[thread]->mutex);
+			struct parcel *arrived = boxes[thread]->first;
+			boxes[thread]->first = 0;
+			dist_mutex_unlock(&boxes[thread]->mutex);
+			while (arrived) {
+				struct parcel *next = arrived->next;
+				CHECK(arrived->maker < all && arrived->number % 10 == 0);
+				dist_free(arrived);
+				arrived = next;
+			}
+		}
+	}
+	for (int thread = 0; thread < all; thread++)
+		CHECK(dist_thr_create_on(thread % nodes, run, thread));
+	dist_thr_join_all();
+	for (int i = 0; i < all; i++) {
+		while (boxes[i]->first) {
+			struct parcel *next = boxes[i]->first->next;
+			dist_free(boxes[i]->first);
+			boxes[i]->first = next;
+		}
+		dist_free(boxes[i]);
+	}
+	printf("churned\n");
+}
+
 int main(int argc, char **argv)
 {
 	CHECK(argc > 1);
 	if (!strcmp(argv[1], "million"))
 		million();
+	else if (!strcmp(argv[1], "churn"))
+		churn(atoi(argv[2]), atol(argv[3]));
 	else
 		stress(strtoul(argv[2], 0, 10), atol(argv[3]));
 	return 0;

@@ -32,6 +32,23 @@ int main(int argc, char **argv)
 		end(object);
 		CHECK(dist_thr_create_on(last, free_it, 0));
 		dist_thr_join_all();
+	} else if (!strcmp(how, "both-elsewhere")) {
+		for (int i = 0; i < 2; i++) {
+			CHECK(dist_thr_create_on(last, free_it, 0));
+			dist_thr_join_all();
+		}
+	} else if (!strcmp(how, "inside-elsewhere") || !strcmp(how, "realloc-elsewhere")) {
+		void misuse(int resize)
+		{
+			if (!resize)
+				end(object + 16);
+			else {
+				end(object);
+				object = dist_realloc(object, 3 * size);
+			}
+		}
+		CHECK(dist_thr_create_on(last, misuse, how[0] == 'r'));
+		dist_thr_join_all();
 	} else if (!strcmp(how, "inside")) {
 		end(object + 16);
 	} else if (!strcmp(how, "stack")) {

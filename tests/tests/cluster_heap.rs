@@ -49,6 +49,19 @@ fn threads_of_all_nodes_make_use_and_free_objects_at_random() {
     assert_eq!(program.leftovers(), [""; 0]);
 }
 
+#[test]
+fn many_threads_of_every_node_allocate_at_once_and_free_what_others_made() {
+    let program = compile_ours("heap_many", &["-Wall", "-O2"]);
+    for (on, threads, steps) in [
+        (On::Alone, "16", "500"),
+        (On::Nodes(2), "8", "60"),
+        (On::Nodes(4), "5", "30"),
+    ] {
+        expect(&program, on, &["churn", threads, steps], "churned\n");
+    }
+    assert_eq!(program.leftovers(), [""; 0]);
+}
+
 /// Every kind of misuse ends the job; the message says what it was, and where the object came from.
 #[track_caller]
 fn diagnosed(on: On, outcome: &Outcome, says: &[&str]) {
@@ -67,7 +80,7 @@ fn freeing_wrongly_is_diagnosed() {
     let program = compile_ours("heap_misuse", &["-Wall", "-O1"]);
     let made = "heap_misuse.c:6 on node 0";
     let stranger = "no object of the shared heap was ever there";
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 10] = [
         (
             "twice",
             &[
@@ -79,6 +92,22 @@ fn freeing_wrongly_is_diagnosed() {
         (
             "twice-elsewhere",
             &["double free: ", "heap_misuse.c:8 on node ", made],
+        ),
+        (
+            "both-elsewhere",
+            &["double free: ", "heap_misuse.c:8 on node ", made],
+        ),
+        (
+            "inside-elsewhere",
+            &["that is 16 bytes into the object", made],
+        ),
+        (
+            "realloc-elsewhere",
+            &[
+                "use after free: dist_realloc",
+                "heap_misuse.c:8 on node ",
+                made,
+            ],
         ),
         ("inside", &["that is 16 bytes into the object", made]),
         ("stack", &[stranger]),
@@ -121,7 +150,7 @@ fn using_a_freed_object_is_diagnosed_on_every_node() {
 }
 
 #[test]
-fn alone_a_store_to_a_freed_object_is_found_when_its_place_is_used_again() {
+fn alone_a_store_to_a_freed_slot_is_found_when_it_is_used_again_and_freed_pages_at_once() {
     let program = compile_ours("heap_misuse", &["-Wall", "-O1"]);
     let outcome = program.run(On::Alone, &["reuse", "48"], &[]);
     let says = [
@@ -129,4 +158,12 @@ fn alone_a_store_to_a_freed_object_is_found_when_its_place_is_used_again() {
         "heap_misuse.c:6 on node 0",
     ];
     diagnosed(On::Alone, &outcome, &says);
+    for (how, verb) in [("read", "read"), ("write", "wrote to")] {
+        let outcome = program.run(On::Alone, &[how, "5000"], &[]);
+        // Guarded pages came with Linux 6.13.
+        if outcome.stdout.is_empty() {
+            let verb = format!("node 0 {verb} the object of 5000 bytes");
+            diagnosed(On::Alone, &outcome, &["use after free: ", &verb]);
+        }
+    }
 }

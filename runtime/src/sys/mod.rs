@@ -6,5 +6,6 @@ pub mod call;
 pub mod memory;
 pub mod operate;
 pub mod process;
+pub mod segv;
 pub mod start;
 pub mod stubs;
