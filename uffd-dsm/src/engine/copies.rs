@@ -196,8 +196,10 @@ impl Engine {
             return Ok(());
         }
         self.carry_out(now_ns, link)?;
-        // Its bytes are in a message now, or the home has them.
-        self.copies.remove(object);
+        if matches!(self.machine.copy_state(object), CopyState::Leaving { .. }) {
+            // Its bytes are in a message now, or the home has them. Otherwise they leave after a flush.
+            self.copies.remove(object);
+        }
         Ok(())
     }
 }
