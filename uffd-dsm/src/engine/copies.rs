@@ -6,7 +6,7 @@
 //! no thread wanted it by the time it is the oldest again does it go. The order of arrival with a second chance
 //! comes near to least-recently-used without looking at every access.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use umbel_coherence::CopyState;
 use umbel_fault::{Error, PAGE_BYTES, Rights};
@@ -20,7 +20,8 @@ use super::{Engine, Link};
 pub(super) struct Copies {
     /// 0: not bounded, and nothing is noted.
     bytes_max: u64,
-    known: HashSet<ObjectId>,
+    /// With the time at which each was last shown to threads that waited for it.
+    known: HashMap<ObjectId, u64>,
     /// Oldest first; may name copies that are gone.
     clean: VecDeque<ObjectId>,
     written: VecDeque<ObjectId>,
@@ -40,16 +41,17 @@ impl Copies {
 
     /// Bytes of a foreign object were stored here.
     pub(super) fn add(&mut self, object: ObjectId) {
-        if self.bytes_max == 0 || !self.known.insert(object) {
+        if self.bytes_max == 0 || self.known.contains_key(&object) {
             return;
         }
+        self.known.insert(object, 0);
         *self.frames.entry(frame(object)).or_default() += 1;
         self.clean.push_back(object);
     }
 
     /// The copy is gone; its bytes need not stay.
     pub(super) fn remove(&mut self, object: ObjectId) {
-        if !self.known.remove(&object) {
+        if self.known.remove(&object).is_none() {
             return;
         }
         let frame = frame(object);
@@ -59,6 +61,19 @@ impl Copies {
                 self.empty.push(frame);
             }
         }
+    }
+
+    /// Threads that waited for the copy go on.
+    pub(super) fn note_shown(&mut self, object: ObjectId, now_ns: u64) {
+        if let Some(shown_ns) = self.known.get_mut(&object) {
+            *shown_ns = now_ns;
+        }
+    }
+
+    /// Whether threads that waited for the copy may not have used it yet.
+    fn is_new(&self, object: ObjectId, now_ns: u64) -> bool {
+        let shown_ns = self.known.get(&object).copied().unwrap_or(0);
+        shown_ns > 0 && now_ns < shown_ns + NEW_NS
     }
 
     /// How many copies may be asked for ahead of their use.
@@ -108,6 +123,7 @@ impl Engine {
 
     /// Keeps the memory of copies within its bound; at the end of a turn.
     pub(super) fn make_room(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        let mut skipped = 0;
         for _ in 0..LOOKS_PER_TURN {
             if !self.copies.is_above(self.memory.twins.bytes()) {
                 return Ok(());
@@ -122,11 +138,19 @@ impl Engine {
             let Some(object) = self.oldest_copy() else {
                 return Ok(());
             };
+            if self.awaited.contains(&object) || self.copies.is_new(object, now_ns) {
+                self.copies.clean.push_back(object);
+                skipped += 1;
+                if skipped > self.copies.clean.len() {
+                    return Ok(());
+                }
+                continue;
+            }
             let shown = self.machine.rights(object).is_some() && !self.hidden.contains_key(&object);
-            if !shown || self.awaited.contains(&object) {
+            if !shown {
                 self.evict(object, now_ns, link)?;
             } else {
-                self.hide(object)?;
+                self.hide(object, now_ns)?;
             }
         }
         Ok(())
@@ -135,7 +159,7 @@ impl Engine {
     /// The oldest clean copy, or, if there is none, the oldest one that was written.
     fn oldest_copy(&mut self) -> Option<ObjectId> {
         while let Some(object) = self.copies.clean.pop_front() {
-            if !self.copies.known.contains(&object) {
+            if !self.copies.known.contains_key(&object) {
                 continue;
             }
             if !self.is_written(object) {
@@ -144,7 +168,7 @@ impl Engine {
             self.copies.written.push_back(object);
         }
         while let Some(object) = self.copies.written.pop_front() {
-            if self.copies.known.contains(&object) {
+            if self.copies.known.contains_key(&object) {
                 return Some(object);
             }
         }
@@ -159,7 +183,7 @@ impl Engine {
     }
 
     /// Takes the rights of a copy, and those of its neighbours that came after it, on this node only.
-    fn hide(&mut self, object: ObjectId) -> Result<(), Error> {
+    fn hide(&mut self, object: ObjectId, now_ns: u64) -> Result<(), Error> {
         let address = place(object).page_address();
         let mut count = 0;
         let mut next = object;
@@ -170,9 +194,10 @@ impl Engine {
             next = ObjectId(object.0 + count);
             let can_follow = count < HIDDEN_TOGETHER_MAX
                 && self.copies.clean.front() == Some(&next)
-                && self.copies.known.contains(&next)
+                && self.copies.known.contains_key(&next)
                 && !self.hidden.contains_key(&next)
                 && !self.awaited.contains(&next)
+                && !self.copies.is_new(next, now_ns)
                 && self.machine.rights(next).is_some()
                 && place(next).page_address() == address + count as usize * PAGE_BYTES;
             if !can_follow {
@@ -187,10 +212,9 @@ impl Engine {
 
     /// Gives a copy back. The machine says no if it is busy: then it comes up again later.
     fn evict(&mut self, object: ObjectId, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
-        let goes = !self.awaited.contains(&object)
-            && self
-                .machine
-                .evict(object, &mut self.memory, &mut self.effects);
+        let goes = self
+            .machine
+            .evict(object, &mut self.memory, &mut self.effects);
         if !goes {
             self.copies.clean.push_back(object);
             return Ok(());
@@ -209,6 +233,9 @@ fn frame(object: ObjectId) -> u64 {
     place(object).page_file_offset()
 }
 
+/// How long a copy is safe that threads waited for: without that, a cache smaller than what the threads of a node
+/// use at once would take each copy before it was used.
+const NEW_NS: u64 = 200_000;
 /// Copies looked at in a turn: the next one comes soon if this was not enough.
 const LOOKS_PER_TURN: usize = 256;
 /// Copies hidden with one call.

@@ -150,7 +150,9 @@ impl Engine {
                         at_ns: now_ns,
                         object,
                     });
-                    self.awaited.remove(&object);
+                    if self.awaited.remove(&object) {
+                        self.copies.note_shown(object, now_ns);
+                    }
                     if woken != Some(object) {
                         let address = place(object).page_address();
                         self.memory.space.wake(address)?;
