@@ -4,6 +4,7 @@
 //! number of objects as the one before.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use umbel_wire::ObjectId;
 
@@ -54,6 +55,14 @@ impl Twins {
     }
 
     /// The object's twin, if there is one, and the byte of the unit at which it begins.
+    pub(crate) fn get(&self, object: ObjectId) -> Option<(usize, &[u8])> {
+        let twin = self.places.get(&object)?;
+        let len = usize::from(twin.len);
+        let block = self.pools[pool_index(len)].block(twin.block);
+        Some((usize::from(twin.first_byte), &block[..len]))
+    }
+
+    /// As [`Twins::get`], to be changed.
     pub(crate) fn get_mut(&mut self, object: ObjectId) -> Option<(usize, &mut [u8])> {
         let twin = self.places.get(&object)?;
         let len = usize::from(twin.len);
@@ -71,7 +80,6 @@ impl Twins {
     }
 
     /// Bytes of memory in use.
-    #[allow(dead_code)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -104,10 +112,20 @@ impl Pool {
         self.free.pop().expect("a chunk has blocks")
     }
 
+    fn block(&self, block: u32) -> &[u8] {
+        let (chunk, range) = self.place(block);
+        &self.chunks[chunk][range]
+    }
+
     fn block_mut(&mut self, block: u32) -> &mut [u8] {
+        let (chunk, range) = self.place(block);
+        &mut self.chunks[chunk][range]
+    }
+
+    fn place(&self, block: u32) -> (usize, Range<usize>) {
         let per_chunk = CHUNK_BYTES / self.block_bytes;
         let start = block as usize % per_chunk * self.block_bytes;
-        &mut self.chunks[block as usize / per_chunk][start..start + self.block_bytes]
+        (block as usize / per_chunk, start..start + self.block_bytes)
     }
 }
 

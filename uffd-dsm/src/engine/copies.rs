@@ -156,8 +156,14 @@ impl Engine {
         Ok(())
     }
 
-    /// The oldest clean copy, or, if there is none, the oldest one that was written.
+    /// The oldest clean copy; or the oldest one that was written, if there is no clean one, or if most were written:
+    /// else what is only read would share what little room those leave, however long nobody has used them.
     fn oldest_copy(&mut self) -> Option<ObjectId> {
+        if 2 * self.copies.written.len() > self.copies.known.len()
+            && let Some(object) = self.oldest_written()
+        {
+            return Some(object);
+        }
         while let Some(object) = self.copies.clean.pop_front() {
             if !self.copies.known.contains_key(&object) {
                 continue;
@@ -167,6 +173,10 @@ impl Engine {
             }
             self.copies.written.push_back(object);
         }
+        self.oldest_written()
+    }
+
+    fn oldest_written(&mut self) -> Option<ObjectId> {
         while let Some(object) = self.copies.written.pop_front() {
             if self.copies.known.contains_key(&object) {
                 return Some(object);

@@ -88,7 +88,8 @@ impl ObjectMemory {
         }
     }
 
-    /// The object's bytes, as they travel.
+    /// The object's bytes, as they travel: the clean ones, where there is a twin. What threads of this node have
+    /// written since is not yet for others, and might be taken back before they would be told.
     pub(super) fn read(&self, object: ObjectId) -> Vec<u8> {
         let (offset, len) = self.extent(object);
         let mut data = vec![0; HEAD_BYTES + len];
@@ -103,6 +104,14 @@ impl ObjectMemory {
             place(object).page_file_offset() + offset as u64,
             &mut data[HEAD_BYTES..],
         );
+        if let Some((first_byte, twin)) = self.twins.get(object) {
+            let first = place(object).offset_in_page() + first_byte;
+            let both = first.max(offset)..(first + twin.len()).min(offset + len);
+            if !both.is_empty() {
+                data[HEAD_BYTES..][both.start - offset..both.end - offset]
+                    .copy_from_slice(&twin[both.start - first..both.end - first]);
+            }
+        }
         data
     }
 

@@ -44,7 +44,10 @@ pub(super) fn is_quiet(effects: &[Effect<Vec<u8>>]) -> bool {
         && effects.iter().all(|effect| {
             matches!(
                 effect,
-                Effect::SetAccess { .. } | Effect::Send { .. } | Effect::DropTwin { .. }
+                Effect::SetAccess { .. }
+                    | Effect::Send { .. }
+                    | Effect::DropTwin { .. }
+                    | Effect::Resume { .. }
             )
         })
 }
@@ -68,23 +71,16 @@ struct Done {
 impl Engine {
     /// Carries out the effects of the last input, and of those before it that were put off.
     pub(super) fn carry_out(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
-        let gathered = self.put_off.take().is_some();
+        self.put_off = None;
         let mut again = VecDeque::new();
+        let mut answered = Vec::new();
         loop {
             let mut effects = VecDeque::from(std::mem::take(&mut self.effects));
-            let objects: Vec<ObjectId> = if gathered {
-                effects.iter().filter_map(Effect::object).collect()
-            } else {
-                Vec::new()
-            };
-            self.apply(&mut effects, &mut again, now_ns, link)?;
+            self.apply(&mut effects, &mut again, &mut answered, now_ns, link)?;
             // Empty; keeps its memory.
             self.effects = Vec::from(effects);
-            for object in objects {
-                self.forget_if_gone(object);
-            }
             match again.pop_front() {
-                None => return Ok(()),
+                None => break,
                 Some(Again::Resumed(object)) => {
                     self.machine
                         .on_resumed(object, &mut self.memory, &mut self.effects);
@@ -103,12 +99,18 @@ impl Engine {
                 }
             }
         }
+        for object in answered {
+            self.forget_if_gone(object);
+        }
+        Ok(())
     }
 
+    /// `answered`: foreign objects about which something was sent.
     fn apply(
         &mut self,
         effects: &mut VecDeque<Effect<Vec<u8>>>,
         again: &mut VecDeque<Again>,
+        answered: &mut Vec<ObjectId>,
         now_ns: u64,
         link: &mut dyn Link,
     ) -> Result<(), Error> {
@@ -121,6 +123,10 @@ impl Engine {
                     let sealed = message.seal(|object| self.memory.read(object));
                     self.note_bytes(self.memory.node, &sealed);
                     link.send(to, &sealed.as_slices());
+                    let object = sealed.object();
+                    if !self.memory.is_own(object) {
+                        answered.push(object);
+                    }
                 }
                 Effect::Store { object, data } => {
                     self.memory.store(object, &data);

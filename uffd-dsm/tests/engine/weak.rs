@@ -161,6 +161,43 @@ fn both_nodes_bytes_meet_at_the_home() {
 }
 
 #[test]
+fn what_was_not_flushed_leaves_with_no_other_bytes() {
+    let mut node = node();
+    let place = page(own_stack(&mut node, 1, WEAK), 0);
+    let address = place.page_address();
+    let get = || Coherence::Get {
+        object: place.id(),
+        access: Access::Read,
+        prefetch: false,
+    };
+    node.receive(get());
+    node.turn();
+    let _ = node.take_sent();
+    node.run(move || store(address, 1), |message| panic!("{message:?}"));
+    node.receive(Coherence::Flush {
+        object: place.id(),
+        sequence: 1,
+        leave: true,
+        diff: None,
+    });
+    node.receive(get());
+    node.turn();
+    let sent = node.take_sent();
+    let granted = sent.iter().find_map(|message| match message {
+        Coherence::Grant { data, .. } => data.as_ref(),
+        _ => None,
+    });
+    assert_eq!(granted.map(|data| data[2]), Some(0));
+    node.flush(|message| match message {
+        Coherence::Invalidate { object, .. } => vec![Coherence::Invalidated {
+            object: *object,
+            diff: None,
+        }],
+        other => panic!("{other:?}"),
+    });
+}
+
+#[test]
 fn sequential_bytes_leave_after_what_was_written_before() {
     let mut node = node();
     let mut home = Home::default();
