@@ -148,6 +148,7 @@ impl Directory {
             .entries
             .get_mut(&object)
             .expect("the caller found this entry");
+        entry.end_read_only();
         entry.update_pending(|pending| {
             pending.flushes.push((from, sequence));
             pending.flushes.sort_unstable();

@@ -1,0 +1,5 @@
+//! Weak objects, and what else is not the plain sequential protocol: transcripts and refusals.
+
+mod copy;
+mod home;
+mod transcript;
