@@ -14,7 +14,7 @@ use umbel_wire::{
     Access, Coherence, Consistency, Message, Mode, NodeId, ObjectId, Protocol, Token, codec,
 };
 
-/// The peer.
+/// The peer that most tests play.
 pub const PEER: NodeId = NodeId(0);
 /// The engine's rank.
 pub const HERE: NodeId = NodeId(1);
@@ -35,7 +35,7 @@ pub struct Sent(pub VecDeque<Coherence<Vec<u8>>>);
 
 impl Link for Sent {
     fn send(&mut self, to: NodeId, message: &Coherence<&[u8]>) {
-        assert_eq!(to, PEER);
+        assert_ne!(to, HERE);
         let mut bytes = Vec::new();
         codec::encode_coherence(message, &mut bytes);
         match codec::decode(&bytes) {
@@ -50,7 +50,7 @@ pub fn node() -> MutexGuard<'static, Node> {
     let node = NODE.get_or_init(|| {
         let mut engine = Engine::new(EngineConfig {
             node: HERE,
-            node_count: 2,
+            node_count: 3,
             hold_ns: 0,
             cache_bytes: crate::CACHE_BYTES,
             policy_of,
@@ -92,7 +92,7 @@ pub fn foreign_stack() -> u32 {
 /// A stack of the engine's node that no other test uses, with an object of `pages` pages in it.
 pub fn own_stack(node: &mut Node, pages: u64, record: u64) -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let stack = Homes::new(2).stacks(HERE).start + NEXT.fetch_add(1, Ordering::Relaxed);
+    let stack = Homes::new(3).stacks(HERE).start + NEXT.fetch_add(1, Ordering::Relaxed);
     let map = StackMap::new().expect("address space is all it takes");
     map.push(PageObject {
         page: 0,
@@ -150,9 +150,14 @@ pub fn store(address: usize, value: u8) {
 impl Node {
     /// A message from the peer, in a turn that goes on.
     pub fn receive(&mut self, message: Coherence<Vec<u8>>) {
+        self.receive_from(PEER, message);
+    }
+
+    /// As [`Node::receive`], from another peer.
+    pub fn receive_from(&mut self, from: NodeId, message: Coherence<Vec<u8>>) {
         let now_ns = self.now_ns;
         self.engine
-            .on_message(PEER, message, now_ns, &mut self.sent)
+            .on_message(from, message, now_ns, &mut self.sent)
             .expect("the kernel does what it is asked to")
             .expect("the peer keeps to the protocol");
     }
@@ -172,6 +177,23 @@ impl Node {
 
     pub fn take_events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.engine.next_event()).collect()
+    }
+
+    /// Takes every copy of an own object back.
+    pub fn end_of_life(&mut self, object: ObjectId) {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        let objects = object..ObjectId(object.0 + 1);
+        self.engine
+            .reclaim(objects, token, self.now_ns, &mut self.sent)
+            .unwrap();
+        for from in [PEER, NodeId(2)] {
+            let diff = None;
+            self.receive_from(from, Coherence::Invalidated { object, diff });
+        }
+        self.turn();
+        let _ = self.take_sent();
+        assert!(self.take_events().contains(&Event::Reclaimed(token)));
     }
 
     /// Flushes, with `answer` as the peer, until that is done.

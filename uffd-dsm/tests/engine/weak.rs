@@ -1,7 +1,7 @@
 //! Twins, diffs and flushes of weak objects.
 
 use uffd_dsm::{Event, diff};
-use umbel_wire::{Access, Coherence, Consistency, Operation, OperationKind, Token};
+use umbel_wire::{Access, Coherence, Consistency, NodeId, Operation, OperationKind, Token};
 
 use crate::home::{Home, flushed};
 use crate::node::{WEAK, foreign_stack, grant, load, node, own_stack, page, store};
@@ -174,13 +174,7 @@ fn what_was_not_flushed_leaves_with_no_other_bytes() {
     node.turn();
     let _ = node.take_sent();
     node.run(move || store(address, 1), |message| panic!("{message:?}"));
-    node.receive(Coherence::Flush {
-        object: place.id(),
-        sequence: 1,
-        leave: true,
-        diff: None,
-    });
-    node.receive(get());
+    node.receive_from(NodeId(2), get());
     node.turn();
     let sent = node.take_sent();
     let granted = sent.iter().find_map(|message| match message {
@@ -188,13 +182,7 @@ fn what_was_not_flushed_leaves_with_no_other_bytes() {
         _ => None,
     });
     assert_eq!(granted.map(|data| data[2]), Some(0));
-    node.flush(|message| match message {
-        Coherence::Invalidate { object, .. } => vec![Coherence::Invalidated {
-            object: *object,
-            diff: None,
-        }],
-        other => panic!("{other:?}"),
-    });
+    node.end_of_life(place.id());
 }
 
 #[test]
