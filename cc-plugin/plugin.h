@@ -20,7 +20,7 @@
  *     atomics.cc   atomic and volatile accesses; in every function, not only in nests
  *     loops.cc     after the CFG is built: the same, from one iteration to the next
  *
- * abi.cc builds the tables' records and finds the functions of umbel_abi.h.
+ * abi.cc builds the tables' records and finds the functions of umbel_abi.h; builtins.cc knows the atomic builtins.
  */
 #ifndef UMBEL_PLUGIN_H
 #define UMBEL_PLUGIN_H
@@ -113,7 +113,7 @@ extern verdict judge(tree variable, bool atomic_operand);
 extern bool has_shadow(tree variable);
 extern tree handle_shadow(tree *node, tree name, tree arguments, int flags, bool *no_add);
 
-/* atomics.cc */
+/* builtins.cc */
 extern tree atomic_address(tree call);
 extern bool atomic_writes(tree call);
 extern tree variable_at(tree address);
