@@ -12,11 +12,13 @@ use std::sync::{PoisonError, RwLock};
 use uffd_dsm::heap::{Allocated, Freer, Heap, Meaning, Object, Run, Urgency, Wanted};
 use uffd_dsm::window::{self, Arena};
 use umbel_fault::PAGE_BYTES;
+use umbel_wire::event::Why;
 use umbel_wire::limits::POLICY_BYTES_MAX;
 use umbel_wire::{Message, NodeId, heap as wire};
 
 use crate::error::Error;
 use crate::node::{self, Node};
+use crate::recorder;
 use crate::request::{Reply, Request};
 use crate::symbols;
 use crate::sys::{abi, memory, segv};
@@ -174,6 +176,7 @@ fn describe(address: usize, home: NodeId, site: u64) -> Description {
         site,
         reply: Some((reply.clone(), answer.clone())),
     });
+    let _why = recorder::because(Why::Memory, address as u64);
     reply.wait();
     let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
     answer

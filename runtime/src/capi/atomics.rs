@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use uffd_dsm::window::Place;
 use umbel_fault::PAGE_BYTES;
+use umbel_wire::event::Why;
 use umbel_wire::{Operation, OperationKind};
 
 use crate::atomics::{REMOTE, SEQUENTIAL};
 use crate::local;
 use crate::node::{self, Node};
+use crate::recorder;
 use crate::request::{Reply, Request};
 use crate::sys::operate::{InPlace, in_place};
 
@@ -56,6 +58,7 @@ pub extern "C" fn __umbel_operate(
             },
             reply: reply.clone(),
         });
+        let _why = recorder::because(Why::Operation, address as u64);
         return reply.wait() as u64;
     }
     in_place(InPlace {
@@ -93,6 +96,7 @@ fn strengthen(address: usize, place: Place) {
         address,
         reply: reply.clone(),
     });
+    let _why = recorder::because(Why::Operation, address as u64);
     reply.wait();
 }
 
@@ -113,5 +117,6 @@ pub extern "C" fn dist_flush() {
     node.submit(Request::Flush {
         reply: reply.clone(),
     });
+    let _why = recorder::because(Why::Flush, 0);
     reply.wait();
 }
