@@ -40,10 +40,11 @@ use alloc::vec::Vec;
 use umbel_wire::{Access, NodeId, ObjectId, Protocol};
 
 use crate::cache::Refusal;
-use crate::directory::{Directory, UNSHARED, flushed, invalidate_copies, limit_view};
+use crate::directory::{Directory, UNSHARED, flushed, invalidate_copies};
 use crate::effect::{Effect, Outgoing};
 use crate::entry::{Answer, Awaited, Entry, Holding, count};
 use crate::flush::Taken;
+use crate::grant::limit_view;
 use crate::turn::{Resume, Turn};
 
 impl Directory {
