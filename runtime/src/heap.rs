@@ -4,12 +4,12 @@
 //! that heap objects have names and policies as variables do. Which object is where: `uffd_dsm::heap`.
 //!
 //! Alone, nobody can take rights on a slot that shares its page with others. There a freed slot is cleared; a
-//! store to it after that is found when it is given out again. Freed pages are made inaccessible if the kernel can.
+//! store to it after that is found when it is buried, together with many, or given out again. Freed pages are made inaccessible if the kernel can.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
-use uffd_dsm::heap::{Allocated, Freer, Heap, Meaning, Object, Run, Urgency, Wanted};
+use uffd_dsm::heap::{Allocated, Freer, Heap, Meaning, Object, Urgency, Wanted};
 use uffd_dsm::window::{self, Arena};
 use umbel_fault::PAGE_BYTES;
 use umbel_wire::event::Why;
@@ -119,9 +119,16 @@ pub fn free(address: usize, site: u64) {
         site,
         node: node.rank,
     };
+    if !node.distributed() {
+        clear_alone(address);
+    }
     match node.heap.objects.free(address, freer) {
         Err(meaning) => node::fatal(&misuse(address, "dist_free", freer, meaning)),
-        Ok(_) if !node.distributed() => bury_alone(),
+        Ok(urgency) if !node.distributed() => {
+            if urgency == Urgency::Now || slot_alone(address).is_none() {
+                bury_alone();
+            }
+        }
         Ok(Urgency::Known) => {}
         Ok(urgency) => node.submit(Request::HeapFreed(urgency)),
     }
@@ -279,12 +286,17 @@ fn place_text(freer: Freer) -> String {
 /// Alone: makes a new object's place usable again, and finds stores to it after it was freed.
 fn renew(allocated: Allocated, bytes: u64) {
     let Allocated { address, before } = allocated;
-    if bytes as usize > PAGE_BYTES / 2 {
+    if slot_alone(address).is_none() {
         memory::unguard(address, (bytes as usize).next_multiple_of(PAGE_BYTES));
     }
-    if let Some((object, freer)) = before
-        && !memory::is_zero(address, object.size_bytes as usize)
-    {
+    if let Some((object, freer)) = before {
+        check_unused(object, freer);
+    }
+}
+
+/// Ends the program if a freed small object, which was cleared, was written to.
+fn check_unused(object: Object, freer: Freer) {
+    if !memory::is_zero(object.address, object.size_bytes as usize) {
         node::fatal(&format!(
             "use after free: the {} was written to after it was freed {}",
             object_text(object),
@@ -293,11 +305,35 @@ fn renew(allocated: Allocated, bytes: u64) {
     }
 }
 
+/// Alone: clears the slot of a live object, before it is freed.
+fn clear_alone(address: usize) {
+    if let Some(bytes) = slot_alone(address)
+        && let Meaning::Live(object) = Node::get().heap.objects.meaning(address)
+        && object.address == address
+    {
+        memory::zero(address, bytes);
+    }
+}
+
+/// Alone: bytes of the slot that holds `address`; nothing in the page arena and outside.
+fn slot_alone(address: usize) -> Option<usize> {
+    match Node::get().place_at(address)?.arena {
+        Arena::Small(class) => Some(class.slot_bytes()),
+        Arena::Pages => None,
+    }
+}
+
 /// Alone: what the service thread and the engine do together otherwise.
 fn bury_alone() {
     let heap = &Node::get().heap.objects;
     for run in heap.take_freed() {
-        clear_alone(run);
+        if run.first.arena != Arena::Pages {
+            for place in run.places() {
+                if let Meaning::Freed(object, freer) = heap.meaning(place.solo_address()) {
+                    check_unused(object, freer);
+                }
+            }
+        }
         let done: Result<(), std::convert::Infallible> = heap.bury(run, |first, pages| {
             let start = first.solo_address() & !(PAGE_BYTES - 1);
             memory::discard(start, pages as usize * PAGE_BYTES);
@@ -308,14 +344,6 @@ fn bury_alone() {
             Ok(())
         });
         let Ok(()) = done;
-    }
-}
-
-fn clear_alone(run: Run) {
-    if let Arena::Small(class) = run.first.arena {
-        for place in run.places() {
-            memory::zero(place.solo_address(), class.slot_bytes());
-        }
     }
 }
 

@@ -332,7 +332,12 @@ impl Heap {
         mut take_chunks: impl FnMut(u32, Arena) -> Option<u32>,
     ) -> Option<Allocated> {
         let mut heap = lock(&self.small[class.index()]);
-        if let Some(slot) = heap.take(false) {
+        let ripen = |stack, number| {
+            if let Some(Chunk::Slots(table)) = self.chunk(stack) {
+                table.ripen(number);
+            }
+        };
+        if let Some(slot) = heap.take(false, ripen) {
             return Some(self.begin_slot(class, slot, wanted));
         }
         let stack = take_chunks(1, Arena::Small(class)).and_then(|stack| {
@@ -343,7 +348,7 @@ impl Heap {
         if let Some(stack) = stack {
             heap.add(stack);
         }
-        let slot = heap.take(true)?;
+        let slot = heap.take(true, ripen)?;
         Some(self.begin_slot(class, slot, wanted))
     }
 

@@ -37,6 +37,8 @@ const UNUSED: u64 = 0;
 const LIVE: u64 = 1;
 const FREEING: u64 = 2;
 const FREED: u64 = 3;
+/// Freed, and out of the quarantine: may get rights with its neighbours.
+const RIPE: u64 = 4;
 
 const _: () = assert!(PAGE_BYTES / 2 <= SIZE_MASK as usize);
 
@@ -96,6 +98,14 @@ impl SlotTable {
             debug_assert_eq!(state(value), FREEING);
             head.store(with_state(value, FREED), Ordering::Release);
         }
+    }
+
+    /// Freed to ripe.
+    pub fn ripen(&self, number: u64) {
+        let head = self.head(number);
+        let value = head.load(Ordering::Acquire);
+        debug_assert_eq!(state(value), FREED);
+        head.store(with_state(value, RIPE), Ordering::Release);
     }
 
     /// Another size in the same slot; false if it needs another slot, or should have a smaller one.
@@ -191,6 +201,8 @@ pub(super) struct SlotHeap {
     fresh: Option<(u32, u64)>,
     /// Freed slots, the one freed first in front.
     quarantine: VecDeque<(u32, u32)>,
+    /// Slots that have left it, next to be used.
+    ripe: VecDeque<(u32, u32)>,
     /// By chunk: slots that are live or not yet buried, for each physical page.
     live: BTreeMap<u32, Vec<u8>>,
 }
@@ -201,6 +213,7 @@ impl SlotHeap {
             class,
             fresh: None,
             quarantine: VecDeque::new(),
+            ripe: VecDeque::new(),
             live: BTreeMap::new(),
         }
     }
@@ -212,11 +225,20 @@ impl SlotHeap {
         self.live.insert(stack, vec![0; pages]);
     }
 
-    /// A slot, as (stack, number). `hard`: there will be no more chunks, so the quarantine must give.
-    pub fn take(&mut self, hard: bool) -> Option<(u32, u64)> {
+    /// A slot, as (stack, number). `hard`: there will be no more chunks, so the quarantine must give. `ripen` is
+    /// told the slots that leave it: several at a time, for neighbours are used with one fault.
+    pub fn take(&mut self, hard: bool, ripen: impl Fn(u32, u64)) -> Option<(u32, u64)> {
         let fresh = self.fresh.filter(|(_, next)| *next < self.class.slots());
-        let ripe = self.quarantine.len() > QUARANTINE_SLOTS || hard && fresh.is_none();
-        let (stack, number) = if ripe && let Some((stack, number)) = self.quarantine.pop_front() {
+        if self.ripe.is_empty()
+            && (self.quarantine.len() > QUARANTINE_SLOTS || hard && fresh.is_none())
+        {
+            let count = RIPE_SLOTS.min(self.quarantine.len());
+            self.ripe = self.quarantine.drain(..count).collect();
+            for (stack, number) in &self.ripe {
+                ripen(*stack, u64::from(*number));
+            }
+        }
+        let (stack, number) = if let Some((stack, number)) = self.ripe.pop_front() {
             (stack, u64::from(number))
         } else {
             let (stack, next) = fresh?;
@@ -273,5 +295,8 @@ impl SlotHeap {
 
 /// Freed slots of a class that wait before the first is used again. What that costs: 24 bytes of tables each.
 const QUARANTINE_SLOTS: usize = 1 << 16;
+
+/// Slots that leave the quarantine together.
+const RIPE_SLOTS: usize = 64;
 
 const _: () = assert!(PAGE_BYTES / Class::LINE.slot_bytes() <= u8::MAX as usize);
