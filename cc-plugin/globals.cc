@@ -3,7 +3,7 @@
  * Inserted: nothing; redirect.cc changes the unit.  Runs once, when the unit has been parsed and nothing of it
  * gimplified.
  * A variable is a candidate if it is static or global, not const, not thread-local, has no register, section or
- * alias, is not named in an OpenMP clause or in a system header, and has not the attribute node_local.
+ * alias, holds no addresses of labels, is not named in an OpenMP clause or in a system header, and has not the attribute node_local.
  * Shared are the candidates with the attribute shadow, and with the option share-globals also
  *   - every one with external linkage: other units decide the same, without asking;
  *   - of the rest those whose address is taken, and those that a function which may run on another node uses:
@@ -61,6 +61,19 @@ static tree the_variable(unit_scan *unit, tree decl)
 	return known;
 }
 
+static tree find_label(tree *node, int *walk_subtrees, void *)
+{
+	if (TYPE_P(*node))
+		*walk_subtrees = 0;
+	return TREE_CODE(*node) == LABEL_DECL ? *node : NULL_TREE;
+}
+
+/* static void *table[] = { &&label }: GCC copies it with its function. */
+static bool holds_labels(tree v)
+{
+	return DECL_INITIAL(v) && walk_tree_without_duplicates(&DECL_INITIAL(v), find_label, NULL);
+}
+
 /* Null, or why the variable cannot be shared. */
 static const char *obstacle(const unit_scan &unit, tree v)
 {
@@ -77,6 +90,8 @@ static const char *obstacle(const unit_scan &unit, tree v)
 	if (lookup_attribute("alias", DECL_ATTRIBUTES(v)) || lookup_attribute("weakref", DECL_ATTRIBUTES(v))
 	    || (DECL_ASSEMBLER_NAME_SET_P(v) && unit.alias_targets.count(DECL_ASSEMBLER_NAME(v))))
 		return "it has an alias";
+	if (holds_labels(v))
+		return "it holds addresses of labels";
 	if (unit.omp_named.count(v))
 		return "an OpenMP clause names it";
 	if (!DECL_EXTERNAL(v) && (!DECL_SIZE_UNIT(v) || TREE_CODE(DECL_SIZE_UNIT(v)) != INTEGER_CST
@@ -291,7 +306,8 @@ static void decide(unit_scan &unit, std::vector<shared_global> &shared)
 		if (!why)
 			continue;
 		const char *not_so = obstacle(unit, v);
-		bool harmless = not_so && (!strncmp(not_so, "it is const", 11) || DECL_THREAD_LOCAL_P(v));
+		bool harmless = not_so && (!strncmp(not_so, "it is const", 11) || DECL_THREAD_LOCAL_P(v)
+					   || holds_labels(v));
 		if (not_so && has_shadow(v)) {
 			error_at(DECL_SOURCE_LOCATION(v), "umbel: %qD cannot be shared: %s", v, not_so);
 		} else if (not_so && !harmless) {

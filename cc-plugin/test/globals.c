@@ -40,6 +40,12 @@ static int static_local(int add)
 	static const struct { int *p; } wrapped = { &counter };
 	calls += add;
 	CHECK(address == &calls && wrapped.p == &counter);
+	static void *const labels[] = { &&odd, &&even };
+	static void *jumps[] = { &&odd, &&even };
+	goto *jumps[!(add & 1)];
+even:
+	goto *labels[0];
+odd:
 	return *address;
 }
 
