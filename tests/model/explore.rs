@@ -6,7 +6,8 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use super::checks;
-use super::world::{Broken, Scenario, Step, World};
+use super::scenario::Scenario;
+use super::world::{Broken, Step, World};
 
 /// What a search saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

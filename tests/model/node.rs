@@ -1,11 +1,15 @@
 //! One node as the machine's driver sees it: a machine, its outbox, memory, and rights.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use umbel_wire::{Access, Coherence, NodeId, ObjectId, Token};
+use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, OperationKind, Protocol, Token};
 
-use crate::subject::{Config, Counters, Effect, HomeMap, Homes, Machine, Violation};
+use super::data::Cells;
+use crate::subject::{
+    Config, Counters, Effect, HomeMap, Homes, Machine, Memory, Outgoing, Policy, Violation,
+};
 
 /// Objects of one node are numbered from `rank << HOMES.objects_per_node_log2`.
 pub const HOMES: Homes = Homes {
@@ -22,11 +26,43 @@ pub fn home_of(object: ObjectId) -> usize {
     usize::from(HOMES.home(object).0)
 }
 
+/// A value of a cell.
+pub trait Value: Copy + Ord + Default + std::fmt::Debug + From<u8> + Into<u64> {
+    /// This and one.
+    fn next(self) -> Self;
+
+    /// Whether a comparison of bytes finds no difference.
+    fn is_same(self, other: Self) -> bool;
+}
+
+/// A version. Every other one has the value that was there before: who stores twice restores.
+impl Value for u8 {
+    fn next(self) -> Self {
+        self + 1
+    }
+
+    fn is_same(self, other: Self) -> bool {
+        self % 2 == other % 2
+    }
+}
+
+impl Value for u64 {
+    fn next(self) -> Self {
+        self + 1
+    }
+
+    fn is_same(self, other: Self) -> bool {
+        self == other
+    }
+}
+
 /// What a node has of one object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place<V> {
+pub struct Place<V, const N: usize> {
     /// What the engine view shows.
-    pub bytes: V,
+    pub bytes: [V; N],
+    /// The clean copy, if there is one.
+    pub twin: Option<[V; N]>,
     /// What the threads' view allows.
     pub view: Option<Access>,
     /// A thread waits to load.
@@ -37,13 +73,79 @@ pub struct Place<V> {
     pub holds: u8,
 }
 
+impl<V: Value, const N: usize> Place<V, N> {
+    /// What leaves the node when the object does: what was told to nobody stays, for it may be changed back,
+    /// and then no diff would tell.
+    pub fn clean(&self) -> &[V; N] {
+        self.twin.as_ref().unwrap_or(&self.bytes)
+    }
+
+    /// What the threads changed since it was last told to anybody.
+    pub fn changes(&self) -> Option<Cells<V, N>> {
+        Cells::between(self.twin.as_ref()?, &self.bytes)
+    }
+}
+
+/// What every node knows of an object, and never changes.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    /// The object.
+    pub object: ObjectId,
+    /// What its source says.
+    pub policy: Policy,
+    /// Whether its home knows of it.
+    pub exists: bool,
+    /// Whether the kernel tells which of its pages were written.
+    pub tracks_writes: bool,
+}
+
+/// The node's memory, as the machine asks for it.
+struct Bytes<'a, V, const N: usize> {
+    objects: &'a [Fixed],
+    places: &'a mut [Place<V, N>],
+}
+
+impl<V, const N: usize> Bytes<'_, V, N> {
+    fn index(&self, object: ObjectId) -> usize {
+        index_of(self.objects, object)
+    }
+}
+
+impl<V: Value, const N: usize> Memory<Cells<V, N>> for Bytes<'_, V, N> {
+    fn policy(&self, object: ObjectId) -> Policy {
+        self.objects[self.index(object)].policy
+    }
+
+    fn exists(&self, object: ObjectId) -> bool {
+        self.objects[self.index(object)].exists
+    }
+
+    fn tracks_writes(&self, object: ObjectId) -> bool {
+        self.objects[self.index(object)].tracks_writes
+    }
+
+    fn take_diff(&mut self, object: ObjectId) -> Option<Cells<V, N>> {
+        let index = self.index(object);
+        let place = &mut self.places[index];
+        let diff = place.changes();
+        if diff.is_some() {
+            place.twin = Some(place.bytes);
+        }
+        diff
+    }
+
+    fn differs(&self, object: ObjectId, data: &Cells<V, N>) -> bool {
+        self.places[self.index(object)].bytes != data.into_whole()
+    }
+}
+
 /// What carrying out one effect means for the world outside the node.
 #[derive(Clone, Debug)]
-pub enum Done<V> {
+pub enum Done<V, const N: usize> {
     /// Nothing.
     Local,
     /// A message leaves.
-    Send(NodeId, Coherence<V>),
+    Send(NodeId, Coherence<Cells<V, N>>),
     /// Rights are now `to`.
     Access {
         /// The object.
@@ -61,36 +163,71 @@ pub enum Done<V> {
     Retired(ObjectId),
     /// A reclaim is complete.
     Reclaimed(Token),
+    /// An operation was run on the home's bytes; it found this.
+    Ran {
+        /// The object.
+        object: ObjectId,
+        /// Who asked.
+        from: NodeId,
+        /// As it said.
+        token: Token,
+        /// What was done.
+        operation: Operation,
+        /// What was there.
+        found: V,
+    },
+    /// A flush is complete.
+    Flushed(Token),
+    /// The answer to an operation asked for here.
+    Operated(Token, u64),
+    /// An object asked for here is sequential now.
+    Strengthened(Token),
+}
+
+/// What the machine is to be told when every effect is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Reply {
+    Resumed(ObjectId),
+    Operated {
+        object: ObjectId,
+        from: NodeId,
+        token: Token,
+        result: u64,
+    },
 }
 
 /// A machine with its driver: effects wait in the outbox and are carried out one at a time, so that
 /// threads can run between any two of them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Node<V> {
+#[derive(Clone, Debug)]
+pub struct Node<V, const N: usize> {
     /// The machine under test.
     pub machine: Machine<Homes>,
     /// Per object, in the order of the world's list.
-    pub places: Vec<Place<V>>,
+    pub places: Vec<Place<V, N>>,
     /// Effects not carried out yet.
-    pub outbox: VecDeque<Effect<V>>,
+    pub outbox: VecDeque<Effect<Cells<V, N>>>,
+    replies: VecDeque<Reply>,
     /// Shared by all states: a state is cloned for every step out of it.
-    objects: Arc<[ObjectId]>,
+    objects: Arc<[Fixed]>,
     /// Counters tell states apart that behave alike.
     forgets_counters: bool,
 }
 
-impl<V: Clone + std::fmt::Debug> Node<V> {
+impl<V: Hash, const N: usize> Hash for Node<V, N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.machine.hash(state);
+        self.places.hash(state);
+        self.outbox.hash(state);
+        self.replies.hash(state);
+    }
+}
+
+impl<V: Value, const N: usize> Node<V, N> {
     /// A node at the start: it can write what it is home to, and has nothing else. Its counters stay 0.
-    pub fn new(
-        node: u16,
-        node_count: u16,
-        minimum_hold: bool,
-        objects: &[ObjectId],
-        bytes: impl Fn(bool) -> V,
-    ) -> Self {
+    pub fn new(node: u16, node_count: u16, minimum_hold: bool, objects: &Arc<[Fixed]>) -> Self {
         Self {
             forgets_counters: true,
-            ..Self::counting(node, node_count, minimum_hold, objects, bytes)
+            ..Self::counting(node, node_count, minimum_hold, objects)
         }
     }
 
@@ -99,8 +236,7 @@ impl<V: Clone + std::fmt::Debug> Node<V> {
         node: u16,
         node_count: u16,
         minimum_hold: bool,
-        objects: &[ObjectId],
-        bytes: impl Fn(bool) -> V,
+        objects: &Arc<[Fixed]>,
     ) -> Self {
         let config = Config {
             node: NodeId(node),
@@ -108,34 +244,52 @@ impl<V: Clone + std::fmt::Debug> Node<V> {
             node_count,
             minimum_hold,
         };
-        let place = |object: &ObjectId| {
-            let is_home = home_of(*object) == usize::from(node);
-            Place {
-                bytes: bytes(is_home),
-                view: is_home.then_some(Access::Write),
-                reader_waits: false,
-                writer_waits: false,
-                holds: 0,
-            }
+        let place = |fixed: &Fixed| Place {
+            bytes: [V::default(); N],
+            twin: None,
+            view: (home_of(fixed.object) == usize::from(node)).then_some(Access::Write),
+            reader_waits: false,
+            writer_waits: false,
+            holds: 0,
         };
         Self {
             machine: Machine::new(config),
             places: objects.iter().map(place).collect(),
             outbox: VecDeque::new(),
-            objects: objects.into(),
+            replies: VecDeque::new(),
+            objects: Arc::clone(objects),
             forgets_counters: false,
         }
     }
 
+    /// A node that is gone: it can do nothing.
+    pub fn gone(&self) -> Self {
+        let config = self.machine.config();
+        let mut gone = Self::new(
+            config.node.0,
+            config.node_count,
+            config.minimum_hold,
+            &self.objects,
+        );
+        for place in &mut gone.places {
+            place.view = None;
+        }
+        gone
+    }
+
     /// What the node has of an object.
-    pub fn place(&self, object: ObjectId) -> &Place<V> {
-        &self.places[self.index(object)]
+    pub fn place(&self, object: ObjectId) -> &Place<V, N> {
+        &self.places[index_of(&self.objects, object)]
     }
 
     /// What the node has of an object, to be changed.
-    pub fn place_mut(&mut self, object: ObjectId) -> &mut Place<V> {
-        let index = self.index(object);
-        &mut self.places[index]
+    pub fn place_mut(&mut self, object: ObjectId) -> &mut Place<V, N> {
+        &mut self.places[index_of(&self.objects, object)]
+    }
+
+    /// Whether the driver has done all that the machine told it.
+    pub fn is_free(&self) -> bool {
+        self.outbox.is_empty() && self.replies.is_empty()
     }
 
     /// A thread faults; it waits until woken.
@@ -147,42 +301,94 @@ impl<V: Clone + std::fmt::Debug> Node<V> {
                 Access::Write => place.writer_waits = true,
             }
         }
-        self.input(|machine, out| machine.on_fault(object, access, &mut (), out));
+        self.input(|machine, memory, out| machine.on_fault(object, access, memory, out));
     }
 
     /// A message arrives.
-    pub fn message(&mut self, from: usize, message: Coherence<V>) -> Result<(), Violation> {
-        let from = NodeId(u16::try_from(from).expect("worlds are small"));
-        self.input(|machine, out| machine.on_message(from, message, &mut (), out))
+    pub fn message(
+        &mut self,
+        from: usize,
+        message: Coherence<Cells<V, N>>,
+    ) -> Result<(), Violation> {
+        let from = node_id(from);
+        self.input(|machine, memory, out| machine.on_message(from, message, memory, out))
     }
 
     /// A hold is over.
     pub fn hold_expired(&mut self, object: ObjectId) {
         self.place_mut(object).holds -= 1;
-        self.input(|machine, out| machine.on_hold_expired(object, &mut (), out));
+        self.input(|machine, memory, out| machine.on_hold_expired(object, memory, out));
     }
 
     /// The scope of one object is left at its home.
     pub fn reclaim(&mut self, object: ObjectId, token: Token) {
-        self.input(|machine, out| {
-            machine.reclaim(object..ObjectId(object.0 + 1), token, &mut (), out)
-        });
+        let objects = object..ObjectId(object.0 + 1);
+        self.input(|machine, memory, out| machine.reclaim(objects, token, memory, out));
     }
 
     /// Another node is gone; returns the objects that went with it.
     pub fn node_lost(&mut self, node: usize) -> Vec<ObjectId> {
-        let node = NodeId(u16::try_from(node).expect("worlds are small"));
-        self.input(|machine, out| machine.on_node_lost(node, &mut (), out))
+        let node = node_id(node);
+        self.input(|machine, memory, out| machine.on_node_lost(node, memory, out))
     }
 
-    /// Carries out the next effect. Panics if there is none.
-    pub fn carry_out(&mut self) -> Done<V> {
-        match self.outbox.pop_front().expect("the caller saw an effect") {
+    /// A thread releases.
+    pub fn flush(&mut self, token: Token) {
+        self.input(|machine, memory, out| machine.flush(token, memory, out));
+    }
+
+    /// The driver needs room; false if the machine would not give the copy up now.
+    pub fn evict(&mut self, object: ObjectId) -> bool {
+        self.input(|machine, memory, out| machine.evict(object, memory, out))
+    }
+
+    /// The driver expects that a thread will want this; false if the machine asked for nothing.
+    pub fn prefetch(&mut self, object: ObjectId, access: Access) -> bool {
+        self.input(|machine, _, out| machine.prefetch(object, access, out))
+    }
+
+    /// A thread operates on the first cell, atomically, at the object's home.
+    pub fn operate(&mut self, object: ObjectId, token: Token, operation: Operation) {
+        self.input(|machine, memory, out| machine.operate(object, token, operation, memory, out));
+    }
+
+    /// A thread is about to use the object for an atomic access through a pointer.
+    pub fn strengthen(&mut self, object: ObjectId, token: Token) {
+        self.input(|machine, memory, out| machine.strengthen(object, token, memory, out));
+    }
+
+    /// The home switches.
+    pub fn set_protocol(&mut self, object: ObjectId, protocol: Protocol) {
+        self.input(|machine, memory, out| machine.set_protocol(object, protocol, memory, out));
+    }
+
+    /// Carries out the next effect, or tells the machine what it waits to hear. Panics if there is neither.
+    pub fn carry_out(&mut self) -> Done<V, N> {
+        let Some(effect) = self.outbox.pop_front() else {
+            self.reply();
+            return Done::Local;
+        };
+        match effect {
             Effect::Send { to, message } => {
-                Done::Send(to, message.seal(|object| self.place(object).bytes.clone()))
+                let read = |object| Cells::whole(self.place(object).clean());
+                Done::Send(to, message.seal(read))
             }
             Effect::Store { object, data } => {
-                self.place_mut(object).bytes = data;
+                self.place_mut(object).bytes = data.into_whole();
+                Done::Local
+            }
+            Effect::Twin { object } => {
+                let place = self.place_mut(object);
+                place.twin = Some(place.bytes);
+                Done::Local
+            }
+            Effect::DropTwin { object } => {
+                self.place_mut(object).twin = None;
+                Done::Local
+            }
+            Effect::Merge { object, diff } => {
+                let place = self.place_mut(object);
+                diff.merge(&mut place.bytes, place.twin.as_mut());
                 Done::Local
             }
             Effect::SetAccess { object, access } => {
@@ -204,26 +410,129 @@ impl<V: Clone + std::fmt::Debug> Node<V> {
                 self.place_mut(object).holds += 1;
                 Done::Hold(object)
             }
+            Effect::Resume { object } => {
+                self.replies.push_back(Reply::Resumed(object));
+                Done::Local
+            }
+            Effect::Operate {
+                object,
+                from,
+                token,
+                operation,
+            } => self.operate_here(object, from, token, operation),
+            Effect::Flushed { token } => Done::Flushed(token),
+            Effect::Operated { token, result } => Done::Operated(token, result),
+            Effect::Strengthened { token } => Done::Strengthened(token),
             Effect::Retire { object, .. } => Done::Retired(object),
             Effect::Reclaimed { token } => Done::Reclaimed(token),
-            Effect::Twin { .. }
-            | Effect::DropTwin { .. }
-            | Effect::Merge { .. }
-            | Effect::Resume { .. }
-            | Effect::Operate { .. }
-            | Effect::Flushed { .. }
-            | Effect::Operated { .. }
-            | Effect::Strengthened { .. } => unreachable!("every object is sequential"),
         }
     }
 
-    fn input<R>(&mut self, input: impl FnOnce(&mut Machine<Homes>, &mut Vec<Effect<V>>) -> R) -> R {
+    /// The object of the next effect, where threads that can store into it could tell when it happens.
+    pub fn next_touches(&self) -> Option<ObjectId> {
+        match self.outbox.front()? {
+            Effect::Send { message, .. } => match message {
+                Outgoing::Grant {
+                    object,
+                    with_data: true,
+                    ..
+                }
+                | Outgoing::Recalled { object }
+                | Outgoing::Return { object, .. } => Some(*object),
+                _ => None,
+            },
+            Effect::Store { object, .. }
+            | Effect::Twin { object }
+            | Effect::DropTwin { object }
+            | Effect::Merge { object, .. }
+            | Effect::SetAccess { object, .. }
+            | Effect::Operate { object, .. }
+            | Effect::Retire { object, .. } => Some(*object),
+            Effect::Wake { .. }
+            | Effect::Hold { .. }
+            | Effect::Resume { .. }
+            | Effect::Flushed { .. }
+            | Effect::Operated { .. }
+            | Effect::Strengthened { .. }
+            | Effect::Reclaimed { .. } => None,
+        }
+    }
+
+    fn operate_here(
+        &mut self,
+        object: ObjectId,
+        from: NodeId,
+        token: Token,
+        operation: Operation,
+    ) -> Done<V, N> {
+        let place = self.place_mut(object);
+        let found = place.bytes[0];
+        place.bytes[0] = result_of(operation, found);
+        self.replies.push_back(Reply::Operated {
+            object,
+            from,
+            token,
+            result: found.into(),
+        });
+        Done::Ran {
+            object,
+            from,
+            token,
+            operation,
+            found,
+        }
+    }
+
+    fn reply(&mut self) {
+        match self
+            .replies
+            .pop_front()
+            .expect("the driver has something to do")
+        {
+            Reply::Resumed(object) => {
+                self.input_amid(|machine, memory, out| machine.on_resumed(object, memory, out));
+            }
+            Reply::Operated {
+                object,
+                from,
+                token,
+                result,
+            } => self.input_amid(|machine, memory, out| {
+                machine.on_operated(object, from, token, result, memory, out);
+            }),
+        }
+    }
+
+    fn input<R>(
+        &mut self,
+        input: impl FnOnce(
+            &mut Machine<Homes>,
+            &mut Bytes<'_, V, N>,
+            &mut Vec<Effect<Cells<V, N>>>,
+        ) -> R,
+    ) -> R {
         assert!(
-            self.outbox.is_empty(),
+            self.is_free(),
             "the driver carries out all effects before the next input"
         );
+        self.input_amid(input)
+    }
+
+    /// As `input`, with answers to the machine outstanding.
+    fn input_amid<R>(
+        &mut self,
+        input: impl FnOnce(
+            &mut Machine<Homes>,
+            &mut Bytes<'_, V, N>,
+            &mut Vec<Effect<Cells<V, N>>>,
+        ) -> R,
+    ) -> R {
         let mut out = Vec::new();
-        let result = input(&mut self.machine, &mut out);
+        let mut memory = Bytes {
+            objects: &self.objects,
+            places: &mut self.places,
+        };
+        let result = input(&mut self.machine, &mut memory, &mut out);
         self.outbox = out.into();
         if self.forgets_counters {
             self.machine.reset_counters();
@@ -235,11 +544,41 @@ impl<V: Clone + std::fmt::Debug> Node<V> {
         }
         result
     }
+}
 
-    fn index(&self, object: ObjectId) -> usize {
-        self.objects
-            .iter()
-            .position(|known| *known == object)
-            .expect("the world lists its objects")
+/// Adds one to the first cell.
+pub const INCREMENT: Operation = Operation {
+    offset: 0,
+    width: 8,
+    kind: OperationKind::Add,
+    operand: 1,
+    expected: 0,
+};
+
+/// What an operation leaves where it found this.
+pub fn result_of<V: Value>(operation: Operation, found: V) -> V {
+    let operand = || V::from(u8::try_from(operation.operand).expect("operands are small"));
+    match operation.kind {
+        OperationKind::Add => found.next(),
+        OperationKind::Store | OperationKind::Exchange => operand(),
+        OperationKind::CompareExchange if found.into() == operation.expected => operand(),
+        OperationKind::CompareExchange | OperationKind::Load => found,
+        OperationKind::Sub
+        | OperationKind::And
+        | OperationKind::Or
+        | OperationKind::Xor
+        | OperationKind::Nand => unreachable!("no thread here uses {:?}", operation.kind),
     }
+}
+
+/// The rank as messages carry it.
+pub fn node_id(rank: usize) -> NodeId {
+    NodeId(u16::try_from(rank).expect("worlds are small"))
+}
+
+fn index_of(objects: &[Fixed], object: ObjectId) -> usize {
+    objects
+        .iter()
+        .position(|known| known.object == object)
+        .expect("the world lists its objects")
 }

@@ -1,48 +1,47 @@
-//! State of a small cluster, and every step it can take.
+//! State of a small cluster, and what each step does to it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use umbel_wire::{Access, Coherence, ObjectId, Token};
+use umbel_wire::{Access, Coherence, ObjectId, Protocol, Token};
 
-use super::node::{Done, Node, home_of};
+use super::data::Cells;
+use super::knowledge::{FIRST, Knowledge, Versions};
+use super::node::{Done, Fixed, INCREMENT, Node, home_of};
+use super::scenario::{Budget, CELL_COUNT, Scenario};
 use crate::subject::Effect;
 
-/// Whether a copy of an object's bytes is the last one written. Writing makes every other copy stale,
-/// wherever it is; so the numbers of writes need no bound and the state space is finite all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Bytes {
-    /// The last value written.
-    Newest,
-    /// Any older value.
-    Stale,
-}
+/// A node of the model.
+pub type ModelNode = Node<u8, CELL_COUNT>;
 
-/// What to explore.
-#[derive(Clone, Debug)]
-pub struct Scenario {
-    /// Nodes of the cluster.
-    pub node_count: u16,
-    /// The objects used.
-    pub objects: Vec<ObjectId>,
-    /// Whether grants come with a hold.
-    pub minimum_hold: bool,
-    /// Faults per node; `None`: any number.
-    pub faults_per_node: Option<u8>,
-    /// Reclaims per object; `None`: any number.
-    pub reclaims_per_object: Option<u8>,
-    /// Whether faults happen though the view allows the access already, or the thread waits already.
-    pub stray_faults: bool,
-    /// A node that may be lost at any time.
-    pub may_lose: Option<usize>,
-}
+/// A message of the model.
+pub type Message = Coherence<Cells<u8, CELL_COUNT>>;
+
+/// Tokens of a node's operations; those of flushes are below.
+const OPERATION_TOKENS: u64 = 16;
+
+/// Tokens of a node's requests for sequential objects.
+const STRENGTHEN_TOKENS: u64 = 32;
 
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A thread faults, or a fault is reported late or twice.
     Fault(usize, ObjectId, Access),
-    /// A thread stores; its view allows it.
-    Store(usize, ObjectId),
+    /// A thread stores into a cell; its view allows it.
+    Store(usize, ObjectId, usize),
+    /// A thread releases: what this node's threads stored must become visible.
+    Flush(usize),
+    /// A copy is dropped for want of room.
+    Evict(usize, ObjectId),
+    /// The driver asks for what a thread may want soon.
+    Prefetch(usize, ObjectId, Access),
+    /// A thread adds one to the first cell, at the object's home.
+    Operate(usize, ObjectId),
+    /// A thread needs the object to be sequential.
+    Strengthen(usize, ObjectId),
+    /// The home switches.
+    Switch(ObjectId, Protocol),
     /// The oldest message of a link arrives: from, to.
     Deliver(usize, usize),
     /// A hold ends.
@@ -66,112 +65,94 @@ pub struct Broken {
     pub detail: String,
 }
 
-/// Everything that distinguishes one moment from another.
+/// A request of a thread that its node's machine has not answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// The thread's node.
+    pub rank: usize,
+    /// Its token.
+    pub token: Token,
+    /// Index of the object.
+    pub index: usize,
+    /// Its home.
+    pub home: usize,
+    /// What the thread knew when it asked.
+    pub knew: Versions,
+    /// What the operation found when it was run, and what its answer tells of.
+    pub found: Option<(u8, Versions)>,
+}
+
+/// Everything that distinguishes one moment from another.
+#[derive(Clone, Debug, Hash)]
 pub struct World {
-    /// The nodes by rank.
-    pub nodes: Vec<Node<Bytes>>,
+    /// The nodes by rank; a step changes one, and the next state shares the others.
+    pub nodes: Vec<Arc<ModelNode>>,
     /// `links[from][to]`, oldest message first.
-    pub links: Vec<Vec<VecDeque<Coherence<Bytes>>>>,
-    faults_left: Vec<u8>,
-    reclaims_left: Vec<u8>,
+    pub links: Vec<Arc<Vec<VecDeque<Message>>>>,
+    /// The newest version of every cell. Of a sequential object every view shows it.
+    pub latest: Vec<[u8; CELL_COUNT]>,
+    /// Whether the object is sequential by now.
+    pub is_sequential: Vec<bool>,
+    /// What each node must see.
+    pub knowledge: Arc<Knowledge>,
+    /// Operations, and requests for sequential objects, under way.
+    pub asked: Vec<Asked>,
+    pub(super) faults_left: Vec<u8>,
+    pub(super) stores_left: Vec<[u8; CELL_COUNT]>,
+    pub(super) reclaims_left: Vec<u8>,
+    pub(super) budgets: Vec<Budget>,
     /// Reclaims in progress, per object.
-    reclaiming: Vec<bool>,
+    pub(super) reclaiming: Vec<bool>,
     /// The node that was lost.
-    lost: Option<usize>,
+    pub(super) lost: Option<usize>,
     /// Nodes that have not learnt of it.
-    unaware: Vec<bool>,
+    pub(super) unaware: Vec<bool>,
 }
 
 impl World {
     /// The cluster before anybody faults.
     pub fn new(scenario: &Scenario) -> Self {
         let count = usize::from(scenario.node_count);
-        let bytes = |is_home: bool| if is_home { Bytes::Newest } else { Bytes::Stale };
+        let fixed = scenario.objects.iter().map(|declared| Fixed {
+            object: declared.object,
+            policy: declared.policy,
+            exists: declared.exists,
+            tracks_writes: declared.tracks_writes,
+        });
+        let fixed: Arc<[Fixed]> = fixed.collect();
         let node = |rank| {
-            Node::new(
-                rank,
-                scenario.node_count,
-                scenario.minimum_hold,
-                &scenario.objects,
-                bytes,
-            )
+            let mut node = Node::new(rank, scenario.node_count, scenario.minimum_hold, &fixed);
+            for (declared, place) in scenario.objects.iter().zip(&mut node.places) {
+                if home_of(declared.object) == usize::from(rank) {
+                    place.bytes = [FIRST; CELL_COUNT];
+                }
+            }
+            node
         };
+        let object_count = scenario.objects.len();
+        let mut budgets = scenario.budgets.clone();
+        budgets.resize(count, Budget::default());
         Self {
-            nodes: (0..scenario.node_count).map(node).collect(),
-            links: vec![vec![VecDeque::new(); count]; count],
+            nodes: (0..scenario.node_count).map(node).map(Arc::new).collect(),
+            links: (0..count)
+                .map(|_| Arc::new(vec![VecDeque::new(); count]))
+                .collect(),
+            latest: vec![[FIRST; CELL_COUNT]; object_count],
+            is_sequential: scenario
+                .objects
+                .iter()
+                .map(|declared| !declared.is_weak())
+                .collect(),
+            knowledge: Arc::new(Knowledge::new(scenario)),
+            asked: Vec::new(),
             faults_left: vec![scenario.faults_per_node.unwrap_or(1); count],
-            reclaims_left: vec![scenario.reclaims_per_object.unwrap_or(1); scenario.objects.len()],
-            reclaiming: vec![false; scenario.objects.len()],
+            stores_left: vec![[scenario.stores_per_cell.unwrap_or(1); CELL_COUNT]; object_count],
+            reclaims_left: vec![scenario.reclaims_per_object.unwrap_or(1); object_count],
+            budgets,
+            reclaiming: vec![false; object_count],
             lost: None,
             unaware: vec![false; count],
         }
-    }
-
-    /// Steps of the protocol: what happens by itself, whatever the threads do.
-    pub fn protocol_steps(&self, scenario: &Scenario) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for (rank, node) in self.nodes.iter().enumerate() {
-            if !node.outbox.is_empty() {
-                steps.push(Step::CarryOut(rank));
-                continue;
-            }
-            if self.unaware[rank] {
-                steps.push(Step::Learn(rank));
-            }
-            let arrives = |from: &usize| !self.links[*from][rank].is_empty();
-            steps.extend(
-                (0..self.nodes.len())
-                    .filter(arrives)
-                    .map(|from| Step::Deliver(from, rank)),
-            );
-            let held = scenario
-                .objects
-                .iter()
-                .filter(|object| node.place(**object).holds > 0);
-            steps.extend(held.map(|object| Step::HoldExpires(rank, *object)));
-        }
-        steps
-    }
-
-    /// Steps of the program: what threads may do.
-    pub fn program_steps(&self, scenario: &Scenario) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for (rank, node) in self.present() {
-            for object in &scenario.objects {
-                if node.place(*object).view == Some(Access::Write) {
-                    steps.push(Step::Store(rank, *object));
-                }
-                if !node.outbox.is_empty()
-                    || self.faults_left[rank] == 0
-                    || self.knows_home_lost(rank, *object)
-                {
-                    continue;
-                }
-                for access in [Access::Read, Access::Write] {
-                    let place = node.place(*object);
-                    let waits = match access {
-                        Access::Read => place.reader_waits,
-                        Access::Write => place.writer_waits,
-                    };
-                    let is_stray = waits || place.view >= Some(access);
-                    if scenario.stray_faults || !is_stray {
-                        steps.push(Step::Fault(rank, *object, access));
-                    }
-                }
-            }
-        }
-        for (index, object) in scenario.objects.iter().enumerate() {
-            let is_free = self.nodes[home_of(*object)].outbox.is_empty();
-            let is_present = self.lost != Some(home_of(*object));
-            if is_free && is_present && !self.reclaiming[index] && self.reclaims_left[index] > 0 {
-                steps.push(Step::Reclaim(*object));
-            }
-        }
-        if self.lost.is_none() {
-            steps.extend(scenario.may_lose.map(Step::Lose));
-        }
-        steps
     }
 
     /// Takes a step that was listed; an error names the rule that broke on the way.
@@ -184,15 +165,53 @@ impl World {
                 self.fault(rank, object, access)?;
                 self.settle(scenario, rank)
             }
-            Step::Store(rank, object) => {
-                self.write(scenario, rank, object);
+            Step::Store(rank, object, cell) => {
+                self.store(scenario, rank, scenario.index_of(object), cell);
                 super::checks::always(self, scenario)
             }
+            Step::Flush(rank) => {
+                self.budgets[rank].flushes -= 1;
+                let is_used = |token: &Token| self.knowledge.is_flushing(rank, *token);
+                let token = (0..).map(Token).find(|token| !is_used(token));
+                let token = token.expect("tokens are many");
+                self.knowledge_mut().flush_began(scenario, rank, token);
+                self.node_mut(rank).flush(token);
+                self.settle(scenario, rank)
+            }
+            Step::Evict(rank, object) => {
+                let is_done = self.node_mut(rank).evict(object);
+                self.budgets[rank].evictions -= u8::from(is_done);
+                self.settle(scenario, rank)
+            }
+            Step::Prefetch(rank, object, access) => {
+                let is_done = self.node_mut(rank).prefetch(object, access);
+                self.budgets[rank].prefetches -= u8::from(is_done);
+                self.settle(scenario, rank)
+            }
+            Step::Operate(rank, object) => {
+                self.budgets[rank].operations -= 1;
+                let token = self.ask(scenario, rank, object, OPERATION_TOKENS);
+                self.node_mut(rank).operate(object, token, INCREMENT);
+                self.settle(scenario, rank)
+            }
+            Step::Strengthen(rank, object) => {
+                self.budgets[rank].strengthens -= 1;
+                let token = self.ask(scenario, rank, object, STRENGTHEN_TOKENS);
+                self.node_mut(rank).strengthen(object, token);
+                self.settle(scenario, rank)
+            }
+            Step::Switch(object, protocol) => {
+                let rank = home_of(object);
+                self.budgets[rank].switches -= 1;
+                self.node_mut(rank).set_protocol(object, protocol);
+                self.settle(scenario, rank)
+            }
             Step::Deliver(from, rank) => {
-                let message = self.links[from][rank]
+                let message = self
+                    .link_mut(from, rank)
                     .pop_front()
                     .expect("the step was listed");
-                self.nodes[rank]
+                self.node_mut(rank)
                     .message(from, message)
                     .map_err(|violation| Broken {
                         rule: "every message is expected",
@@ -201,16 +220,17 @@ impl World {
                 self.settle(scenario, rank)
             }
             Step::HoldExpires(rank, object) => {
-                self.nodes[rank].hold_expired(object);
+                self.node_mut(rank).hold_expired(object);
                 self.settle(scenario, rank)
             }
             Step::Reclaim(object) => {
-                let index = index_of(scenario, object);
+                let index = scenario.index_of(object);
                 if scenario.reclaims_per_object.is_some() {
                     self.reclaims_left[index] -= 1;
                 }
                 self.reclaiming[index] = true;
-                self.nodes[home_of(object)].reclaim(object, Token(index as u64));
+                self.node_mut(home_of(object))
+                    .reclaim(object, Token(index as u64));
                 self.settle(scenario, home_of(object))
             }
             Step::CarryOut(rank) => {
@@ -229,9 +249,10 @@ impl World {
     }
 
     /// The nodes that were not lost, with their ranks.
-    pub fn present(&self) -> impl Iterator<Item = (usize, &Node<Bytes>)> {
+    pub fn present(&self) -> impl Iterator<Item = (usize, &ModelNode)> {
         self.nodes
             .iter()
+            .map(Arc::as_ref)
             .enumerate()
             .filter(|(rank, _)| self.lost != Some(*rank))
     }
@@ -246,48 +267,81 @@ impl World {
         self.reclaiming[index]
     }
 
+    pub(super) fn knowledge_mut(&mut self) -> &mut Knowledge {
+        Arc::make_mut(&mut self.knowledge)
+    }
+
+    fn link_mut(&mut self, from: usize, to: usize) -> &mut VecDeque<Message> {
+        &mut Arc::make_mut(&mut self.links[from])[to]
+    }
+
+    fn node_mut(&mut self, rank: usize) -> &mut ModelNode {
+        Arc::make_mut(&mut self.nodes[rank])
+    }
+
     /// A driver that knows of the loss ends the thread instead of asking a lost home.
-    fn knows_home_lost(&self, rank: usize, object: ObjectId) -> bool {
+    pub(super) fn knows_home_lost(&self, rank: usize, object: ObjectId) -> bool {
         self.is_home_lost(object) && !self.unaware[rank]
     }
 
-    fn lose(&mut self, scenario: &Scenario, gone: usize) {
-        let rank = u16::try_from(gone).expect("worlds are small");
-        let mut nothing = Node::new(rank, scenario.node_count, false, &scenario.objects, |_| {
-            Bytes::Stale
+    fn ask(&mut self, scenario: &Scenario, rank: usize, object: ObjectId, first: u64) -> Token {
+        let is_used = |token: &Token| {
+            self.asked
+                .iter()
+                .any(|asked| asked.rank == rank && asked.token == *token)
+        };
+        let token = (first..).map(Token).find(|token| !is_used(token));
+        let token = token.expect("tokens are many");
+        self.asked.push(Asked {
+            rank,
+            token,
+            index: scenario.index_of(object),
+            home: home_of(object),
+            knew: self.knowledge.known(rank).clone(),
+            found: None,
         });
-        for place in &mut nothing.places {
-            place.view = None;
-        }
-        self.nodes[gone] = nothing;
+        token
+    }
+
+    fn lose(&mut self, scenario: &Scenario, gone: usize) {
+        self.nodes[gone] = Arc::new(self.nodes[gone].gone());
         for other in 0..self.nodes.len() {
-            self.links[gone][other].clear();
-            self.links[other][gone].clear();
+            self.link_mut(gone, other).clear();
+            self.link_mut(other, gone).clear();
             self.unaware[other] = other != gone;
         }
         self.lost = Some(gone);
-        for (index, object) in scenario.objects.iter().enumerate() {
-            self.reclaiming[index] &= !self.is_home_lost(*object);
+        self.budgets[gone] = Budget::default();
+        self.knowledge_mut().lost(gone);
+        self.asked.retain(|asked| asked.rank != gone);
+        for (index, declared) in scenario.objects.iter().enumerate() {
+            self.reclaiming[index] &= !self.is_home_lost(declared.object);
         }
     }
 
     fn learn(&mut self, scenario: &Scenario, rank: usize) {
         self.unaware[rank] = false;
         let gone = self.lost.expect("a node was lost");
-        for object in self.nodes[rank].node_lost(gone) {
+        for object in self.node_mut(rank).node_lost(gone) {
+            let index = scenario.index_of(object);
             if home_of(object) == rank {
                 // The home's older bytes take the place of the lost ones.
-                self.write(scenario, rank, object);
+                self.begin_anew(scenario, index);
             } else {
-                let place = self.nodes[rank].place_mut(object);
+                let place = self.node_mut(rank).place_mut(object);
                 place.reader_waits = false;
                 place.writer_waits = false;
             }
         }
+        // Threads that wait for results of the lost home end as those that faulted.
+        let is_lost = |asked: &Asked| {
+            asked.rank == rank && asked.home == gone && asked.token.0 < STRENGTHEN_TOKENS
+        };
+        self.asked.retain(|asked| !is_lost(asked));
     }
 
     fn fault(&mut self, rank: usize, object: ObjectId, access: Access) -> Result<(), Broken> {
-        let node = &mut self.nodes[rank];
+        let node = self.node_mut(rank);
         let was_unshared = home_of(object) == rank && node.machine.entry(object).is_none();
         node.fault(object, access);
         if was_unshared && node.machine.entry(object).is_some() {
@@ -303,9 +357,9 @@ impl World {
     /// between. What is skipped are orders of independent steps: an effect touches this node alone,
     /// but for a message that only becomes deliverable earlier.
     fn settle(&mut self, scenario: &Scenario, rank: usize) -> Result<(), Broken> {
-        while let Some(effect) = self.nodes[rank].outbox.front() {
-            if effect
-                .object()
+        while !self.nodes[rank].is_free() {
+            if self.nodes[rank]
+                .next_touches()
                 .is_some_and(|object| self.nodes[rank].place(object).view == Some(Access::Write))
             {
                 return Ok(());
@@ -316,100 +370,182 @@ impl World {
     }
 
     fn carry_out(&mut self, scenario: &Scenario, rank: usize) -> Result<(), Broken> {
-        match self.nodes[rank].carry_out() {
+        match self.node_mut(rank).carry_out() {
             Done::Local | Done::Woken(_) | Done::Hold(_) => {}
             Done::Send(to, message) => {
                 let to = usize::from(to.0);
                 if self.lost != Some(to) {
-                    self.links[rank][to].push_back(message);
+                    self.link_mut(rank, to).push_back(message);
                 }
             }
             Done::Access { object, from, to } => {
-                let is_held = self.nodes[rank].place(object).holds > 0;
-                // After an object's life, holds left over from it may end those of the next one early.
-                let has_lives = scenario.reclaims_per_object != Some(0);
-                if to < from && is_held && !has_lives {
-                    let detail = format!("node {rank} lost {from:?} of {object:?} during its hold");
+                super::checks::hold_is_kept(self, scenario, rank, object, from, to)?;
+            }
+            Done::Ran {
+                object,
+                from,
+                token,
+                found,
+                ..
+            } => self.ran(scenario, object, usize::from(from.0), token, found)?,
+            Done::Flushed(token) => {
+                let reclaiming = self.reclaiming.clone();
+                if !self.knowledge_mut().flush_ended(rank, token, &reclaiming) {
                     return Err(Broken {
-                        rule: "a hold keeps what was granted",
-                        detail,
+                        rule: "an answer comes once",
+                        detail: format!("flush {token:?} of node {rank}"),
                     });
                 }
             }
-            Done::Retired(object) => self.write(scenario, rank, object),
+            Done::Operated(token, result) => self.answered(rank, token, Some(result))?,
+            Done::Strengthened(token) => self.answered(rank, token, None)?,
+            Done::Retired(object) => {
+                let index = scenario.index_of(object);
+                self.is_sequential[index] = !scenario.objects[index].is_weak();
+                self.begin_anew(scenario, index);
+            }
             Done::Reclaimed(token) => {
                 let index = usize::try_from(token.0).expect("tokens are indices");
                 self.reclaiming[index] = false;
-                let holder = self
-                    .nodes
-                    .iter()
-                    .position(|node| node.places[index].view.is_some());
-                if holder.is_some_and(|holder| holder != rank) {
-                    let detail = format!(
-                        "node {holder:?} can still use {:?}",
-                        scenario.objects[index]
-                    );
-                    return Err(Broken {
-                        rule: "a reclaimed object is its home's alone",
-                        detail,
-                    });
-                }
+                super::checks::is_alone(self, scenario, rank, index)?;
             }
         }
         super::checks::always(self, scenario)
     }
 
-    /// The node's bytes of the object become the newest; all others are stale, on the way too. At the
-    /// end of a life this is how the next one begins: with whatever the home has.
-    fn write(&mut self, scenario: &Scenario, rank: usize, object: ObjectId) {
-        let index = index_of(scenario, object);
+    /// An operation was run on the home's bytes.
+    fn ran(
+        &mut self,
+        scenario: &Scenario,
+        object: ObjectId,
+        from: usize,
+        token: Token,
+        found: u8,
+    ) -> Result<(), Broken> {
+        let index = scenario.index_of(object);
+        if found != self.latest[index][0] {
+            return Err(Broken {
+                rule: "an operation finds the last store",
+                detail: format!("{found}, not {}", self.latest[index][0]),
+            });
+        }
+        self.latest[index][0] += 1;
+        if self.lost == Some(from) {
+            return Ok(());
+        }
+        let is_it = |asked: &Asked| asked.rank == from && asked.token == token;
+        let place = self.asked.iter().position(is_it);
+        let Some(place) = place.filter(|place| self.asked[*place].found.is_none()) else {
+            return Err(Broken {
+                rule: "an operation is run once",
+                detail: format!("{token:?} of node {from}"),
+            });
+        };
+        let knew = self.asked[place].knew.clone();
+        self.knowledge_mut().announced(index, &knew);
+        self.asked[place].found = Some((found, self.knowledge.carried(index).clone()));
+        Ok(())
+    }
+
+    fn answered(&mut self, rank: usize, token: Token, result: Option<u64>) -> Result<(), Broken> {
+        let is_it = |asked: &Asked| asked.rank == rank && asked.token == token;
+        let Some(place) = self.asked.iter().position(is_it) else {
+            return Err(Broken {
+                rule: "an answer comes once",
+                detail: format!("{token:?} of node {rank}"),
+            });
+        };
+        let asked = self.asked.remove(place);
+        match (result, asked.found) {
+            // Of a lost home: nothing is left to wait for.
+            (None, None) if self.lost.is_some_and(|gone| gone == asked.home) => {}
+            (None, None) => self.is_sequential[asked.index] = true,
+            (Some(result), Some((found, versions))) if result == u64::from(found) => {
+                self.knowledge_mut().learnt(rank, &versions);
+            }
+            (result, found) => {
+                return Err(Broken {
+                    rule: "a result is what the operation found",
+                    detail: format!("{result:?}, not {found:?}"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, scenario: &Scenario, rank: usize, index: usize, cell: usize) {
+        if scenario.stores_per_cell.is_none() {
+            return self.store_newest(scenario, rank, index);
+        }
+        self.stores_left[index][cell] -= 1;
+        self.latest[index][cell] += 1;
+        let version = self.latest[index][cell];
+        self.node_mut(rank).places[index].bytes[cell] = version;
+        let declared = &scenario.objects[index];
+        if self.is_sequential[index] {
+            self.knowledge_mut().released(rank, index);
+        }
+        if declared.is_weak() && declared.is_ordered(cell) {
+            self.knowledge_mut().stored(rank, index, cell, version);
+        }
+    }
+
+    /// The bytes of the object's home become those of a new life, or of one whose newest bytes were lost.
+    fn begin_anew(&mut self, scenario: &Scenario, index: usize) {
+        let declared = &scenario.objects[index];
+        let rank = home_of(declared.object);
+        if scenario.stores_per_cell.is_none() {
+            return self.store_newest(scenario, rank, index);
+        }
+        // As if the home had stored: so what was there before can be told from it.
+        for version in &mut self.latest[index] {
+            *version += 1;
+        }
+        let bytes = self.latest[index];
+        self.node_mut(rank).places[index].bytes = bytes;
+        self.knowledge_mut().lost_carrier(index);
+        if declared.is_weak() {
+            let latest = self.latest[index];
+            let ordered = |cell| latest[cell] * u8::from(declared.is_ordered(cell));
+            self.knowledge_mut()
+                .began_anew(index, std::array::from_fn(ordered));
+        }
+    }
+
+    /// The node's bytes of a sequential object become the newest; all others are stale, on the way
+    /// too. So the number of stores needs no bound and there are finitely many states all the same.
+    fn store_newest(&mut self, scenario: &Scenario, rank: usize, index: usize) {
+        let declared = &scenario.objects[index];
+        assert!(!declared.is_weak(), "weak stores have versions");
+        const STALE: [u8; CELL_COUNT] = [FIRST - 1; CELL_COUNT];
         for node in &mut self.nodes {
-            node.places[index].bytes = Bytes::Stale;
+            let node = Arc::make_mut(node);
+            node.places[index].bytes = STALE;
             for effect in &mut node.outbox {
-                if let Effect::Store {
-                    object: stored,
-                    data,
-                } = effect
-                    && *stored == object
+                if let Effect::Store { object, data } = effect
+                    && *object == declared.object
                 {
-                    *data = Bytes::Stale;
+                    *data = Cells::whole(&STALE);
                 }
             }
         }
-        for message in self.links.iter_mut().flatten().flatten() {
-            if message.object() != object {
-                continue;
-            }
+        let links = self.links.iter_mut().flat_map(Arc::make_mut);
+        for message in links.flatten() {
             match message {
                 Coherence::Grant {
-                    data: Some(data), ..
+                    object,
+                    data: Some(data),
+                    ..
                 }
-                | Coherence::Recalled { data, .. } => *data = Bytes::Stale,
-                Coherence::Grant { data: None, .. }
-                | Coherence::Get { .. }
-                | Coherence::Deny { .. }
-                | Coherence::Recall { .. }
-                | Coherence::Invalidate { .. }
-                | Coherence::Invalidated { .. }
-                | Coherence::Flush { .. }
-                | Coherence::Return { .. }
-                | Coherence::Flushed { .. }
-                | Coherence::Update { .. }
-                | Coherence::Updated { .. }
-                | Coherence::Operate { .. }
-                | Coherence::Operated { .. }
-                | Coherence::Strengthen { .. }
-                | Coherence::Strengthened { .. } => {}
+                | Coherence::Recalled { object, data, .. }
+                | Coherence::Return { object, data, .. }
+                    if *object == declared.object =>
+                {
+                    *data = Cells::whole(&STALE);
+                }
+                _ => {}
             }
         }
-        self.nodes[rank].places[index].bytes = Bytes::Newest;
+        self.node_mut(rank).places[index].bytes = [FIRST; CELL_COUNT];
     }
-}
-
-fn index_of(scenario: &Scenario, object: ObjectId) -> usize {
-    scenario
-        .objects
-        .iter()
-        .position(|known| *known == object)
-        .expect("the scenario lists its objects")
 }

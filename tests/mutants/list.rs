@@ -30,7 +30,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an owner that lost its copy stays in the copyset",
-        broken: "the directory knows every copy",
+        broken: "every message is expected",
         file: "directory.rs",
         original: "if keep_read {",
         mutated: "if keep_read || HERE {",

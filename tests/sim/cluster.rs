@@ -1,17 +1,26 @@
-//! Nodes, links, threads and clocks of one run, in virtual time.
+//! Nodes, links and clocks of one run, in virtual time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
 
-use umbel_wire::{Access, Coherence, ObjectId, Token};
+use umbel_wire::{Access, Coherence, ObjectId, Operation, Protocol, Token};
 
 use super::coverage::Coverage;
 use super::history::{Event, History};
 use super::observe;
-use super::plan::{Operation, Plan};
+use super::plan::{Accident, CELL_COUNT, Plan, is_weak};
+use super::program::Cell;
 use super::random::Random;
-use crate::model::node::Done;
-use crate::model::{Node, home_of};
+use super::threads::{Lock, Thread, Wait};
+use crate::model::node::{Done, Fixed, result_of};
+use crate::model::{Cells, Node, home_of};
+
+/// A node of the simulator.
+pub type SimNode = Node<u64, CELL_COUNT>;
+
+/// A message of the simulator.
+pub type Message = Coherence<Cells<u64, CELL_COUNT>>;
 
 /// Steps of one run before it counts as a livelock: some hundred times what the longest plan needs.
 const STEPS_MAX: u64 = 3_000_000;
@@ -22,9 +31,21 @@ pub enum Input {
     /// A thread of this node faulted.
     Fault(ObjectId, Access),
     /// A message arrived.
-    Message(usize, Coherence<u64>),
+    Message(usize, Message),
     /// A hold is over.
     HoldExpired(ObjectId),
+    /// A thread releases.
+    Flush(Token),
+    /// A thread operates at the object's home.
+    Operate(ObjectId, Token, Operation),
+    /// A thread needs the object to be sequential.
+    Strengthen(ObjectId, Token),
+    /// There is no room for the copy.
+    Evict(ObjectId),
+    /// A thread may want it soon.
+    Prefetch(ObjectId, Access),
+    /// The home's protocol changes.
+    Switch(ObjectId, Protocol),
     /// A scope is left.
     Reclaim(ObjectId),
     /// A node is gone.
@@ -46,40 +67,43 @@ enum Happening {
     Loss(usize),
 }
 
-struct Thread {
-    program: VecDeque<Operation>,
-    /// The object it waits for; it retries when woken.
-    waits_for: Option<ObjectId>,
-}
-
-struct Member {
-    node: Node<u64>,
+pub(super) struct Member {
+    pub(super) node: SimNode,
     inbox: VecDeque<Input>,
     is_serving: bool,
-    is_lost: bool,
+    pub(super) is_lost: bool,
     /// The lost node it was told of.
     lost_peer: Option<usize>,
-    threads: Vec<Thread>,
+    pub(super) threads: Vec<Thread>,
 }
 
 struct Link {
-    in_flight: VecDeque<Coherence<u64>>,
+    in_flight: VecDeque<Message>,
     last_arrival_ns: u64,
 }
 
 /// One run.
 pub struct Cluster {
-    plan: Plan,
-    random: Random,
-    now_ns: u64,
+    pub(super) plan: Plan,
+    pub(super) random: Random,
+    pub(super) now_ns: u64,
     /// Breaks ties of time, so that a seed fixes the order.
     sequence: u64,
     agenda: BinaryHeap<Reverse<(u64, u64, usize)>>,
     happenings: Vec<Option<Happening>>,
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     links: Vec<Vec<Link>>,
     reclaiming: BTreeSet<ObjectId>,
-    next_value: u64,
+    strengthening: BTreeSet<(usize, ObjectId, Token)>,
+    /// Objects that were made sequential.
+    strengthened: BTreeSet<ObjectId>,
+    /// Operations that were asked for and not run.
+    pub(super) operating: BTreeSet<Token>,
+    pub(super) locks: Vec<Lock>,
+    /// Threads that have reached the barrier.
+    pub(super) at_barrier: usize,
+    pub(super) next_value: u64,
+    next_token: u64,
     /// What the threads saw.
     pub history: History,
     /// What was reached.
@@ -90,23 +114,16 @@ impl Cluster {
     /// The cluster of a plan, before anything happens; `random` decides the rest.
     pub fn new(plan: Plan, random: Random) -> Self {
         let count = usize::from(plan.node_count);
+        let objects: Arc<[Fixed]> = plan.objects.clone().into();
         let member = |rank: u16| Member {
-            node: Node::counting(
-                rank,
-                plan.node_count,
-                plan.hold_ns.is_some(),
-                &plan.objects,
-                |_| 0,
-            ),
+            node: Node::counting(rank, plan.node_count, plan.hold_ns.is_some(), &objects),
             inbox: VecDeque::new(),
             is_serving: false,
             is_lost: false,
             lost_peer: None,
-            threads: (plan.threads[usize::from(rank)].iter())
-                .map(|program| Thread {
-                    program: program.iter().copied().collect(),
-                    waits_for: None,
-                })
+            threads: plan.threads[usize::from(rank)]
+                .iter()
+                .map(|program| Thread::new(program))
                 .collect(),
         };
         let link = || Link {
@@ -124,7 +141,13 @@ impl Cluster {
             agenda: BinaryHeap::new(),
             happenings: Vec::new(),
             reclaiming: BTreeSet::new(),
+            strengthening: BTreeSet::new(),
+            strengthened: BTreeSet::new(),
+            operating: BTreeSet::new(),
+            locks: plan.locks.iter().map(|_| Lock::default()).collect(),
+            at_barrier: 0,
             next_value: 1,
+            next_token: 1 << 32,
             history: History::default(),
             coverage: Coverage::default(),
             plan,
@@ -140,7 +163,10 @@ impl Cluster {
             self.now_ns = at_ns;
             steps += 1;
             if steps > STEPS_MAX {
-                return Err("every program ends: livelock".to_owned());
+                return Err(format!(
+                    "every program ends: livelock of {:?}",
+                    self.unfinished()
+                ));
             }
             match self.happenings[index].take().expect("each happens once") {
                 Happening::Arrival { from, to } => self.arrive(from, to),
@@ -161,15 +187,30 @@ impl Cluster {
                 self.at(at_ns, Happening::Thread(rank, thread));
             }
         }
-        for (at_ns, object) in self.plan.reclaims.clone() {
-            self.at(
-                at_ns,
-                Happening::Input(home_of(object), Input::Reclaim(object)),
-            );
+        for (at_ns, accident) in self.plan.accidents.clone() {
+            let (rank, input) = match accident {
+                Accident::Reclaim(object) => (home_of(object), Input::Reclaim(object)),
+                Accident::Evict(rank, object) => (rank, Input::Evict(object)),
+                Accident::Prefetch(rank, object, access) => (rank, Input::Prefetch(object, access)),
+                Accident::Switch(object, protocol) => {
+                    (home_of(object), Input::Switch(object, protocol))
+                }
+                Accident::Strengthen(rank, object) => {
+                    (rank, Input::Strengthen(object, self.token()))
+                }
+                Accident::Loss(rank) => {
+                    self.at(at_ns, Happening::Loss(rank));
+                    continue;
+                }
+            };
+            self.at(at_ns, Happening::Input(rank, input));
         }
-        if let Some((at_ns, rank)) = self.plan.loss {
-            self.at(at_ns, Happening::Loss(rank));
-        }
+    }
+
+    /// A name no other request of the run has.
+    pub(super) fn token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
     }
 
     fn at(&mut self, at_ns: u64, happening: Happening) {
@@ -184,6 +225,11 @@ impl Cluster {
         self.at(at_ns, happening);
     }
 
+    /// The thread goes on after a time within these bounds.
+    pub(super) fn resume_thread(&mut self, delay_ns: (u64, u64), rank: usize, thread: usize) {
+        self.after(delay_ns, Happening::Thread(rank, thread));
+    }
+
     fn arrive(&mut self, from: usize, to: usize) {
         // Nothing in flight: the link was closed meanwhile.
         if let Some(message) = self.links[from][to].in_flight.pop_front() {
@@ -191,7 +237,7 @@ impl Cluster {
         }
     }
 
-    fn enqueue(&mut self, rank: usize, input: Input) {
+    pub(super) fn enqueue(&mut self, rank: usize, input: Input) {
         let member = &mut self.members[rank];
         if member.is_lost {
             return;
@@ -208,7 +254,7 @@ impl Cluster {
         if self.members[rank].is_lost {
             return Ok(());
         }
-        if self.members[rank].node.outbox.is_empty() {
+        if self.members[rank].node.is_free() {
             if let Some(input) = self.members[rank].inbox.pop_front() {
                 self.take(rank, input)?;
             }
@@ -216,28 +262,55 @@ impl Cluster {
             self.carry_out(rank)?;
         }
         let member = &mut self.members[rank];
-        if member.node.outbox.is_empty() && member.inbox.is_empty() {
+        if member.node.is_free() && member.inbox.is_empty() {
             member.is_serving = false;
         } else {
             self.after(self.plan.service_ns, Happening::Service(rank));
         }
-        self.check_rights(rank)
+        self.check_views(rank)
     }
 
     fn take(&mut self, rank: usize, input: Input) -> Result<(), String> {
         let lost_peer = self.members[rank].lost_peer;
+        let is_home_lost = |object| lost_peer == Some(home_of(object));
         let node = &mut self.members[rank].node;
         let before = observe::Before::new(node, rank, &input);
         let mut lost = Vec::new();
         match input.clone() {
             // The driver knows of the loss: it does not ask a lost home, it ends the thread.
-            Input::Fault(object, _) if lost_peer == Some(home_of(object)) => lost.push(object),
+            Input::Fault(object, _) | Input::Operate(object, ..) if is_home_lost(object) => {
+                lost.push(object);
+            }
+            Input::Strengthen(object, _) | Input::Evict(object) | Input::Prefetch(object, _)
+                if is_home_lost(object) => {}
             Input::Fault(object, access) => node.fault(object, access),
             Input::Message(from, message) => {
                 node.message(from, message)
                     .map_err(|violation| format!("every message is expected: {violation}"))?;
             }
             Input::HoldExpired(object) => node.hold_expired(object),
+            Input::Flush(token) => node.flush(token),
+            Input::Operate(object, token, operation) => {
+                self.operating.insert(token);
+                node.operate(object, token, operation);
+            }
+            Input::Strengthen(object, token) => {
+                self.strengthening.insert((rank, object, token));
+                node.strengthen(object, token);
+            }
+            Input::Evict(object) => {
+                if home_of(object) != rank {
+                    node.evict(object);
+                }
+            }
+            Input::Prefetch(object, access) => {
+                node.prefetch(object, access);
+            }
+            Input::Switch(object, protocol) => {
+                if node.machine.entry(object).is_some() {
+                    node.set_protocol(object, protocol);
+                }
+            }
             Input::Reclaim(object) => {
                 // A scope is left once.
                 if !self.reclaiming.insert(object) {
@@ -248,18 +321,14 @@ impl Cluster {
             Input::NodeLost(gone) => {
                 lost = node.node_lost(gone);
                 self.members[rank].lost_peer = Some(gone);
+                self.end_operations(rank, gone);
             }
         }
-        if before.leaves_entry(&self.members[rank].node, rank, &input) {
+        let node = &self.members[rank].node;
+        if before.leaves_entry(node, rank, &input) {
             return Err("a home's fault on an unshared object leaves no entry".to_owned());
         }
-        before.reach(
-            &self.members[rank].node,
-            rank,
-            &input,
-            &lost,
-            &mut self.coverage,
-        );
+        before.reach(node, rank, &input, &lost, &mut self.coverage);
         for object in lost {
             self.lose_object(rank, object);
         }
@@ -267,17 +336,22 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, rank: usize) -> Result<(), String> {
-        match self.members[rank].node.carry_out() {
+        let had_effects = !self.members[rank].node.outbox.is_empty();
+        let done = self.members[rank].node.carry_out();
+        if !had_effects {
+            observe::reach_reply(&self.members[rank].node, &mut self.coverage);
+        }
+        match done {
             Done::Local => {}
             Done::Send(to, message) => self.send(rank, usize::from(to.0), message),
             Done::Access { object, from, to } => {
                 let is_held = self.members[rank].node.place(object).holds > 0;
-                // After an object's life, holds left over from it may end those of the next one early.
-                if to < from && is_held && self.plan.reclaims.is_empty() {
+                if to < from && is_held && self.plan.keeps_holds() {
                     return Err(format!(
                         "a hold keeps what was granted: node {rank} lost {from:?} of {object:?}"
                     ));
                 }
+                self.check_rights(object)?;
             }
             Done::Woken(object) => self.wake(rank, object),
             Done::Hold(object) => {
@@ -287,28 +361,84 @@ impl Cluster {
                     Happening::Input(rank, Input::HoldExpired(object)),
                 );
             }
+            Done::Ran {
+                object,
+                token,
+                found,
+                operation,
+                ..
+            } => self.ran(object, token, found, operation)?,
+            Done::Flushed(token) => self.flushed(rank, token)?,
+            Done::Operated(token, result) => self.operated(rank, token, result)?,
+            Done::Strengthened(token) => self.strengthened(rank, token)?,
             Done::Retired(object) => {
-                let value = self.members[rank].node.place(object).bytes;
-                self.history.add(self.now_ns, object, Event::Reset(value));
+                self.strengthened.remove(&object);
+                self.reset(rank, object);
             }
-            Done::Reclaimed(token) => {
-                let object = ObjectId(token.0);
-                self.reclaiming.remove(&object);
-                let others = (0..self.members.len())
-                    .filter(|other| *other != rank && !self.members[*other].is_lost);
-                for other in others {
-                    if self.members[other].node.place(object).view.is_some() {
-                        return Err(format!(
-                            "a reclaimed object is its home's alone: node {other} has {object:?}"
-                        ));
-                    }
-                }
+            Done::Reclaimed(token) => self.reclaimed(rank, ObjectId(token.0))?,
+        }
+        Ok(())
+    }
+
+    /// The home's bytes are what there is of the object.
+    fn reset(&mut self, rank: usize, object: ObjectId) {
+        let bytes = self.members[rank].node.place(object).bytes;
+        for (index, value) in bytes.into_iter().enumerate() {
+            self.history
+                .add(self.now_ns, Cell { object, index }, Event::Reset(value));
+        }
+    }
+
+    fn ran(
+        &mut self,
+        object: ObjectId,
+        token: Token,
+        found: u64,
+        operation: Operation,
+    ) -> Result<(), String> {
+        if !self.operating.remove(&token) {
+            return Err(format!("an operation is run once: {token:?}"));
+        }
+        let cell = Cell { object, index: 0 };
+        self.history.add(self.now_ns, cell, Event::Load(found));
+        let left = result_of(operation, found);
+        if left != found {
+            self.history.add(self.now_ns, cell, Event::Store(left));
+        }
+        Ok(())
+    }
+
+    fn strengthened(&mut self, rank: usize, token: Token) -> Result<(), String> {
+        let is_it =
+            |(asker, _, asked): &&(usize, ObjectId, Token)| *asker == rank && *asked == token;
+        let Some(asked) = self.strengthening.iter().find(is_it).copied() else {
+            return Err(format!("an answer comes once: strengthen {token:?}"));
+        };
+        self.strengthening.remove(&asked);
+        // A life that ended in between ends this, too; a lost home makes nothing sequential.
+        let (_, object, _) = asked;
+        let is_home_lost = self.members[rank].lost_peer == Some(home_of(object));
+        if !self.plan.has_reclaim(object) && !is_home_lost {
+            self.strengthened.insert(object);
+        }
+        self.check_rights(object)
+    }
+
+    fn reclaimed(&mut self, rank: usize, object: ObjectId) -> Result<(), String> {
+        self.reclaiming.remove(&object);
+        let others =
+            (0..self.members.len()).filter(|other| *other != rank && !self.members[*other].is_lost);
+        for other in others {
+            if self.members[other].node.place(object).view.is_some() {
+                return Err(format!(
+                    "a reclaimed object is its home's alone: node {other} has {object:?}"
+                ));
             }
         }
         Ok(())
     }
 
-    fn send(&mut self, from: usize, to: usize, message: Coherence<u64>) {
+    fn send(&mut self, from: usize, to: usize, message: Message) {
         if self.members[to].is_lost {
             return;
         }
@@ -327,63 +457,11 @@ impl Cluster {
         self.at(at_ns, Happening::Arrival { from, to });
     }
 
-    fn wake(&mut self, rank: usize, object: ObjectId) {
-        for thread in 0..self.members[rank].threads.len() {
-            if self.members[rank].threads[thread].waits_for == Some(object) {
-                self.members[rank].threads[thread].waits_for = None;
-                // A wake takes 5 to 45 us on another core (notes: fault costs).
-                self.after((500, 45_000), Happening::Thread(rank, thread));
-            }
-        }
-    }
-
-    fn run_thread(&mut self, rank: usize, thread: usize) {
-        let member = &mut self.members[rank];
-        let Some(operation) = member.threads[thread].program.front().copied() else {
-            return;
-        };
-        if member.is_lost {
-            return;
-        }
-        let object = operation.object();
-        let access = match operation {
-            Operation::Load(_) => Access::Read,
-            Operation::Store(_) | Operation::Increment(_) => Access::Write,
-        };
-        let place = member.node.place_mut(object);
-        if place.view < Some(access) {
-            self.wait(rank, thread, object, access);
-            return;
-        }
-        let event = match operation {
-            Operation::Load(_) => Event::Load(place.bytes),
-            Operation::Store(_) => {
-                self.next_value += 1 << 20;
-                place.bytes = self.next_value;
-                Event::Store(place.bytes)
-            }
-            Operation::Increment(_) => {
-                place.bytes += 1;
-                Event::Increment(place.bytes - 1)
-            }
-        };
-        member.threads[thread].program.pop_front();
-        self.history.add(self.now_ns, object, event);
-        self.after(self.plan.think_ns, Happening::Thread(rank, thread));
-    }
-
-    fn wait(&mut self, rank: usize, thread: usize, object: ObjectId, access: Access) {
-        self.members[rank].threads[thread].waits_for = Some(object);
-        self.enqueue(rank, Input::Fault(object, access));
-        if self.random.chance(self.plan.duplicate_percent) {
-            self.enqueue(rank, Input::Fault(object, access));
-        }
-    }
-
     /// Closes its links; what was in flight is gone. Every other node is told at once, as one that
     /// finds its link closed is, and takes it in its own time.
     fn lose(&mut self, gone: usize) {
         self.members[gone].is_lost = true;
+        self.strengthening.retain(|(asker, ..)| *asker != gone);
         for other in 0..self.members.len() {
             self.links[gone][other].in_flight.clear();
             self.links[other][gone].in_flight.clear();
@@ -395,35 +473,52 @@ impl Cluster {
 
     fn lose_object(&mut self, rank: usize, object: ObjectId) {
         if home_of(object) == rank {
-            let value = self.members[rank].node.place(object).bytes;
-            self.history.add(self.now_ns, object, Event::Reset(value));
+            self.reset(rank, object);
             return;
         }
         for thread in &mut self.members[rank].threads {
-            if thread.waits_for == Some(object) {
-                thread.waits_for = None;
-                thread.program.clear();
+            let is_lost = match thread.waits {
+                Wait::Fault(waited) | Wait::Operation(_, waited) => waited == object,
+                Wait::Nothing | Wait::Flush(_) | Wait::Lock | Wait::Barrier => false,
+            };
+            if is_lost {
+                thread.end();
             }
         }
     }
 
-    /// One writer or many readers; no view above what its machine gave.
-    fn check_rights(&self, rank: usize) -> Result<(), String> {
-        for object in &self.plan.objects {
-            let present = self.members.iter().filter(|member| !member.is_lost);
-            let views: Vec<_> = present
-                .map(|member| member.node.place(*object).view)
-                .collect();
-            let writers = views
-                .iter()
-                .filter(|view| **view == Some(Access::Write))
-                .count();
-            let holders = views.iter().filter(|view| view.is_some()).count();
-            if writers > 1 || (writers == 1 && holders > 1) {
-                return Err(format!("one writer or many readers: {object:?} {views:?}"));
-            }
-            let node = &self.members[rank].node;
-            if node.outbox.is_empty() && node.place(*object).view > node.machine.rights(*object) {
+    /// One writer or many readers of a sequential object; a weak one is written with a twin, or alone.
+    fn check_rights(&self, object: ObjectId) -> Result<(), String> {
+        let is_sequential =
+            !is_weak(self.plan.fixed(object)) || self.strengthened.contains(&object);
+        let present = self.members.iter().filter(|member| !member.is_lost);
+        let places: Vec<_> = present.map(|member| member.node.place(object)).collect();
+        let is_alone = |place: &&&crate::model::node::Place<u64, CELL_COUNT>| {
+            place.view == Some(Access::Write) && (is_sequential || place.twin.is_none())
+        };
+        let holders = places.iter().filter(|place| place.view.is_some()).count();
+        // Nobody keeps the copies of a lost home current.
+        let is_kept = is_sequential || !self.members[home_of(object)].is_lost;
+        if is_kept && holders > 1 && places.iter().any(|place| is_alone(&place)) {
+            let rule = if is_sequential {
+                "one writer or many readers"
+            } else {
+                "a weak copy is written with a twin, or alone"
+            };
+            return Err(format!("{rule}: {object:?} {places:?}"));
+        }
+        Ok(())
+    }
+
+    /// No view above what its machine gave.
+    fn check_views(&self, rank: usize) -> Result<(), String> {
+        let node = &self.members[rank].node;
+        if !node.is_free() {
+            return Ok(());
+        }
+        for fixed in &self.plan.objects {
+            let object = fixed.object;
+            if node.place(object).view > node.machine.rights(object) {
                 return Err(format!(
                     "a view has no more rights than the machine gave: node {rank} {object:?}"
                 ));
@@ -432,31 +527,80 @@ impl Cluster {
         Ok(())
     }
 
+    /// Threads that have not ended: node, what they wait for, what they do next.
+    fn unfinished(&self) -> Vec<(usize, Wait, Option<super::program::Operation>)> {
+        let threads = self
+            .present()
+            .flat_map(|(rank, member)| member.threads.iter().map(move |thread| (rank, thread)));
+        threads
+            .filter(|(_, thread)| !thread.has_ended())
+            .map(|(rank, thread)| (rank, thread.waits, thread.next()))
+            .collect()
+    }
+
     fn check_end(&self) -> Result<(), String> {
-        for (rank, member) in self
-            .members
-            .iter()
-            .enumerate()
-            .filter(|(_, member)| !member.is_lost)
-        {
+        for (rank, member) in self.present() {
             for thread in &member.threads {
-                if !thread.program.is_empty() {
+                if !thread.has_ended() {
                     return Err(format!(
                         "every program ends: node {rank} waits for {:?}",
-                        thread.waits_for
+                        thread.waits
                     ));
                 }
             }
+            for fixed in self.plan.objects.iter() {
+                if home_of(fixed.object) == rank {
+                    self.check_copies(fixed.object)?;
+                }
+            }
         }
-        let mut unfinished = self
-            .reclaiming
-            .iter()
-            .filter(|object| !self.members[home_of(**object)].is_lost);
+        let is_lost = |object: ObjectId| self.members[home_of(object)].is_lost;
+        let mut unfinished = self.reclaiming.iter().filter(|object| !is_lost(**object));
         if let Some(object) = unfinished.next() {
             return Err(format!("every reclaim ends: {object:?}"));
         }
+        if let Some(asked) = self.strengthening.first() {
+            return Err(format!("every operation is answered: {asked:?}"));
+        }
         self.history
-            .check()
+            .check(|cell| self.plan.is_judged(cell.object))
             .map_err(|error| format!("the history is one memory's: {error}"))
+    }
+
+    pub(super) fn present(&self) -> impl Iterator<Item = (usize, &Member)> {
+        self.members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| !member.is_lost)
+    }
+
+    /// At rest a clean copy shows what the home shows, or what the home's threads have not flushed.
+    fn check_copies(&self, object: ObjectId) -> Result<(), String> {
+        let home = &self.members[home_of(object)].node;
+        let Some(entry) = home.machine.entry(object) else {
+            return Ok(());
+        };
+        if entry.is_busy() {
+            return Err(format!("nothing is pending at rest: {entry:?}"));
+        }
+        let own = home.place(object);
+        let told = own.twin.unwrap_or(own.bytes);
+        for reader in entry.copyset().iter().map(|node| usize::from(node.0)) {
+            let copy = self.members[reader].node.place(object);
+            let clean = copy.twin.unwrap_or(copy.bytes);
+            let differs = |index: &usize| {
+                let index = *index;
+                let went_early =
+                    clean[index] != copy.bytes[index] && copy.bytes[index] == told[index];
+                let is_dirty = own.bytes[index] != told[index];
+                clean[index] != told[index] && !is_dirty && !went_early
+            };
+            if (0..CELL_COUNT).any(|index| differs(&index)) {
+                return Err(format!(
+                    "at rest every copy equals the home's: node {reader} has {copy:?}, the home {own:?}"
+                ));
+            }
+        }
+        Ok(())
     }
 }

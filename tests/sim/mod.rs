@@ -21,7 +21,9 @@ pub mod coverage;
 pub mod history;
 mod observe;
 mod plan;
+mod program;
 mod random;
+mod threads;
 
 pub use cluster::Cluster;
 pub use coverage::Coverage;

@@ -29,7 +29,8 @@ mod subject {
 }
 
 use list::MUTANTS;
-use model::{Explored, Scenario, explore, object_of};
+use model::{Declared, Explored, Scenario, explore, object_of};
+use umbel_wire::Protocol;
 
 /// Seeds until a mutant must have been caught by the simulator.
 const SEED_COUNT: u64 = 400;
@@ -44,14 +45,10 @@ fn is_on(name: &str) -> bool {
 }
 
 fn scenarios() -> [Scenario; 5] {
+    let object = Declared::sequential(object_of(0, 0), Protocol::Invalidate);
     let plain = Scenario {
-        node_count: 3,
-        objects: vec![object_of(0, 0)],
-        minimum_hold: false,
-        faults_per_node: None,
-        reclaims_per_object: Some(0),
         stray_faults: true,
-        may_lose: None,
+        ..Scenario::new(3, vec![object])
     };
     let held = Scenario {
         minimum_hold: true,
@@ -91,28 +88,31 @@ fn is_caught_by_simulator() -> bool {
 
 #[test]
 fn the_model_checker_catches_every_mutant() {
-    for mutant in MUTANTS {
+    let mut unexpected = Vec::new();
+    for mutant in MUTANTS.iter().filter(|mutant| !mutant.broken.is_empty()) {
         SWITCHED_ON.set(mutant.name);
         let verdict = verdict_of_model();
-        assert_eq!(
-            verdict.as_deref(),
-            Some(mutant.broken),
-            "planted: {}",
-            mutant.name
-        );
+        if verdict.as_deref() != Some(mutant.broken) {
+            unexpected.push((mutant.name, mutant.broken, verdict));
+        }
     }
+    assert!(
+        unexpected.is_empty(),
+        "planted, expected, found: {unexpected:#?}"
+    );
 }
 
 #[test]
 fn the_simulator_catches_every_mutant() {
-    for mutant in MUTANTS {
-        SWITCHED_ON.set(mutant.name);
-        assert!(
-            is_caught_by_simulator(),
-            "not caught in {SEED_COUNT} seeds: {}",
-            mutant.name
-        );
-    }
+    let missed: Vec<&str> = MUTANTS
+        .iter()
+        .map(|mutant| mutant.name)
+        .filter(|name| {
+            SWITCHED_ON.set(name);
+            !is_caught_by_simulator()
+        })
+        .collect();
+    assert_eq!(missed, [""; 0], "not caught in {SEED_COUNT} seeds");
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn the_copy_without_a_mutant_is_right() {
     assert_eq!(
         explored,
         Explored {
-            states: 18_541,
-            depth: 27,
+            states: 14_700,
+            depth: 25,
             at_rest: 17
         }
     );
