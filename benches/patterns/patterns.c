@@ -1,7 +1,7 @@
 /* patterns.c PATTERN ROUNDS WARM_UP: threads, one on each node, that share ITEMS pages in one way.
  *
  *     read_mostly         all read all items in each round; every 8th round one item is written before
- *     migratory           each thread locks item after item, reads and writes it
+ *     migratory           each thread locks item after item, reads and writes it, once in each round
  *     producer_consumer   one thread writes all items and raises an _Atomic flag, the others read them
  *     write_shared        each thread writes its own words of all items, then reads a neighbour's
  *     counter             all threads add to one _Atomic counter, and sleep 20 us between
@@ -61,6 +61,8 @@ int main(int argc, char **argv)
             items[item].words[0]++;
             dist_mutex_unlock(&locks[item]);
         }
+        /* Else a thread would run ahead, and nothing would move. */
+        dist_barrier_wait(&barrier);
     }
     void producer_consumer(int thread, int round)
     {

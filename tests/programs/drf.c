@@ -4,6 +4,8 @@
  * every kind, which alone decides who may touch which bytes when. So what each read must see is known, and is part of
  * the plan. The same source runs on plain POSIX threads (-DPLAIN), where a wrong plan would be found.
  *
+ * With -DGLOBALS two of the objects are globals (--share-globals), with -DHEAP two are on the heap.
+ *
  * Prints a hash of each object and the value of each counter at the end. */
 #ifdef PLAIN
 #include "drf.h"
@@ -18,6 +20,10 @@ enum {
 enum kind {
 	WRITE, READ, COPY, ADD, POST, WAIT, RAISE, AWAIT, TURN, AWAIT_TURN, MEET, SPAWN, JOIN, COUNT, SCOPE, PAUSE
 };
+
+#ifdef GLOBALS
+static unsigned char small_global[300], large_global[20000];
+#endif
 
 /* word: what the kind needs; expected: of a read, the hash of its bytes. */
 struct step {
@@ -102,12 +108,23 @@ int main(void)
 		case 1: return o1;
 		case 2: return o2;
 		case 3: return o3;
+#ifdef GLOBALS
+		case 4: return small_global;
+#else
 		case 4: return o4;
-		case 5: return o5;
+#endif
 		default: return objects[number];
 		}
 	}
-	(void)o6, (void)o7, (void)o8, (void)o9;
+	(void)o5, (void)o6, (void)o7, (void)o8, (void)o9;
+#ifdef GLOBALS
+	objects[4] = small_global;
+	objects[8] = large_global;
+#endif
+#ifdef HEAP
+	objects[5] = dist_malloc(size[5]);
+	objects[7] = dist_malloc(size[7]);
+#endif
 
 	void lock(dist_mutex_t *mutex, int by_trying)
 	{

@@ -48,3 +48,4 @@ static dist_thr_t plain_create(void (*fn)(long), long arg)
 #define dist_thr_create(fn, arg) plain_create(fn, arg)
 #define dist_thr_create_on(node, fn, arg) ((void)(node), plain_create(fn, arg))
 #define dist_thr_join(thread) pthread_join(thread, 0)
+#define dist_malloc malloc

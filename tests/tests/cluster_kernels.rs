@@ -39,6 +39,7 @@ kernels! {
     radix &["5000"];
     steal &[];
     stencil &["32"];
+    table &[];
 }
 
 fn verifies(name: &str, size: &[&str]) {

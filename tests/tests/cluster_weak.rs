@@ -16,7 +16,7 @@ use umbel_tests::sim::Random;
 const STEPS: u64 = 2000;
 
 /// How a program is run on nodes; the seed chooses.
-const NODES: [usize; 3] = [2, 3, 4];
+const NODES: [usize; 4] = [2, 3, 4, 6];
 const CONSISTENCIES: [&str; 3] = ["weak", "weak", "sequential"];
 const PROTOCOLS: [&str; 8] = [
     "auto",
@@ -104,8 +104,8 @@ fn many_programs_without_races_read_what_they_must() {
 struct Programs {
     /// By gcc alone, whose nested functions need an executable stack.
     plain: PathBuf,
-    /// By `umbel cc`: as written, and optimized.
-    umbel: [Program; 2],
+    /// By `umbel cc`: as written, optimized, and with objects on the heap.
+    umbel: [Program; 3],
 }
 
 impl Programs {
@@ -118,7 +118,8 @@ impl Programs {
             .args([&plain, &source]);
         let outcome = start(&mut gcc, b"").wait(LIMIT);
         assert_eq!(outcome.status, Some(0), "{outcome}");
-        let umbel = ["-O0", "-O2"].map(|flag| compile_ours("drf", &[flag, "-Wall"]));
+        let ways: [&[&str]; 3] = [&["-O0"], &["-O2"], &["-O2", "-DHEAP"]];
+        let umbel = ways.map(|flags| compile_ours("drf", flags));
         Self { plain, umbel }
     }
 
@@ -149,7 +150,7 @@ impl Programs {
         let hold_us = any(&HOLDS_US);
         let cache = any(&CACHES);
         let nodes = NODES[random.index(NODES.len())];
-        let mut command = self.umbel[random.index(2)].command(On::Nodes(nodes), &[], &[]);
+        let mut command = self.umbel[random.index(3)].command(On::Nodes(nodes), &[], &[]);
         command.envs([
             ("UMBEL_CONSISTENCY", consistency),
             ("UMBEL_PROTOCOL", protocol),
