@@ -1,91 +1,84 @@
 //! Coherence protocol, directory and synchronization objects, as pure state machines.
 //!
-//! This page is the specification; [`sync`] has its own. A machine does no I/O: it takes an input and
-//! writes [`Effect`]s, which its driver carries out in order before it gives the next input. The same
-//! machine runs under the driver in `uffd-dsm`, under the model checker and under the simulator
-//! (`tests/`), where every rule below is checked.
+//! This page is the overview, the rules and why they hold; the states and messages are tables at the heads of the
+//! modules, and [`sync`] has its own specification. A machine does no I/O: it takes an input and writes [`Effect`]s,
+//! which its driver carries out in order before it gives the next input, and it asks its driver's [`Memory`]. The same
+//! machine runs under the driver in `uffd-dsm`, under the model checker and under the simulator (`tests/`), where
+//! every rule below is checked.
 //!
-//! # Protocol
+//! | module | what its tables say |
+//! |---|---|
+//! | `cache`, `leave` | copies: the sequential protocol, prefetch, eviction |
+//! | `weak` | copies of weak objects |
+//! | `directory`, `grant` | the home: the sequential protocol, `migratory`, `read_only` |
+//! | `round` | the home: weak objects, `invalidate` and `update` |
+//! | `withdraw`, `requests` | operations at the home (`remote`), strengthening |
+//! | `auto` | how the home chooses |
+//! | `life` | the end of an object's life, lost nodes |
+//! | `flush` | who waits for which diffs |
 //!
-//! Sequential consistency by write-invalidate, after Li and Hudak (TOCS '89, fixed distributed manager)
-//! with the three states of an MSI cache. Every object has a *home* ([`HomeMap`]), which keeps its
-//! directory [`Entry`]. Every message travels between a cache and a home, never between two caches:
+//! # Messages
+//!
+//! Every object has a *home* ([`HomeMap`]), which keeps its directory [`Entry`]. Every message travels between a
+//! cache and a home, never between two caches:
 //!
 //! | message | way | meaning |
 //! |---|---|---|
-//! | `Get(access)` | cache to home | a thread needs access |
-//! | `Grant(access, bytes?)` | home to cache | the answer; without bytes if the read copy is current |
-//! | `Recall(keep_read)` | home to owner | send the newest bytes back, become a reader or lose the copy |
-//! | `Recalled(bytes)` | owner to home | the answer |
-//! | `Invalidate` | home to reader, or to the owner at the end of the object's life | drop the copy |
-//! | `Invalidated` | cache to home | the answer |
+//! | `Get(access)` | cache to home | a thread needs access; or, as a prefetch, might |
+//! | `Grant(access, mode, bytes?)` | home to cache | the answer; without bytes if the read copy is current |
+//! | `Deny` | home to cache | the answer to a prefetch that is not worth serving |
+//! | `Recall(keep_read)`, `Recalled(bytes)` | home to owner, back | give the newest bytes back, become a reader or lose the copy |
+//! | `Invalidate(end_of_life)`, `Invalidated(diff?)` | home to copy, back | drop the copy; what the home has not comes along |
+//! | `Flush(diff, leave)`, `Return(bytes)` | cache to home | what was written to a weak copy; the copy is dropped, too |
+//! | `Flushed(exclusive)` | home to cache | the answer: it is in every copy |
+//! | `Update(diff)`, `Updated(leave)` | home to copy, back | somebody wrote this |
+//! | `Operate`, `Operated` | cache to home, back | run an atomic operation |
+//! | `Strengthen`, `Strengthened` | cache to home, back | make the object sequential |
 //!
 //! One object is thus the business of pairs (cache, home), and a link keeps the order of its messages:
 //! this is what leaves no races (see *Upgrades*). The price is a fourth message when a third node owns
 //! the object (Get, Recall, Recalled, Grant); DESIGN's forwarding from owner to requester would save one
 //! of the four in latency and is left for later.
 //!
-//! # Cache side
+//! # Sequential objects
 //!
-//! States of a copy ([`CopyState`]) and what each input does. *V*: a [`Violation`]; nothing changes and the
-//! driver closes the link. *show*: `SetAccess` to the state's rights and `Wake`.
+//! Sequential consistency by write-invalidate, after Li and Hudak (TOCS '89, fixed distributed manager)
+//! with the three states of an MSI cache: one writer or many readers.
 //!
-//! | state | rights | read fault | write fault | Grant(Read)+bytes | Grant(Write)+bytes | Grant(Write) | Recall | Invalidate |
-//! |---|---|---|---|---|---|---|---|---|
-//! | Invalid | none | Get(Read), to FetchRead | Get(Write), to FetchWrite | V | V | V | V | V |
-//! | FetchRead | none | wait | wait | store, show, to Shared | V | V | V | V |
-//! | FetchWrite | none | wait | wait | V | store, show, to Exclusive | V | V | V |
-//! | Shared | Read | show | Get(Write), to Upgrading | V | V | V | V | drop, to Invalid |
-//! | Upgrading | Read | show | wait | V | V | show, to Exclusive | V | drop, to FetchWrite |
-//! | Exclusive | Write | show | show | V | V | V | give back, to Shared or Invalid | drop, to Invalid |
+//! # Weak objects
 //!
-//! *drop*: `SetAccess`, then Invalidated. *give back*: `SetAccess`, then Recalled with the bytes.
-//! Grant(Read) without bytes is always V. A Recall or Invalidate during a hold waits for its end (see
-//! *Holds*); while one waits, any further message about the object but the end of the hold is V.
+//! Release consistency, eager, with a home: many nodes write at once, each beside a *twin*, and the differences are
+//! merged at the home. Twins and diffs are those of Munin (Carter, Bennett, Zwaenepoel, SOSP '91), a home that
+//! merges is that of Zhou, Iftode, Li (OSDI '96). We differ in when: a flush makes every copy current before it is
+//! answered, and nothing is done at an acquire.
 //!
-//! A write fault in FetchRead waits for the read grant, which wakes every thread; the writer faults
-//! again. That costs the messages that remembering it would: a Get once sent cannot be raised.
-//!
-//! # Home side
-//!
-//! An object without an entry is **Unshared**: the home has it alone. A fault of the home itself there is
-//! answered at once and makes no entry: a stack faults in that way all the time.
-//!
-//! [`Holding`] says where the newest bytes are; while the home awaits answers the object is *busy*, and
-//! requests queue in order of arrival, at most one per node. Requests of the home's own threads queue
-//! with the others.
-//!
-//! | state | home's rights | read request of node n | write request of node n |
-//! |---|---|---|---|
-//! | Unshared | Write | makes the entry (Home), goes on there | the same |
-//! | Home | Write | lower own view to Read, Grant+bytes, to Shared{n} | take own view, Grant+bytes, to Owned(n) |
-//! | Shared{c} | Read | Grant+bytes, to Shared{c+n}; n in c: V | Invalidate c-n; none: take own view, Grant, to Owned(n); else Invalidating |
-//! | Owned(o) | none | Recall(keep_read), Recalling; n = o: V | Recall, Recalling; n = o: V |
-//! | Recalling | none | queues; n = o: V | queues; n = o: V |
-//! | Invalidating | Read | queues; n yet to answer: V | queues |
-//! | Reclaiming | as Shared, Owned | queues; n = o, or yet to answer: V | queues; n = o: V |
-//!
-//! | state | Recalled from m | Invalidated from m |
-//! |---|---|---|
-//! | Recalling(o) | m = o: store, to Shared{o} or Home, grant what was waited for; else V | V |
-//! | Invalidating{c} | V | m in c: the last one grants what was waited for; else V |
-//! | Reclaiming{c} or (o) | V | m in c, or m = o: the last one ends the life; else V |
-//! | Unshared, Home, Shared, Owned | V | V |
-//!
-//! A second Get of a node that was not answered, a message about an object of another home, a message of
-//! a home about an object that is not its own, and a message of the node itself are V in every state. For a
-//! request of the home's own threads *Grant* reads: `SetAccess` and `Wake`.
+//! The first store to a shared weak copy makes a twin; no message. A *flush* ([`Machine::flush`]) sends the diff of
+//! every copy that was written, and is answered when all copies are current: dropped (`invalidate`), or merged
+//! (`update`). The driver flushes before anything leaves the node that may tell another thread to go on: what
+//! synchronization says, the beginning and the end of threads. The machine itself flushes before the bytes of a
+//! *sequential* object leave the node, and before an operation or its result does: a flag is enough to announce
+//! data. An object that one node has alone is never flushed: there is nobody to tell.
 //!
 //! # Rules
 //!
-//! 1. *One writer or many readers.* Wherever a view allows stores, no other view allows anything. Proof: the
-//!    home grants a write only when every copy but the requester's was answered for, and an answer is
-//!    sent after the rights were taken; it grants nothing while it awaits an answer.
-//! 2. *A load sees the last store.* Bytes move from a node only after its threads can store no longer
+//! 1. *One writer or many readers.* Wherever a view of a sequential object allows stores, no other view allows
+//!    anything. Proof: the home grants a write only when every copy but the requester's was answered for, and an
+//!    answer is sent after the rights were taken; it grants nothing while it awaits an answer.
+//! 2. *A load sees the last store.* Bytes of a sequential object move only after its threads can store no longer
 //!    (`SetAccess` before `Send`: revoke, then copy, then answer), and are stored before they are exposed.
 //! 3. *Every wait ends.* Each message is answered without waiting for another message of the same object,
-//!    except at the home, whose waits are for answers of that kind or for holds; so the waits make no circle.
+//!    except at the home, whose waits are for answers of that kind or for holds; so the waits make no circle. Bytes
+//!    of sequential objects wait for flushes, flushes wait for answers about weak objects, and these wait for no flush.
+//!    A round ends, for nobody joins it twice.
 //! 4. *Owner and copyset exclude each other*, and never list the home.
+//! 5. *A flush is visible.* When a flush is answered, every view that can be read shows what this node's threads had
+//!    stored before they asked, or later stores. Proof: the diff is in the home's page before anything else is done
+//!    for it; each copy has it, or is gone, before the home answers; who fetches later gets the home's page.
+//! 6. *Announced data is there.* Who sees a store to a sequential object sees the weak stores that its thread made
+//!    before. Proof: the rights to the sequential object are taken, then everything is flushed, then its bytes go.
+//! 7. *Copies end alike.* When nothing is under way and nothing is unflushed, all copies of an object are equal, even
+//!    if threads raced. Proof: each gets the diffs in the order in which the home merged them; see `round`.
+//! 8. *Nothing leaves but diffs.* Bytes that leave are those of the twin, where there is one ([`Outgoing::seal`]).
 //!
 //! # Upgrades
 //!
@@ -93,7 +86,14 @@
 //! that the home sent it a read grant and no Invalidate since. The Grant goes behind that read grant on
 //! the same link, so it finds that very copy in place, state Upgrading. Had the home sent an Invalidate, it
 //! would have waited for Invalidated before anything else, the cache would be in FetchWrite, and the home
-//! would list it no longer: the grant carries bytes.
+//! would list it no longer: the grant carries bytes. A copy that is Upgrading is not evicted.
+//!
+//! # Crossings
+//!
+//! What a copy sends by itself (Flush, Return) may cross what the home sends. A Flush is merged when it comes; the
+//! home's Invalidate, Update or Recall is answered all the same, but for a Recall that finds the bytes gone: the
+//! Return is its answer. A node that has dropped its copy asks again only when the home has answered that it knows.
+//! Who left on Updated(leave) may get updates that were sent before; it answers them.
 //!
 //! # Holds
 //!
@@ -101,8 +101,8 @@
 //! use it; without one, 70 % of grants were stolen before the first access. Until the driver says
 //! [`Machine::on_hold_expired`], a cache puts off Recall and Invalidate, and a home puts off requests that
 //! would lower its own rights. What is put off is done when the last of the copy's holds has expired. Nobody
-//! holds against the end of a life if he owns the object. A hold left over from a life that ended may end a
-//! hold of the next life early, never late.
+//! holds against the end of a life, and nobody holds what many may have: weak copies beside others, and what is
+//! `read_only`. A hold left over from a life that ended may end a hold of the next life early, never late.
 //!
 //! # End of life
 //!
@@ -114,7 +114,7 @@
 //! # Lost nodes
 //!
 //! [`Machine::on_node_lost`] goes on as if the node had answered all it owed and asked for nothing. Bytes that
-//! only it had are listed; the home's older ones take their place.
+//! only it had are listed; the home's older ones take their place. Flushes to a lost home count as answered.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -3,9 +3,13 @@
 //! Word w of an object is written by node w alone, with growing values; so who may read an old value of it is
 //! plain to see. A last phase has every node write every word (races): at rest all copies are equal.
 
+mod checks;
+mod node;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use umbel_coherence::{Config, CopyState, Effect, HomeMap, Homes, Machine, Memory, Policy};
+use node::{Data, Node, Page, Pages};
+use umbel_coherence::{Config, Effect, HomeMap, Homes, Machine, Policy};
 use umbel_wire::{
     Access, Coherence, Consistency, NodeId, ObjectId, Operation, OperationKind, Protocol, Token,
 };
@@ -22,70 +26,13 @@ const TRACKED: ObjectId = OBJECTS[3];
 const SEEDS: u64 = 400;
 const STEPS: usize = 1500;
 
-/// (word, value) of what changed, or of all words.
-type Data = Vec<(usize, u64)>;
-
-#[derive(Clone, Default)]
-struct Page {
-    bytes: [u64; WORDS],
-    twin: Option<[u64; WORDS]>,
-    view: Option<Access>,
-    waits: Option<Access>,
-}
-
-struct Pages {
-    pages: BTreeMap<ObjectId, Page>,
-    policies: BTreeMap<ObjectId, Policy>,
-}
-
-impl Memory<Data> for Pages {
-    fn policy(&self, object: ObjectId) -> Policy {
-        self.policies[&object]
-    }
-
-    fn exists(&self, _: ObjectId) -> bool {
-        true
-    }
-
-    fn tracks_writes(&self, object: ObjectId) -> bool {
-        object == TRACKED
-    }
-
-    fn take_diff(&mut self, object: ObjectId) -> Option<Data> {
-        let page = self.pages.get_mut(&object).expect("known");
-        let twin = page.twin.as_mut().expect("a unit has a twin");
-        let changed = (0..WORDS).filter(|word| page.bytes[*word] != twin[*word]);
-        let diff: Data = changed.map(|word| (word, page.bytes[word])).collect();
-        *twin = page.bytes;
-        (!diff.is_empty()).then_some(diff)
-    }
-
-    fn differs(&self, object: ObjectId, data: &Data) -> bool {
-        let page = &self.pages[&object];
-        data.iter().any(|(word, value)| page.bytes[*word] != *value)
-    }
-}
-
-struct Node {
-    machine: Machine<Homes>,
-    memory: Pages,
-    outbox: VecDeque<Effect<Data>>,
-    resumes: VecDeque<ObjectId>,
-    operations: VecDeque<(ObjectId, NodeId, Token, Operation)>,
-    holds: Vec<ObjectId>,
-    written: BTreeMap<(ObjectId, usize), u64>,
-    flushes: BTreeMap<Token, BTreeMap<(ObjectId, usize), u64>>,
-    /// The words that operations under way are about.
-    operated: BTreeMap<Token, usize>,
-    tokens: u64,
-    waiting: u64,
-}
-
 struct Cluster {
     nodes: Vec<Node>,
     links: BTreeMap<(usize, usize), VecDeque<Coherence<Data>>>,
     /// What was flushed: any copy has at least this.
     visible: BTreeMap<(ObjectId, usize), u64>,
+    /// The last stores to the sequential object.
+    newest: [u64; WORDS],
     value: u64,
     random: u64,
     has_races: bool,
@@ -138,6 +85,7 @@ impl Cluster {
             nodes: (0..NODES).map(node).collect(),
             links: BTreeMap::new(),
             visible: BTreeMap::new(),
+            newest: [0; WORDS],
             value: 0,
             random: seed | 1,
             has_races: false,
@@ -188,6 +136,7 @@ impl Cluster {
                     .expect("known");
                 let result = page.bytes[word];
                 page.bytes[word] = operation.operand.max(result);
+                self.newest[word] = page.bytes[word];
                 self.input(rank, "operated".into(), |machine, memory, out| {
                     machine.on_operated(object, from, token, result, memory, out);
                 });
@@ -272,60 +221,6 @@ impl Cluster {
         self.check();
     }
 
-    fn check(&self) {
-        if self.has_races {
-            return;
-        }
-        for ((object, word), value) in &self.visible {
-            for (rank, node) in self.nodes.iter().enumerate() {
-                let page = &node.memory.pages[object];
-                if page.view.is_some() && page.bytes[*word] < *value {
-                    self.fail(&format!(
-                        "node {rank} can read {} in word {word} of {object:?}, flushed was {value}",
-                        page.bytes[*word]
-                    ));
-                }
-            }
-        }
-        // Whoever can see what a node announced in the sequential object sees what it wrote before.
-        for (rank, node) in self.nodes.iter().enumerate() {
-            let announced = &node.memory.pages[&SEQUENTIAL];
-            if announced.view.is_some() {
-                for word in 0..WORDS {
-                    self.check_announced(rank, word, announced.bytes[word]);
-                }
-            }
-        }
-    }
-
-    /// Node `rank` has seen `value` in word `word` of the sequential object.
-    fn check_announced(&self, rank: usize, word: usize, value: u64) {
-        if self.has_races {
-            return;
-        }
-        for object in OBJECTS.into_iter().filter(|object| *object != SEQUENTIAL) {
-            let page = &self.nodes[rank].memory.pages[&object];
-            if page.view.is_some() && page.bytes[word] < self.announced(word, object, value) {
-                let seen = page.bytes[word];
-                self.fail(&format!(
-                    "node {rank} sees {value}, announced by {word}, and {seen} in {object:?}"
-                ));
-            }
-        }
-    }
-
-    /// The last value up to `until` that node `word` wrote to its word of `object`.
-    fn announced(&self, word: usize, object: ObjectId, until: u64) -> u64 {
-        let history = self.nodes[word]
-            .written
-            .range((object, 0)..(object, usize::MAX));
-        history
-            .map(|((_, value), _)| *value as u64)
-            .filter(|value| *value < until)
-            .max()
-            .unwrap_or(0)
-    }
-
     fn fail(&self, why: &str) -> ! {
         for line in &self.trace {
             eprintln!("{line}");
@@ -357,7 +252,9 @@ impl Cluster {
         self.trace.push(format!(
             "node {rank}: stores {value} in {word} of {object:?}"
         ));
-        if object != SEQUENTIAL {
+        if object == SEQUENTIAL {
+            self.newest[word] = value;
+        } else {
             node.written.insert((object, value as usize), value);
         }
     }
@@ -492,114 +389,6 @@ impl Cluster {
                 );
             }
             _ => {}
-        }
-    }
-
-    /// Lets everything come to an end: nobody begins anything new.
-    fn rest(&mut self) {
-        for round in 0.. {
-            let mut is_quiet = true;
-            for rank in 0..NODES {
-                while !self.nodes[rank].outbox.is_empty()
-                    || !self.nodes[rank].resumes.is_empty()
-                    || !self.nodes[rank].operations.is_empty()
-                {
-                    self.carry_out(rank);
-                    is_quiet = false;
-                }
-                while let Some(object) = self.nodes[rank].holds.pop() {
-                    self.input(rank, "hold expired".into(), |machine, memory, out| {
-                        machine.on_hold_expired(object, memory, out)
-                    });
-                    while !self.nodes[rank].outbox.is_empty()
-                        || !self.nodes[rank].resumes.is_empty()
-                    {
-                        self.carry_out(rank);
-                    }
-                    is_quiet = false;
-                }
-                for from in 0..NODES {
-                    if self
-                        .links
-                        .get(&(from, rank))
-                        .is_some_and(|link| !link.is_empty())
-                    {
-                        self.deliver(from, rank);
-                        while !self.nodes[rank].outbox.is_empty()
-                            || !self.nodes[rank].resumes.is_empty()
-                            || !self.nodes[rank].operations.is_empty()
-                        {
-                            self.carry_out(rank);
-                        }
-                        is_quiet = false;
-                    }
-                }
-            }
-            if is_quiet {
-                break;
-            }
-            assert!(round < 10_000, "it never rests");
-        }
-        for rank in 0..NODES {
-            let node = &self.nodes[rank];
-            if !node.flushes.is_empty() || node.waiting > 0 {
-                self.fail(&format!("a token of node {rank} waits for ever"));
-            }
-            for object in OBJECTS {
-                if node.memory.pages[&object].waits.is_some() {
-                    self.fail(&format!(
-                        "a thread of node {rank} waits for {object:?} for ever"
-                    ));
-                }
-                let has_twin = node.memory.pages[&object].twin.is_some();
-                let is_dirty = node.machine.copy_state(object) == CopyState::Dirty
-                    || node
-                        .machine
-                        .entry(object)
-                        .is_some_and(|entry| entry.is_dirty());
-                if has_twin != is_dirty {
-                    self.fail(&format!(
-                        "node {rank}, {object:?}: a twin without need, or none"
-                    ));
-                }
-            }
-            for (object, entry) in node.machine.entries() {
-                if entry.is_busy() {
-                    self.fail(&format!("{object:?} is busy for ever: {entry:?}"));
-                }
-            }
-        }
-    }
-
-    fn flush_all(&mut self) {
-        for rank in 0..NODES {
-            let token = Token(u64::MAX - rank as u64);
-            self.nodes[rank].flushes.insert(token, BTreeMap::new());
-            self.input(rank, "flush".into(), |machine, memory, out| {
-                machine.flush(token, memory, out)
-            });
-            self.rest();
-        }
-    }
-
-    /// Every copy that can be read equals the home's, or the owner's.
-    fn check_equal(&self) {
-        for object in OBJECTS {
-            let home = usize::from(HOMES.home(object).0);
-            let reading = |rank: &usize| {
-                let page = &self.nodes[*rank].memory.pages[&object];
-                page.view.is_some()
-                    || (*rank == home && self.nodes[home].machine.rights(object).is_some())
-            };
-            let mut pages = (0..NODES)
-                .filter(reading)
-                .map(|rank| (rank, self.nodes[rank].memory.pages[&object].bytes));
-            let first = pages.next();
-            for page in pages {
-                if first.map(|first| first.1) != Some(page.1) {
-                    self.fail(&format!("{object:?}: copies differ: {first:?} {page:?}"));
-                }
-            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Weak objects, and what else is not the plain sequential protocol: transcripts and refusals.
 
 mod copy;
+mod flags;
 mod home;
+mod modes;
+mod refusals;
 mod transcript;
