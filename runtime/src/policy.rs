@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock};
 
 use uffd_dsm::stack::Found;
 use umbel_coherence::Policy;
+use umbel_fault::PAGE_BYTES;
 use umbel_wire::{Consistency, Protocol};
 
 use crate::sys::abi::{self, Traits};
@@ -32,8 +33,8 @@ impl Defaults {
 
 static DEFAULTS: OnceLock<Defaults> = OnceLock::new();
 
-/// Policies by record: texts are read once.
-static KNOWN: Mutex<BTreeMap<u64, Policy>> = Mutex::new(BTreeMap::new());
+/// Policies and bytes of units by record: texts are read once.
+static KNOWN: Mutex<BTreeMap<u64, (Policy, u64)>> = Mutex::new(BTreeMap::new());
 
 /// Sets the defaults; to be called once, before the first object is shared.
 pub fn set_defaults(defaults: Defaults) {
@@ -42,18 +43,31 @@ pub fn set_defaults(defaults: Defaults) {
 
 /// The policy of an object of this node.
 pub fn of(found: &Found) -> Policy {
+    known(found).0
+}
+
+/// Pages of an object of this node that its source wants fetched together; 1 if it says nothing.
+///
+/// A unit that does not end with a page is rounded up: weak objects are merged byte by byte, so it shares the
+/// page with its neighbour and loses nothing.
+pub fn pages_together(found: &Found) -> u64 {
+    known(found).1.div_ceil(PAGE_BYTES as u64).max(1)
+}
+
+fn known(found: &Found) -> (Policy, u64) {
     let mut known = KNOWN.lock().expect("no code under this lock panics");
     *known
         .entry(found.record)
         .or_insert_with(|| read(found.record))
 }
 
-fn read(record: u64) -> Policy {
+fn read(record: u64) -> (Policy, u64) {
     let defaults = DEFAULTS.get().copied().unwrap_or(Defaults::BUILT_IN);
-    match record {
-        0 => decide(&Traits::default(), defaults),
-        record => decide(&abi::object_traits(record as usize), defaults),
-    }
+    let traits = match record {
+        0 => Traits::default(),
+        record => abi::object_traits(record as usize),
+    };
+    (decide(&traits, defaults), traits.unit_bytes)
 }
 
 fn decide(traits: &Traits, defaults: Defaults) -> Policy {

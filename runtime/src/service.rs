@@ -114,6 +114,7 @@ impl Service {
                     policy_of: policy::of,
                 })?;
                 engine.set_heap(&node.heap.objects);
+                engine.set_pages_together(policy::pages_together);
                 engine.set_watching(launch.stats);
                 Some(engine)
             }

@@ -416,6 +416,8 @@ pub struct Traits {
     pub constant: bool,
     /// Its atomic operations can go by message.
     pub operations: bool,
+    /// Bytes of a unit, if it is subdivided; else 0.
+    pub unit_bytes: u64,
     /// The words of its attribute.
     pub attribute: Option<String>,
 }
@@ -429,6 +431,7 @@ pub fn object_traits(address: usize) -> Traits {
         volatile: record.flags & (VOLATILE | ATOMIC) != 0,
         constant: record.flags & CONST != 0,
         operations: record.flags & OPERATIONS != 0,
+        unit_bytes: record.reserved[0].saturating_mul(record.element),
         attribute: (!record.attribute.is_null()).then(|| text(record.attribute)),
     }
 }
