@@ -7,7 +7,10 @@ use umbel_tests::cluster::{LIMIT, On, compile_ours, start};
 fn read_faults(stats: &str) -> u64 {
     let stats: Value = serde_json::from_str(stats).expect("one line of JSON");
     let nodes = stats["nodes"].as_array().expect("a list");
-    nodes.iter().filter_map(|node| node["read_faults"].as_u64()).sum()
+    nodes
+        .iter()
+        .filter_map(|node| node["read_faults"].as_u64())
+        .sum()
 }
 
 #[test]
