@@ -90,6 +90,18 @@ pub fn two_nodes_write_often(protocol: Protocol) -> Scenario {
     scenario
 }
 
+/// A copy that may be written is flushed so often without a store that it is protected again.
+pub fn a_copy_rests() -> Scenario {
+    let object = Declared::weak(object_of(0, 0), Protocol::Invalidate, [Only(1), Nobody]);
+    let mut scenario = Scenario {
+        stores_per_cell: Some(2),
+        faults_per_node: Some(3),
+        ..Scenario::new(2, vec![object])
+    };
+    scenario.budgets[1] = flushes(9);
+    scenario
+}
+
 /// Two caches race for one cell: all that is promised is that the copies end alike.
 pub fn a_race(protocol: Protocol) -> Scenario {
     let object = Declared::weak(object_of(0, 0), protocol, [Anybody, Nobody]);

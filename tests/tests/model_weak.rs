@@ -51,6 +51,8 @@ explored! {
     two_nodes_write_often_read_only: two_nodes_write_often(ReadOnly) => (14_145, 26, 2821);
     two_nodes_write_often_update: two_nodes_write_often(Update) => (7832, 23, 2048);
 
+    a_copy_that_is_not_written_rests: a_copy_rests() => (9495, 34, 1662);
+
     copies_converge_after_a_race_invalidate: a_race(Invalidate) => (139_438, 39, 16_678);
     copies_converge_after_a_race_update: a_race(Update) => (78_812, 27, 13_892);
     copies_converge_after_a_race_with_the_home_invalidate: a_race_with_the_home(Invalidate) => (10_981, 25, 1726);
@@ -99,6 +101,7 @@ explored! {
     switches_weak: switches(faults(two_caches_write(Invalidate), 2), 1) => (132_215, 39, 14_057);
     switches_weak_home: switches(faults(home_and_cache_write(Update), 2), 1) => (85_027, 35, 10_042);
 
+    operations_flag: faults(operations_as_flags(Update), 1) => (359_321, 28, 4690);
     operations_remote: operations(Remote) => (276_292, 27, 976);
 
     strengthened_by_a_cache: strengthened(faults(two_caches_write(Invalidate), 2), 1) => (192_639, 45, 5532);

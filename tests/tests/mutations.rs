@@ -29,8 +29,7 @@ mod subject {
 }
 
 use list::MUTANTS;
-use model::{Declared, Explored, Scenario, explore, object_of};
-use umbel_wire::Protocol;
+use model::{Explored, Scenario, explore, scenarios};
 
 /// Seeds until a mutant must have been caught by the simulator.
 const SEED_COUNT: u64 = 400;
@@ -44,31 +43,48 @@ fn is_on(name: &str) -> bool {
     SWITCHED_ON.get() == name
 }
 
-fn scenarios() -> [Scenario; 5] {
-    let object = Declared::sequential(object_of(0, 0), Protocol::Invalidate);
-    let plain = Scenario {
-        stray_faults: true,
-        ..Scenario::new(3, vec![object])
-    };
-    let held = Scenario {
-        minimum_hold: true,
-        ..plain.clone()
-    };
-    let reclaimed = Scenario {
-        reclaims_per_object: None,
-        ..plain.clone()
-    };
-    let cache_lost = Scenario {
-        may_lose: Some(1),
-        stray_faults: false,
-        ..plain.clone()
-    };
-    let home_lost = Scenario {
-        may_lose: Some(0),
-        stray_faults: false,
-        ..plain.clone()
-    };
-    [plain, held, reclaimed, cache_lost, home_lost]
+fn scenarios() -> Vec<Scenario> {
+    use umbel_wire::Protocol::{Invalidate, Migratory, Remote, Update};
+    let plain = scenarios::one_object_stray(Invalidate);
+    let mut scenarios = vec![
+        scenarios::held(plain.clone()),
+        Scenario {
+            reclaims_per_object: None,
+            ..plain.clone()
+        },
+        scenarios::lost(scenarios::one_object(Invalidate), 1),
+        scenarios::lost(scenarios::one_object(Invalidate), 0),
+        scenarios::one_object_stray(Migratory),
+    ];
+    for protocol in [Invalidate, Migratory, Update] {
+        scenarios.push(scenarios::two_caches_write(protocol));
+        scenarios.push(scenarios::home_and_cache_write(protocol));
+        scenarios.push(scenarios::one_cache_writes_often(protocol));
+        scenarios.push(scenarios::two_nodes_write_often(protocol));
+        scenarios.push(scenarios::a_race_with_the_home(protocol));
+    }
+    scenarios.extend([
+        scenarios::prefetches(scenarios::faults(plain.clone(), 1), 1, false),
+        scenarios::lost(scenarios::two_caches_write(Invalidate), 1),
+        scenarios::faults(scenarios::operations(Remote), 0),
+        scenarios::evictions(
+            scenarios::faults(scenarios::two_caches_write(Invalidate), 1),
+            1,
+        ),
+        scenarios::reclaimed(scenarios::faults(
+            scenarios::two_caches_write(Invalidate),
+            1,
+        )),
+        scenarios::strengthened(
+            scenarios::faults(scenarios::two_caches_write(Invalidate), 1),
+            1,
+        ),
+        scenarios::a_copy_rests(),
+        scenarios::a_flag(Invalidate, 2),
+        scenarios::a_flag_of_the_home(Invalidate, 0),
+    ]);
+    scenarios.insert(0, plain);
+    scenarios
 }
 
 /// The rule that the machine, as switched now, breaks first; or its panic.
@@ -104,8 +120,10 @@ fn the_model_checker_catches_every_mutant() {
 
 #[test]
 fn the_simulator_catches_every_mutant() {
+    // What the model catches may be too rare for a few hundred seeds.
     let missed: Vec<&str> = MUTANTS
         .iter()
+        .filter(|mutant| !mutant.is_rare)
         .map(|mutant| mutant.name)
         .filter(|name| {
             SWITCHED_ON.set(name);
@@ -117,7 +135,7 @@ fn the_simulator_catches_every_mutant() {
 
 #[test]
 fn the_copy_without_a_mutant_is_right() {
-    let [plain, ..] = scenarios();
+    let plain = scenarios().remove(0);
     let explored =
         explore(&plain, 1_000_000).unwrap_or_else(|counterexample| panic!("{counterexample:?}"));
     assert_eq!(
