@@ -116,30 +116,28 @@ mod deep {
 
     explored! {
         #[ignore = "takes minutes"]
-        a_flag_back_and_forth_invalidate: a_flag_back_and_forth(Invalidate, Invalidate) => (0, 0, 0);
+        a_flag_back_and_forth_invalidate: a_flag_back_and_forth(Invalidate, Invalidate) => (1_438_441, 41, 78_305);
         #[ignore = "takes minutes"]
-        a_flag_back_and_forth_update: a_flag_back_and_forth(Update, Migratory) => (0, 0, 0);
+        a_flag_back_and_forth_update: a_flag_back_and_forth(Update, Migratory) => (1_120_168, 42, 65_817);
         #[ignore = "takes minutes"]
-        evictions_home_writes: evictions(faults(home_and_cache_write(Invalidate), 2), 1) => (0, 0, 0);
+        evictions_home_writes: evictions(faults(home_and_cache_write(Invalidate), 2), 1) => (174_091, 39, 8140);
         #[ignore = "takes minutes"]
-        evictions_reclaimed: reclaimed(evictions(faults(two_caches_write(Invalidate), 2), 1)) => (0, 0, 0);
+        evictions_reclaimed: reclaimed(evictions(faults(two_caches_write(Invalidate), 1), 1)) => (157_156, 28, 3092);
         #[ignore = "takes minutes"]
-        evictions_lost: lost(evictions(faults(two_caches_write(Invalidate), 2), 1), 0) => (0, 0, 0);
+        evictions_lost: lost(evictions(faults(two_caches_write(Invalidate), 2), 1), 0) => (433_064, 42, 20_548);
         #[ignore = "takes minutes"]
-        switches_weak_two_nodes: switches(two_nodes_write_often(Update), 2) => (0, 0, 0);
+        switches_weak_two_nodes: switches(two_nodes_write_often(Update), 2) => (251_799, 36, 30_124);
         #[ignore = "takes minutes"]
-        operations_invalidate: operations(Invalidate) => (0, 0, 0);
+        operations_invalidate: operations(Invalidate) => (276_292, 27, 976);
         #[ignore = "takes minutes"]
-        operations_as_flags_invalidate: operations_as_flags(Invalidate) => (0, 0, 0);
+        operations_as_flags_invalidate: faults(operations_as_flags(Invalidate), 1) => (359_467, 28, 4522);
         #[ignore = "takes minutes"]
-        operations_as_flags_update: operations_as_flags(Update) => (0, 0, 0);
+        operations_lost_cache: lost(faults(operations(Remote), 1), 1) => (362_406, 27, 1676);
         #[ignore = "takes minutes"]
-        operations_lost_cache: lost(faults(operations(Remote), 1), 1) => (0, 0, 0);
+        operations_lost_home: lost(faults(operations(Remote), 1), 0) => (314_300, 29, 3103);
         #[ignore = "takes minutes"]
-        operations_lost_home: lost(faults(operations(Remote), 1), 0) => (0, 0, 0);
+        operations_reclaimed: reclaimed(faults(operations(Remote), 1)) => (1_341_463, 29, 4480);
         #[ignore = "takes minutes"]
-        operations_reclaimed: reclaimed(faults(operations(Remote), 1)) => (0, 0, 0);
-        #[ignore = "takes minutes"]
-        strengthened_lost: lost(strengthened(faults(two_caches_write(Invalidate), 2), 1), 2) => (0, 0, 0);
+        strengthened_lost: lost(strengthened(faults(two_caches_write(Invalidate), 2), 1), 2) => (373_505, 46, 9241);
     }
 }
