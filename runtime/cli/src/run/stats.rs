@@ -149,7 +149,7 @@ impl ObjectStats {
 
     /// What to do about nodes that write different bytes of one object, between backquotes what to write.
     pub fn hint(&self) -> Option<String> {
-        if self.falsely_shared == 0 || self.writers.len() < 2 {
+        if self.falsely_shared < FALSE_SHARING_MIN || self.writers.len() < 2 {
             return None;
         }
         let parts = self
@@ -173,6 +173,10 @@ impl ObjectStats {
         self.read_faults + self.write_faults
     }
 }
+
+/// Times that an object must have been handed over for nothing before it is worth a word: fewer cost less than
+/// reading about it.
+const FALSE_SHARING_MIN: u64 = 3;
 
 /// Equal, or not told by one of the two, or mixed.
 fn agree(own: &mut String, other: String) {
