@@ -4,9 +4,12 @@
 //! the warm-up, in which `auto` finds its protocol: messages as the difference between a long run and a short one. The
 //! program with phases is counted as a whole, for to follow it is what it asks.
 //!
-//! Last measured (`cargo xtask bench patterns --quick`, 2 cores of an AMD EPYC in a VM under heavy load, 2026-11-22), `auto` over the best
-//! fixed protocol, messages and time: read_mostly 1.07 and 1.22, migratory 0.77 and 0.86, producer_consumer 0.84 and 1.05, write_shared 1.02 and
-//! 2.57 (on 2 nodes `auto` takes it for migratory), counter 1.37 and 1.25, phases 0.88 and 0.96.
+//! Last measured (100 rounds of which 40 warm up, medians of 3 to 5 runs in turn, 2 cores of an AMD EPYC in a VM under
+//! heavy load, 2026-11-22), `auto` over the best fixed protocol, messages and time: read_mostly 1.09 and 1.05, migratory
+//! 0.65 and 0.80, producer_consumer 0.97 and 5.6, write_shared 0.99 and 0.96, counter 1.50 and 0.86, phases 0.81 and 0.84.
+//! The time of producer_consumer says nothing: single runs of 5 to 6 ms a round came under `update` as well as under `auto`,
+//! which ended in `update`; the quickest runs were 0.34 and 0.36 ms. The counter ends in `remote` on 4 nodes, which sends more
+//! than `migratory` (a read of the counter costs 4 messages); a round on 4 nodes took 1.4 ms against 2.3 ms (one run).
 //!
 //! Estimates, messages of a round on 4 nodes (16 items, 3 threads that aren't at home; a barrier is 6 messages,
 //! a lock 4 for each of 3 threads):

@@ -5,10 +5,19 @@
 //!
 //! | protocol | evidence | enough | what ends it |
 //! |---|---|---|---|
-//! | `migratory` | n alone has read since m wrote, and writes now (upgrade, or flush) | 3 | as many grants that came back unwritten |
-//! | `update` | n flushes again, and a node whose copy its last flush dropped has fetched it since; or two nodes had written at once when the copies were made current | 3 | every copy left by itself |
+//! | `migratory` | n alone has read since m wrote, and writes now (upgrade, or flush) | 3 | as many grants that came back unwritten; a new trial |
+//! | `update` | n flushes again, and a node whose copy its last flush dropped has fetched it since; or two nodes have written at once | 3 | every copy left by itself; a new trial |
 //! | `read_only` | a read request of another node since the last write | 16 | a write |
 //! | `remote` | a write request takes the object from another node, and nobody has read it since that one wrote | 4 | 32 operations in a row of one node |
+//!
+//! Two nodes have *written at once* if the flush of one joins the round of the other, if a copy hands over a diff
+//! when it is dropped, or if the home has a diff of its own after it merged one beside its twin. That is evidence
+//! against `migratory`, too. A flush beside the home's twin says nothing until the home flushes.
+//!
+//! *A new trial*: under `migratory` the home sees of a writer only that it took the object, and under `update` of a
+//! reader nothing; what spoke for them may have ended long ago. So after some recalls, or some flushes each of
+//! another node than the one before, `invalidate` looks again. A trial costs about 3 hand-overs; whenever it ends
+//! with the same protocol, the time until the next doubles.
 //!
 //! `update` is for weak objects, `remote` for sequential ones whose operations are compiled as calls. A node that
 //! writes with a copy to itself is noted as the writer when it is recalled, if its bytes differ from the home's.
@@ -24,6 +33,10 @@ const READS_ENOUGH: u8 = 16;
 const HANDOVERS_ENOUGH: u8 = 4;
 const OPERATIONS_ENOUGH: u8 = 32;
 
+/// Hand-overs until a protocol is tried anew, at first and at most.
+const TRIAL_AFTER_MIN: u8 = 16;
+const TRIAL_AFTER_MAX: u8 = 128;
+
 /// What speaks for another protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Scores {
@@ -33,6 +46,8 @@ pub(crate) struct Scores {
     operations: bool,
     /// Somebody whose copy was dropped by the last flush has fetched it again.
     is_fetched_again: bool,
+    /// A diff was merged beside the home's twin, and the home has not flushed since.
+    is_crossed: bool,
     /// Who wrote last.
     writer: Option<NodeId>,
     /// Who has read since.
@@ -46,6 +61,12 @@ pub(crate) struct Scores {
     update: u8,
     handovers: u8,
     operations_in_row: u8,
+    /// Hand-overs under the protocol in force.
+    turns: u8,
+    /// As many end it.
+    trial_after: u8,
+    /// What was chosen last that is tried anew.
+    chosen: Option<Protocol>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +82,7 @@ impl Scores {
             is_auto: policy.protocol.is_none(),
             operations: policy.operations,
             is_fetched_again: false,
+            is_crossed: false,
             writer: None,
             readers: Readers::None,
             dropped: None,
@@ -70,6 +92,9 @@ impl Scores {
             update: 0,
             handovers: 0,
             operations_in_row: 0,
+            turns: 0,
+            trial_after: TRIAL_AFTER_MIN,
+            chosen: None,
         }
     }
 
@@ -90,22 +115,43 @@ impl Scores {
         };
     }
 
-    /// `node` has written, or is about to.
-    fn note_write(&mut self, node: NodeId) {
+    /// `node` has written, or is about to; `is_beside_twin`: perhaps not it alone.
+    fn note_write(&mut self, node: NodeId, is_beside_twin: bool) {
         let is_handed_on = self.writer.is_some_and(|writer| writer != node);
-        if is_handed_on && self.readers == Readers::One(node) {
+        if is_handed_on && !is_beside_twin && self.readers == Readers::One(node) {
             raise(&mut self.migratory, MIGRATORY_ENOUGH);
-            self.update = 0;
+            self.update = self.update.saturating_sub(1);
         }
         if self.writer == Some(node) && self.is_fetched_again {
             raise(&mut self.update, UPDATE_ENOUGH);
             self.migratory = 0;
         }
-        self.writer = Some(node);
+        self.begin_epoch(node);
+    }
+
+    /// `node` has written while another node did.
+    fn note_write_at_once(&mut self, node: NodeId) {
+        raise(&mut self.update, UPDATE_ENOUGH);
+        self.migratory = 0;
+        self.turns = 0;
+        self.begin_epoch(node);
+    }
+
+    fn begin_epoch(&mut self, writer: NodeId) {
+        self.writer = Some(writer);
         self.readers = Readers::None;
         self.is_fetched_again = false;
         self.dropped = None;
         self.reads = 0;
+    }
+
+    /// The protocol in force has served another node than before.
+    fn note_turn(&mut self) {
+        raise(&mut self.turns, self.trial_after);
+        if self.turns == self.trial_after {
+            self.migratory = 0;
+            self.update = 0;
+        }
     }
 
     fn note_operation(&mut self, node: NodeId) {
@@ -167,7 +213,7 @@ impl Entry {
                 if is_taken {
                     raise(&mut self.scores.handovers, HANDOVERS_ENOUGH);
                 }
-                self.scores.note_write(node);
+                self.scores.note_write(node, false);
             }
             Want::Operate(_) => self.scores.note_operation(node),
             Want::Strengthen(_) => {}
@@ -196,21 +242,31 @@ impl Entry {
                 true => MIGRATORY_ENOUGH,
                 false => self.scores.migratory.saturating_sub(1),
             };
+            self.scores.note_turn();
         }
     }
 
     /// A diff of `from` was merged; `is_late`: it came with the answer to an `Invalidate`.
-    pub(crate) fn note_flush(&mut self, from: NodeId, is_late: bool) {
+    pub(crate) fn note_flush(&mut self, from: NodeId, home: NodeId, is_late: bool) {
         count(&mut self.counters.flushes);
-        if !self.scores.is_auto {
+        let is_beside_twin = from != home && self.is_dirty;
+        let is_round = self.awaited() == Some(Awaited::Round);
+        let is_idle = self.awaited().is_none();
+        let scores = &mut self.scores;
+        if !scores.is_auto {
             return;
         }
-        if is_late || self.awaited() == Some(Awaited::Round) {
-            raise(&mut self.scores.update, UPDATE_ENOUGH);
-            self.scores.migratory = 0;
+        let is_crossed = core::mem::replace(&mut scores.is_crossed, is_beside_twin);
+        if is_late || is_round || (from == home && is_crossed) {
+            scores.note_write_at_once(from);
+        } else {
+            let is_turn = scores.writer != Some(from) && !is_beside_twin;
+            if is_turn && self.mode.protocol == Protocol::Update {
+                scores.note_turn();
+            }
+            scores.note_write(from, is_beside_twin);
         }
-        self.scores.note_write(from);
-        if self.awaited().is_none() {
+        if is_idle {
             self.switch();
             let mut others = self.copyset.iter().filter(|node| *node != from);
             self.scores.dropped = others.next();
@@ -232,6 +288,7 @@ impl Entry {
                 is_auto: _,
                 operations: _,
                 is_fetched_again,
+                is_crossed: _,
                 writer: _,
                 readers,
                 dropped,
@@ -241,6 +298,9 @@ impl Entry {
                 update,
                 handovers,
                 operations_in_row,
+                turns,
+                trial_after,
+                chosen,
             } = &mut self.scores;
             *is_fetched_again = false;
             *readers = Readers::None;
@@ -249,6 +309,14 @@ impl Entry {
             *reads = 0;
             *handovers = 0;
             *operations_in_row = 0;
+            *turns = 0;
+            if matches!(next, Protocol::Migratory | Protocol::Update) {
+                *trial_after = match *chosen == Some(next) {
+                    true => TRIAL_AFTER_MAX.min(trial_after.saturating_mul(2)),
+                    false => TRIAL_AFTER_MIN,
+                };
+                *chosen = Some(next);
+            }
             // What is in force begins with all its credit.
             *migratory = if next == Protocol::Migratory {
                 MIGRATORY_ENOUGH

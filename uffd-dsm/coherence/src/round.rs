@@ -81,7 +81,7 @@ impl Directory {
             let diff = diff.clone();
             turn.out.push(Effect::Merge { object, diff });
         }
-        entry.note_flush(from, false);
+        entry.note_flush(from, turn.node, false);
         self.propagate(object, from, sequence, diff, turn);
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Directory {
         };
         match taken {
             Taken::Diff(sequence, diff) => {
-                entry.note_flush(turn.node, false);
+                entry.note_flush(turn.node, turn.node, false);
                 self.propagate(object, turn.node, sequence, diff, turn);
             }
             Taken::Nothing => {}
@@ -216,7 +216,7 @@ impl Directory {
                 object,
                 diff: merged,
             });
-            entry.note_flush(from, true);
+            entry.note_flush(from, turn.node, true);
             self.propagate(object, from, sequence, diff, turn);
         } else if !entry.is_anything_due() {
             self.finish(object, turn);
