@@ -51,10 +51,10 @@ pub fn reach(frames: &[Frame], argument: u64, stack: u32, tops: Reach) -> Reach 
             Arena::Small(_) if place.number < tops.small => {
                 reach.small = reach.small.max(place.number + 1)
             }
-            Arena::Pages if place.number < tops.pages => {
+            Arena::Pages | Arena::Tracked if place.number < tops.pages => {
                 reach.pages = reach.pages.max(place.number + 1)
             }
-            Arena::Small(_) | Arena::Pages => {}
+            Arena::Small(_) | Arena::Pages | Arena::Tracked => {}
         }
     };
     add(argument as usize);

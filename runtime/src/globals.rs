@@ -186,6 +186,7 @@ impl Layout {
                 offset_bytes: 0,
                 size_bytes: size,
                 record,
+                is_tracked: false,
             });
         }
         let place = Place {

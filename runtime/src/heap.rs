@@ -319,7 +319,7 @@ fn clear_alone(address: usize) {
 fn slot_alone(address: usize) -> Option<usize> {
     match Node::get().place_at(address)?.arena {
         Arena::Small(class) => Some(class.slot_bytes()),
-        Arena::Pages => None,
+        Arena::Pages | Arena::Tracked => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 
-use uffd_dsm::window::{self, Arena, Class, Place};
+use uffd_dsm::window::{self, Arena, Class, Place, TRACKED_PAGES};
 use umbel_agents::Reach;
 use umbel_wire::event::Why;
 use umbel_wire::thread::Frame;
@@ -185,7 +185,9 @@ impl Local {
         if place.stack == self.stack.index {
             self.update(|own| match place.arena {
                 Arena::Small(_) => own.shared_small = own.shared_small.max(place.number + 1),
-                Arena::Pages => own.shared_pages = own.shared_pages.max(place.number + 1),
+                Arena::Pages | Arena::Tracked => {
+                    own.shared_pages = own.shared_pages.max(place.number + 1)
+                }
             });
         }
     }
@@ -207,6 +209,11 @@ impl Local {
         let objects = [
             range(Arena::Small(Class::LINE), marks.small, own.shared_small),
             range(Arena::Pages, marks.pages, own.shared_pages),
+            range(
+                Arena::Tracked,
+                marks.pages,
+                own.shared_pages.min(TRACKED_PAGES),
+            ),
         ];
         let reply = Reply::new();
         let request = Request::Leave {

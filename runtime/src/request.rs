@@ -60,7 +60,7 @@ pub enum Request {
         /// The marks.
         above: Reach,
         /// The objects above the marks that others may know: slots, pages.
-        objects: [Range<ObjectId>; 2],
+        objects: [Range<ObjectId>; 3],
         /// 0.
         reply: Reply,
     },

@@ -78,7 +78,7 @@ enum Waiting {
     /// As Reply, but first the answer is filled in.
     Heap(Reply, HeapReply),
     /// The children that reach into a scope have ended: take its objects back next.
-    Leave(Reply, [std::ops::Range<ObjectId>; 2]),
+    Leave(Reply, [std::ops::Range<ObjectId>; 3]),
     /// The answer goes to a thread, and the unit is known to be sequential.
     Strengthen(Reply, Option<ObjectId>),
     /// One of the parts of a scope was taken back.
@@ -158,11 +158,9 @@ impl Service {
     fn register(&mut self) -> std::io::Result<()> {
         let registry = self.poll.registry();
         if let Some(engine) = &self.engine {
-            registry.register(
-                &mut SourceFd(&engine.descriptor()),
-                FAULTS,
-                Interest::READABLE,
-            )?;
+            for descriptor in engine.descriptors() {
+                registry.register(&mut SourceFd(&descriptor), FAULTS, Interest::READABLE)?;
+            }
         }
         registry.register(
             &mut SourceFd(&self.timer.descriptor()),

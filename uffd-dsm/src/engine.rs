@@ -14,6 +14,7 @@ mod faults;
 mod memory;
 mod operate;
 mod strengthened;
+mod tracked;
 mod turn;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -171,9 +172,9 @@ impl Engine {
         self.memory.space.backend()
     }
 
-    /// Descriptor that becomes readable when a thread faults.
-    pub fn descriptor(&self) -> RawFd {
-        self.memory.space.descriptor()
+    /// Descriptors that become readable when a thread faults.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.memory.space.descriptors()
     }
 
     /// Makes a stack of this node known, before its first object.

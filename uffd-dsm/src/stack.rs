@@ -37,6 +37,8 @@ pub struct PageObject {
     pub size_bytes: u64,
     /// Address of its `umbel_object`.
     pub record: u64,
+    /// Whether it is in the tracked arena, which shares its numbers with the page arena.
+    pub is_tracked: bool,
 }
 
 /// An object found by its place.
@@ -50,7 +52,7 @@ pub struct Found {
     pub page: u64,
 }
 
-const PAGE_RECORD_WORDS: usize = 5;
+const PAGE_RECORD_WORDS: usize = 6;
 /// Objects in one page arena: one page each at least.
 const PAGE_RECORDS_MAX: usize = PAGES as usize;
 
@@ -87,6 +89,7 @@ impl StackMap {
             object.offset_bytes,
             object.size_bytes,
             object.record,
+            u64::from(object.is_tracked),
         ];
         for (word, value) in words.iter().zip(values) {
             word.store(value, Ordering::Relaxed);
@@ -137,8 +140,8 @@ impl StackMap {
                     page: 0,
                 })
             }
-            Arena::Pages => {
-                let object = self.page_object(place.number)?;
+            Arena::Pages | Arena::Tracked => {
+                let object = self.page_object(place)?;
                 Some(Found {
                     record: object.record,
                     size_bytes: object.size_bytes,
@@ -152,7 +155,7 @@ impl StackMap {
     pub fn extent(&self, place: Place, page_bytes: usize) -> (usize, usize) {
         match place.arena {
             Arena::Small(class) => (place.offset_in_page(), class.slot_bytes()),
-            Arena::Pages => match self.page_object(place.number) {
+            Arena::Pages | Arena::Tracked => match self.page_object(place) {
                 None => (0, page_bytes),
                 Some(object) => {
                     let start = object.offset_bytes as usize;
@@ -167,7 +170,8 @@ impl StackMap {
         }
     }
 
-    fn page_object(&self, page: u64) -> Option<PageObject> {
+    fn page_object(&self, place: Place) -> Option<PageObject> {
+        let page = place.number;
         // Acquire: pairs with the Release store in `push`.
         let count = self.page_count.load(Ordering::Acquire);
         let (mut low, mut high) = (0, count);
@@ -180,7 +184,8 @@ impl StackMap {
             }
         }
         let object = self.page_record(low.checked_sub(1)?);
-        (page < object.page + object.page_count).then_some(object)
+        let is_there = object.is_tracked == (place.arena == Arena::Tracked);
+        (is_there && page < object.page + object.page_count).then_some(object)
     }
 
     fn page_record(&self, index: u64) -> PageObject {
@@ -192,6 +197,7 @@ impl StackMap {
             offset_bytes: word(2),
             size_bytes: word(3),
             record: word(4),
+            is_tracked: word(5) != 0,
         }
     }
 }
@@ -215,6 +221,7 @@ mod tests {
             offset_bytes,
             size_bytes,
             record: 0x1000 + page,
+            is_tracked: false,
         }
     }
 

@@ -4,6 +4,7 @@
 //! 0x2000_0000_0000  126 views of 64 GiB, 64 KiB apart: 64 of the arena of 64-byte slots, 32 of the one of
 //!                   128-byte slots, and so on to 2 of the one of 2048-byte slots
 //! 0x2800_0000_0000  the page arena, 16 TiB: everything larger
+//! 0x3800_0000_0000  the tracked arena, 8 TiB: large arrays that several nodes write
 //! ```
 //!
 //! Each arena is cut into [`STACKS`] parts of equal size. A *stack* is one number's part of every arena; a
@@ -48,8 +49,15 @@ const VIEW_STRIDE: usize = VIEW_BYTES + GROUP_PAGES as usize * PAGE_BYTES;
 const SMALL_FILE_BYTES: usize = Class::COUNT.0 as usize * VIEW_BYTES;
 const PAGE_STACK_BYTES: usize = PAGES as usize * PAGE_BYTES;
 const PAGE_ARENA_BYTES: usize = PAGE_STACK_BYTES << STACKS_LOG2;
+/// Pages of one stack's tracked arena: 2 GiB, for the window ends at 2^46.
+pub const TRACKED_PAGES: u64 = PAGES / 2;
+const TRACKED_BASE: usize = PAGE_BASE + PAGE_ARENA_BYTES;
+const TRACKED_STACK_BYTES: usize = TRACKED_PAGES as usize * PAGE_BYTES;
+const TRACKED_ARENA_BYTES: usize = TRACKED_STACK_BYTES << STACKS_LOG2;
+const TRACKED_FILE_START: usize = SMALL_FILE_BYTES + PAGE_ARENA_BYTES;
 
 const _: () = assert!(SMALL_BASE + VIEWS * VIEW_STRIDE <= PAGE_BASE);
+const _: () = assert!(TRACKED_BASE + TRACKED_ARENA_BYTES <= 1 << 46);
 const _: () = assert!(SLOTS_LOG2 <= PAGES_LOG2);
 const _: () = assert!(SLOT_BYTES << (Class::COUNT.0 - 1) == PAGE_BYTES / 2);
 
@@ -115,6 +123,9 @@ pub enum Arena {
     Small(Class),
     /// Larger ones: the number is a page.
     Pages,
+    /// Large arrays whose written pages the kernel tells, where it can: the number is a page, and no two objects of
+    /// a stack have the same one in this arena and in `Pages`.
+    Tracked,
 }
 
 impl Arena {
@@ -123,6 +134,7 @@ impl Arena {
         match self {
             Self::Small(class) => class.slots(),
             Self::Pages => PAGES,
+            Self::Tracked => TRACKED_PAGES,
         }
     }
 
@@ -130,7 +142,7 @@ impl Arena {
     pub const fn unit_bytes(self) -> usize {
         match self {
             Self::Small(class) => class.slot_bytes(),
-            Self::Pages => PAGE_BYTES,
+            Self::Pages | Self::Tracked => PAGE_BYTES,
         }
     }
 }
@@ -150,9 +162,11 @@ const ARENA_SHIFT: u32 = PAGES_LOG2;
 const ARENA_MASK: u64 = 7;
 /// What stands for the page arena where a class could.
 const PAGES_CODE: u64 = Class::COUNT.0 as u64;
+/// And for the tracked one.
+const TRACKED_CODE: u64 = PAGES_CODE + 1;
 const STACK_SHIFT: u32 = ARENA_SHIFT + 3;
 
-const _: () = assert!(PAGES_CODE <= ARENA_MASK);
+const _: () = assert!(TRACKED_CODE <= ARENA_MASK);
 
 impl Place {
     /// The place's number among all objects; follows allocation order within an arena.
@@ -160,6 +174,7 @@ impl Place {
         let arena = match self.arena {
             Arena::Small(class) => u64::from(class.0),
             Arena::Pages => PAGES_CODE,
+            Arena::Tracked => TRACKED_CODE,
         };
         ObjectId(u64::from(self.stack) << STACK_SHIFT | arena << ARENA_SHIFT | self.number)
     }
@@ -171,6 +186,7 @@ impl Place {
             .filter(|stack| *stack < STACKS)?;
         let arena = match object.0 >> ARENA_SHIFT & ARENA_MASK {
             PAGES_CODE => Arena::Pages,
+            TRACKED_CODE => Arena::Tracked,
             class if class < PAGES_CODE => Arena::Small(Class(class as u8)),
             _ => return None,
         };
@@ -200,9 +216,14 @@ impl Place {
                     + page % GROUP_PAGES,
             });
         }
-        let offset = address
-            .checked_sub(PAGE_BASE)
-            .filter(|offset| *offset < PAGE_ARENA_BYTES)?;
+        if let Some(offset) = address.checked_sub(TRACKED_BASE) {
+            return (offset < TRACKED_ARENA_BYTES).then_some(Self {
+                stack: (offset / TRACKED_STACK_BYTES) as u32,
+                arena: Arena::Tracked,
+                number: (offset % TRACKED_STACK_BYTES / PAGE_BYTES) as u64,
+            });
+        }
+        let offset = address.checked_sub(PAGE_BASE)?;
         Some(Self {
             stack: (offset / PAGE_STACK_BYTES) as u32,
             arena: Arena::Pages,
@@ -228,6 +249,7 @@ impl Place {
                 SMALL_BASE + view * VIEW_STRIDE + self.offset_in_view(class)
             }
             Arena::Pages => PAGE_BASE + self.offset_in_page_arena(),
+            Arena::Tracked => TRACKED_BASE + self.offset_in_tracked_arena(),
         }
     }
 
@@ -245,7 +267,7 @@ impl Place {
                     + self.offset_in_view(class)
                     + self.offset_in_page()
             }
-            Arena::Pages => self.page_address(),
+            Arena::Pages | Arena::Tracked => self.page_address(),
         }
     }
 
@@ -253,7 +275,7 @@ impl Place {
     pub fn offset_in_page(self) -> usize {
         match self.arena {
             Arena::Small(class) => self.view(class) * class.slot_bytes(),
-            Arena::Pages => 0,
+            Arena::Pages | Arena::Tracked => 0,
         }
     }
 
@@ -262,6 +284,7 @@ impl Place {
         let offset = match self.arena {
             Arena::Small(class) => class.index() * VIEW_BYTES + self.offset_in_view(class),
             Arena::Pages => SMALL_FILE_BYTES + self.offset_in_page_arena(),
+            Arena::Tracked => TRACKED_FILE_START + self.offset_in_tracked_arena(),
         };
         offset as u64
     }
@@ -272,7 +295,7 @@ impl Place {
             Arena::Small(class) => {
                 self.number / class.group_slots() * GROUP_PAGES + self.number % GROUP_PAGES
             }
-            Arena::Pages => self.number,
+            Arena::Pages | Arena::Tracked => self.number,
         }
     }
 
@@ -283,6 +306,10 @@ impl Place {
 
     fn offset_in_page_arena(self) -> usize {
         self.stack as usize * PAGE_STACK_BYTES + self.number as usize * PAGE_BYTES
+    }
+
+    fn offset_in_tracked_arena(self) -> usize {
+        self.stack as usize * TRACKED_STACK_BYTES + self.number as usize * PAGE_BYTES
     }
 
     /// Which of its arena's views it is addressed through.
@@ -297,15 +324,23 @@ pub fn layout() -> SpaceLayout {
         address: SMALL_BASE + view * VIEW_STRIDE,
         len: VIEW_BYTES,
         file_offset: (Class::of_view(view).index() * VIEW_BYTES) as u64,
+        is_tracked: false,
     });
     let pages = View {
         address: PAGE_BASE,
         len: PAGE_ARENA_BYTES,
         file_offset: SMALL_FILE_BYTES as u64,
+        is_tracked: false,
+    };
+    let tracked = View {
+        address: TRACKED_BASE,
+        len: TRACKED_ARENA_BYTES,
+        file_offset: TRACKED_FILE_START as u64,
+        is_tracked: true,
     };
     SpaceLayout {
-        file_bytes: (SMALL_FILE_BYTES + PAGE_ARENA_BYTES) as u64,
-        views: small.chain([pages]).collect(),
+        file_bytes: (TRACKED_FILE_START + TRACKED_ARENA_BYTES) as u64,
+        views: small.chain([pages, tracked]).collect(),
     }
 }
 
@@ -373,6 +408,7 @@ pub fn map_solo(stack: u32, arena: Arena) -> std::io::Result<()> {
     let bytes = match arena {
         Arena::Small(_) => SMALL_STACK_BYTES,
         Arena::Pages => PAGE_STACK_BYTES,
+        Arena::Tracked => TRACKED_STACK_BYTES,
     };
     umbel_fault::private_memory(first.solo_address(), bytes)
 }

@@ -104,6 +104,14 @@ fn fault_backends(report: &mut Report) {
         let text = format!("{}{taken}: {}", backend.name, backend.reason);
         report.line(state, text, backend.fix.as_deref());
     }
+    let (state, text) = match umbel_fault::write_tracking() {
+        Ok(()) => (
+            State::Yes,
+            "written pages: the kernel tells them; UMBEL_WRITE_TRACKING=1 uses that for large arrays".into(),
+        ),
+        Err(reason) => (State::Note, format!("written pages: each costs a fault; {reason}")),
+    };
+    report.line(state, text, None);
 }
 
 fn installation(report: &mut Report) {

@@ -1,15 +1,18 @@
 //! The shadow stack's slow paths, stubs, and the registration of modules.
 
 use std::ffi::c_void;
+use std::sync::OnceLock;
 
-use uffd_dsm::stack::PageObject;
-use uffd_dsm::window::{Arena, PAGES, Place, SLOTS};
+use uffd_dsm::stack::{Found, PageObject};
+use uffd_dsm::window::{Arena, PAGES, Place, SLOTS, TRACKED_PAGES};
 use umbel_agents::Reach;
 use umbel_fault::PAGE_BYTES;
+use umbel_wire::{Consistency, Protocol};
 
+use crate::node::Node;
 use crate::sys::abi::{self, Module, ModuleRecord};
 use crate::sys::stubs;
-use crate::{local, modules, node};
+use crate::{local, modules, node, policy};
 
 /// See `umbel_abi.h`.
 ///
@@ -85,20 +88,59 @@ pub extern "C" fn __umbel_alloc_pages(object: usize, bytes: u64) -> *mut c_void 
         }
         local.stack.map.truncate(page);
         let record = object as u64;
+        let is_tracked = is_tracked(object, page, page_count);
         local.stack.map.push(PageObject {
             page,
             page_count,
             offset_bytes,
             size_bytes: bytes,
             record,
+            is_tracked,
         });
         local.update(|own| own.pages = page + page_count);
         let place = Place {
             stack: local.stack.index,
-            arena: Arena::Pages,
+            arena: if is_tracked {
+                Arena::Tracked
+            } else {
+                Arena::Pages
+            },
             number: page,
         };
         (place.page_address() + offset_bytes as usize) as *mut c_void
+    })
+}
+
+/// Whether an object belongs in the tracked arena: several nodes may write it at once, and it is large.
+fn is_tracked(object: usize, page: u64, page_count: u64) -> bool {
+    if page_count < TRACKED_PAGES_MIN
+        || page + page_count > TRACKED_PAGES
+        || !Node::get().distributed()
+        || !tracking_is_wanted()
+    {
+        return false;
+    }
+    let found = Found {
+        record: object as u64,
+        size_bytes: page_count * PAGE_BYTES as u64,
+        page: 0,
+    };
+    let policy = policy::of(&found);
+    let is_shared_by_writers = match policy.protocol {
+        None | Some(Protocol::Invalidate | Protocol::Update) => true,
+        Some(Protocol::Migratory | Protocol::ReadOnly | Protocol::Remote) => false,
+    };
+    policy.consistency == Consistency::Weak
+        && is_shared_by_writers
+        && policy::pages_together(&found) <= 1
+}
+
+/// Only if asked for: see ARCHITECTURE.md.
+fn tracking_is_wanted() -> bool {
+    static WANTED: OnceLock<bool> = OnceLock::new();
+    *WANTED.get_or_init(|| {
+        std::env::var_os("UMBEL_WRITE_TRACKING").is_some_and(|value| value == "1")
+            && umbel_fault::write_tracking().is_ok()
     })
 }
 
@@ -132,6 +174,9 @@ pub extern "C" fn __umbel_stub_make(code: usize, chain: usize) -> *mut c_void {
 pub extern "C" fn __umbel_stub_leave(mark: u64) {
     local::with(|local| local.drop_stubs(mark as usize));
 }
+
+/// Pages of an object from which on one scan is cheaper than a fault for each.
+const TRACKED_PAGES_MIN: u64 = 64;
 
 /// Objects of at most half a page are spread over the first half of their page, a cache line apart.
 const SPREAD_BYTES: u64 = 2048;

@@ -271,7 +271,7 @@ impl Service {
     pub(super) fn reclaim(
         &mut self,
         reply: Reply,
-        objects: [Range<ObjectId>; 2],
+        objects: [Range<ObjectId>; 3],
     ) -> Result<(), Error> {
         for range in objects.iter().filter(|range| !range.is_empty()) {
             SEQUENTIAL.remove_range(range);

@@ -188,7 +188,9 @@ impl Cache {
         let is_weak = mode.consistency == Consistency::Weak;
         let (next, data) = match (copy.state, access, data) {
             (FetchRead, Access::Read, Some(data)) => (Shared, Some(data)),
-            (FetchRead, Access::Write, Some(data)) if mode.protocol == Protocol::Migratory => {
+            (FetchRead, Access::Write, Some(data))
+                if mode.protocol == Protocol::Migratory || turn.memory.reads_alone(object) =>
+            {
                 (Exclusive, Some(data))
             }
             (FetchWrite, Access::Write, Some(data)) => (Exclusive, Some(data)),

@@ -30,6 +30,9 @@
 //! stored since they left last. The rights are lowered first, so that the flush brings all that was written
 //! before the last store.
 //!
+//! A sequential object whose stores can't be refused ([`crate::Memory::reads_alone`]: a strengthened unit of a large
+//! array) is granted as a write to whoever reads it, the home's own threads among them.
+//!
 //! Under `migratory` a read request is granted as a write if no other node has a copy but the owner, who is
 //! recalled without keep_read. Under `read_only` read grants hold nothing; the first write request makes the
 //! protocol `invalidate`. A prefetch is answered by Deny if the object is busy, held, migratory, remote, or
@@ -374,10 +377,16 @@ impl Directory {
             .get_mut(&object)
             .expect("the request is for this entry");
         let access = match request.want {
+            // Nobody could keep the reader from writing.
+            Want::Access(_) if !entry.is_weak() && turn.memory.reads_alone(object) => Access::Write,
             Want::Access(access) => access,
             Want::Operate(_) | Want::Strengthen(_) => {
                 return self.start_alone(object, request, turn);
             }
+        };
+        let request = Request {
+            want: Want::Access(access),
+            ..request
         };
         if access == Access::Write {
             entry.end_read_only();

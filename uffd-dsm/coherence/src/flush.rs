@@ -22,6 +22,8 @@ use crate::memory::Memory;
 struct Unit {
     /// There is a twin.
     is_dirty: bool,
+    /// [`Memory::written`] names it when it has to be flushed.
+    is_tracked: bool,
     /// Flushes in a row that found nothing.
     idle: u8,
     /// The flush under way.
@@ -75,8 +77,18 @@ impl Flushes {
         self.units.is_empty() && self.outstanding.is_empty()
     }
 
-    pub(crate) fn units(&self) -> Vec<ObjectId> {
-        self.units.keys().copied().collect()
+    /// What a flush has to look at.
+    pub(crate) fn units<D>(&self, memory: &mut dyn Memory<D>) -> Vec<ObjectId> {
+        if !self.units.values().any(|unit| unit.is_tracked) {
+            return self.units.keys().copied().collect();
+        }
+        let written = memory.written();
+        let others = self.units.iter();
+        others
+            .filter(|(_, unit)| !unit.is_tracked || written.is_none())
+            .map(|(object, _)| *object)
+            .chain(written.iter().flatten().copied())
+            .collect()
     }
 
     pub(crate) fn is_unit(&self, object: ObjectId) -> bool {
@@ -98,6 +110,11 @@ impl Flushes {
         let unit = self.units.entry(object).or_default();
         unit.is_dirty = true;
         unit.idle = 0;
+    }
+
+    /// Its writes are tracked.
+    pub(crate) fn note_tracked(&mut self, object: ObjectId) {
+        self.update(object, |unit| unit.is_tracked = true);
     }
 
     /// What a flush of this unit has to send now; if one is under way, the unit is marked for another.

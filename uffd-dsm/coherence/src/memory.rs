@@ -1,5 +1,7 @@
 //! What the machine asks its driver.
 
+use alloc::vec::Vec;
+
 use umbel_wire::{Consistency, Mode, ObjectId, Protocol};
 
 /// What the source says of an object; asked once in its life, when its directory entry is made.
@@ -51,6 +53,18 @@ pub trait Memory<D> {
     /// Whether the kernel tells afterwards which bytes were written: the copy gets its twin at once and is
     /// never write-protected.
     fn tracks_writes(&self, object: ObjectId) -> bool;
+
+    /// Whether who reads a sequential object must get the only copy: here stores to a read copy can't be refused.
+    /// The home says it for all nodes.
+    fn reads_alone(&self, _object: ObjectId) -> bool {
+        false
+    }
+
+    /// The objects with a twin whose writes are tracked and which were written by now, those of earlier calls whose
+    /// diff was not taken among them. `None`: not known, each must be looked at.
+    fn written(&mut self) -> Option<Vec<ObjectId>> {
+        None
+    }
 
     /// What changed since the twin was made, or since the last diff; the twin takes it. `None`: nothing.
     fn take_diff(&mut self, object: ObjectId) -> Option<D>;

@@ -119,7 +119,7 @@ impl<H: HomeMap> Sides<'_, H> {
 
     /// Sends all that was written here; `waiter` waits for it, and for all that is under way already.
     pub(crate) fn flush<D: Clone>(&mut self, waiter: Waiter, turn: &mut Turn<'_, D>) {
-        for object in turn.flushes.units() {
+        for object in turn.flushes.units(turn.memory) {
             let home = self.homes.home(object);
             if home == turn.node {
                 self.directory.flush(object, turn);

@@ -55,6 +55,9 @@ impl<D> Turn<'_, D> {
     pub(crate) fn begin_writing(&mut self, object: ObjectId) {
         self.out.push(Effect::Twin { object });
         self.flushes.begin_writing(object);
+        if self.memory.tracks_writes(object) {
+            self.flushes.note_tracked(object);
+        }
     }
 
     /// Throws the twin of a copy away that needs no flush any more, if there is one.

@@ -13,7 +13,8 @@
 //! | Leaving | none | remember | remember | Updated(leave) | Invalidated | to Invalid, ask for what is remembered | V |
 //!
 //! FetchWrite accepts Grant(Read)+bytes: store, twin, show Write, to Dirty. A copy whose writes the kernel
-//! tracks is Dirty as soon as it would be Shared.
+//! tracks is Dirty as soon as it would be Shared, and
+//! a flush looks only at those that [`crate::Memory::written`] names.
 //!
 //! *note*: the flush of that number is no longer under way; Flushed of any other number is V. *flush again*: if
 //! a flush was asked for meanwhile, the next diff goes. *hand over*: when the rights are taken

@@ -64,7 +64,7 @@ impl Backend {
 pub fn probe() -> Vec<BackendReport> {
     Backend::ORDER
         .into_iter()
-        .map(|backend| match uffd::open(backend) {
+        .map(|backend| match uffd::open(backend, 0) {
             Ok(_) => BackendReport {
                 name: backend.name().into(),
                 usable: true,
@@ -105,7 +105,7 @@ pub(crate) fn open_best() -> Result<(Backend, OwnedFd), Error> {
     }
     let mut reasons = Vec::new();
     for backend in candidates {
-        match uffd::open(backend) {
+        match uffd::open(backend, 0) {
             Ok(descriptor) => return Ok((backend, descriptor)),
             Err(error) => reasons.push(format!("{}: {error}", backend.name())),
         }

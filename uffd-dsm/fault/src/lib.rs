@@ -10,17 +10,21 @@
 //! | read | mapped, write-protected | `UFFDIO_CONTINUE` with `MODE_WP`, or `UFFDIO_WRITEPROTECT` |
 //! | write | mapped | `UFFDIO_CONTINUE`, or `UFFDIO_WRITEPROTECT` cleared |
 //!
+//! Pages of *tracked* views have only the first and the last: [`tracking`](WriteTracking).
+//!
 //! All unsafe code of the memory is in `sys/`.
 
 mod backend;
 mod error;
 mod space;
 mod sys;
+mod tracking;
 
 pub use backend::{Backend, BackendReport, probe};
 pub use error::Error;
 pub use space::{Fault, Rights, Space, SpaceLayout, View};
 pub use sys::map::{Word, private_memory, zeroed_words};
+pub use tracking::{WriteTracking, write_tracking};
 
 /// Bytes of a page. x86-64 has no other base page.
 pub const PAGE_BYTES: usize = 4096;

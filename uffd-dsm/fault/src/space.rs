@@ -1,6 +1,7 @@
 //! A memory file, its views, and the rights of their pages.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use userfaultfd::{Event, EventBuffer, FaultKind, ReadWrite, RegisterMode, Uffd};
@@ -10,6 +11,7 @@ use crate::backend::{self, Backend};
 use crate::error::Error;
 use crate::sys::map::{Mapping, Word, memory_file};
 use crate::sys::uffd;
+use crate::tracking::{Tracker, write_tracking};
 
 /// What a page of a view allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +33,8 @@ pub struct View {
     pub len: usize,
     /// Where in the file the view begins, in bytes.
     pub file_offset: u64,
+    /// Whether the kernel should tell which pages were written, if it can: such a page has all rights or none.
+    pub is_tracked: bool,
 }
 
 /// What to map.
@@ -58,6 +62,8 @@ pub struct Fault {
 /// Lasts until the process ends: closing the userfaultfd would make absent pages silently readable.
 pub struct Space {
     uffd: Uffd,
+    /// Of the tracked views.
+    tracker: Option<Tracker>,
     backend: Backend,
     file: OwnedFd,
     engine_view: Mapping,
@@ -111,7 +117,15 @@ impl Space {
             }
         }
         let mode = RegisterMode::MISSING | RegisterMode::MINOR | RegisterMode::WRITE_PROTECT;
-        for (address, len) in runs(&layout.views) {
+        let tracker = match write_tracking() {
+            Ok(()) => Tracker::open(backend).ok(),
+            Err(_) => None,
+        };
+        for (address, len, is_tracked) in runs(&layout.views) {
+            let uffd = match &tracker {
+                Some(tracker) if is_tracked => &tracker.uffd,
+                Some(_) | None => &uffd,
+            };
             uffd.register_with_mode(address as *mut libc::c_void, len, mode)
                 .map_err(|error| {
                     Error::system(
@@ -123,6 +137,7 @@ impl Space {
         }
         Ok(Self {
             uffd,
+            tracker,
             backend,
             file,
             engine_view,
@@ -136,46 +151,57 @@ impl Space {
         self.backend
     }
 
-    /// Descriptor that becomes readable when a thread faults.
-    pub fn descriptor(&self) -> RawFd {
-        self.uffd.as_raw_fd()
+    /// Descriptors that become readable when a thread faults.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.uffds().map(Uffd::as_raw_fd)
+    }
+
+    /// Whether the kernel tells which pages of tracked views were written.
+    pub fn tracks_writes(&self) -> bool {
+        self.tracker.is_some()
+    }
+
+    /// The pages of a range of a tracked view that have rights and were written since the last call (or since they
+    /// got their rights), added as runs of addresses. What is stored after they were found counts for the next
+    /// call; what was stored before is in the file when this returns.
+    pub fn take_written(
+        &self,
+        range: Range<usize>,
+        written: &mut Vec<Range<usize>>,
+    ) -> Result<(), Error> {
+        match &self.tracker {
+            Some(tracker) => tracker.take_written(range, written),
+            None => {
+                written.push(range);
+                Ok(())
+            }
+        }
+    }
+
+    fn uffds(&self) -> impl Iterator<Item = &Uffd> {
+        let tracked = self.tracker.iter().map(|tracker| &tracker.uffd);
+        std::iter::once(&self.uffd).chain(tracked)
+    }
+
+    fn uffd_of(&self, address: usize) -> &Uffd {
+        match &self.tracker {
+            Some(tracker) if self.view_of(address).0.is_tracked => &tracker.uffd,
+            Some(_) | None => &self.uffd,
+        }
     }
 
     /// Faults that threads wait for now; `true` if there may be more. The same fault may come twice (a
     /// signal handler ran in between).
     pub fn take_faults(&mut self, faults: &mut Vec<Fault>) -> Result<bool, Error> {
         faults.clear();
-        let events = self.uffd.read_events(&mut self.events).map_err(|error| {
-            Error::system(
-                "read page faults",
-                io::Error::other(error),
-                "this is a fault in Umbel or the kernel",
-            )
-        })?;
-        for event in events {
-            match event {
-                Ok(Event::Pagefault {
-                    kind,
-                    rw,
-                    addr,
-                    thread_id,
-                }) => faults.push(Fault {
-                    address: addr as usize & !(PAGE_BYTES - 1),
-                    write: rw == ReadWrite::Write || kind == FaultKind::WriteProtected,
-                    thread: thread_id.as_raw() as u32,
-                }),
-                // No other event was asked for.
-                Ok(_) => {}
-                Err(error) => {
-                    return Err(Error::system(
-                        "read page faults",
-                        io::Error::other(error),
-                        "this is a fault in Umbel or the kernel",
-                    ));
-                }
-            }
+        let mut is_more = false;
+        let tracked = self.tracker.iter().map(|tracker| &tracker.uffd);
+        for uffd in std::iter::once(&self.uffd).chain(tracked) {
+            let before = faults.len();
+            read_faults(uffd, &mut self.events, faults)?;
+            is_more |= faults.len() - before == limits::EVENTS_PER_READ;
         }
-        Ok(faults.len() == limits::EVENTS_PER_READ)
+        Ok(is_more)
     }
 
     /// Gives `pages` pages from `address` these rights and wakes the threads that wait for them.
@@ -183,6 +209,13 @@ impl Space {
     /// Raising rights costs one call for all pages (0.02-0.6 us per page) and no interrupt; lowering them
     /// interrupts the other cores that run this process once per call.
     pub fn set_rights(&self, address: usize, pages: usize, rights: Rights) -> Result<(), Error> {
+        match rights {
+            Rights::Read if self.tracks_writes() => assert!(
+                !self.view_of(address).0.is_tracked,
+                "stores to a tracked page can't be refused"
+            ),
+            Rights::None | Rights::Read | Rights::Write => {}
+        }
         match rights {
             Rights::None => self.revoke(address, pages),
             Rights::Read => self.map(address, pages, true),
@@ -220,7 +253,7 @@ impl Space {
 
     /// Wakes the threads that wait for the page at `address`; they try their access again.
     pub fn wake(&self, address: usize) -> Result<(), Error> {
-        self.uffd
+        self.uffd_of(address)
             .wake(address as *mut libc::c_void, PAGE_BYTES)
             .map_err(|error| uffd_error("wake a thread", error))
     }
@@ -246,12 +279,12 @@ impl Space {
 
     fn map(&self, address: usize, pages: usize, write_protect: bool) -> Result<(), Error> {
         let end = address + pages * PAGE_BYTES;
+        let descriptor = self.uffd_of(address).as_raw_fd();
         let mut next = address;
         let mut populated = false;
         let mut protected = false;
         while next < end {
-            let (mapped, result) =
-                uffd::map_pages(self.descriptor(), next, end - next, write_protect);
+            let (mapped, result) = uffd::map_pages(descriptor, next, end - next, write_protect);
             next += mapped;
             let Err(error) = result else { continue };
             match error.raw_os_error() {
@@ -288,10 +321,11 @@ impl Space {
     /// Pages of the range that are not mapped stay so.
     fn protect(&self, address: usize, len: usize, write_protect: bool) -> Result<(), Error> {
         let start = address as *mut libc::c_void;
+        let uffd = self.uffd_of(address);
         let result = if write_protect {
-            self.uffd.write_protect(start, len)
+            uffd.write_protect(start, len)
         } else {
-            self.uffd.remove_write_protection(start, len, true)
+            uffd.remove_write_protection(start, len, true)
         };
         result.map_err(|error| uffd_error("change a page's protection", error))
     }
@@ -321,13 +355,55 @@ impl Space {
     }
 }
 
-/// Adjacent views as one range each.
-fn runs(views: &[View]) -> Vec<(usize, usize)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
+fn read_faults(
+    uffd: &Uffd,
+    events: &mut EventBuffer,
+    faults: &mut Vec<Fault>,
+) -> Result<(), Error> {
+    let events = uffd.read_events(events).map_err(|error| {
+        Error::system(
+            "read page faults",
+            io::Error::other(error),
+            "this is a fault in Umbel or the kernel",
+        )
+    })?;
+    for event in events {
+        match event {
+            Ok(Event::Pagefault {
+                kind,
+                rw,
+                addr,
+                thread_id,
+            }) => faults.push(Fault {
+                address: addr as usize & !(PAGE_BYTES - 1),
+                write: rw == ReadWrite::Write || kind == FaultKind::WriteProtected,
+                thread: thread_id.as_raw() as u32,
+            }),
+            // No other event was asked for.
+            Ok(_) => {}
+            Err(error) => {
+                return Err(Error::system(
+                    "read page faults",
+                    io::Error::other(error),
+                    "this is a fault in Umbel or the kernel",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adjacent views of one kind as one range each: (address, length, whether they are tracked).
+fn runs(views: &[View]) -> Vec<(usize, usize, bool)> {
+    let mut runs: Vec<(usize, usize, bool)> = Vec::new();
     for view in views {
         match runs.last_mut() {
-            Some((start, len)) if *start + *len == view.address => *len += view.len,
-            _ => runs.push((view.address, view.len)),
+            Some((start, len, is_tracked))
+                if *start + *len == view.address && *is_tracked == view.is_tracked =>
+            {
+                *len += view.len;
+            }
+            _ => runs.push((view.address, view.len, view.is_tracked)),
         }
     }
     runs

@@ -216,7 +216,6 @@ impl Engine {
             self.copies.clean.pop_front();
         }
         self.memory
-            .space
             .set_rights(address, count as usize, Rights::None)
     }
 

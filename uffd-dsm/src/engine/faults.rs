@@ -10,7 +10,7 @@ use super::memory::place;
 use super::{Engine, Event, Link};
 use crate::stream::WINDOW_MAX;
 use crate::trace::Traced;
-use crate::window::{Arena, GROUP_PAGES, PAGES, Place};
+use crate::window::{Arena, GROUP_PAGES, PAGES, Place, TRACKED_PAGES};
 
 impl Engine {
     /// Serves the faults that threads wait for. `now_ns`: a monotonic clock.
@@ -145,6 +145,7 @@ impl Engine {
         let run = match place.arena {
             Arena::Small(_) => GROUP_PAGES,
             Arena::Pages => PAGES,
+            Arena::Tracked => TRACKED_PAGES,
         };
         let mut next = numbers.start;
         while next < numbers.end {

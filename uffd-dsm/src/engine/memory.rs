@@ -12,10 +12,11 @@
 use std::collections::HashMap;
 
 use umbel_coherence::{HomeMap, Memory, Policy};
-use umbel_fault::{PAGE_BYTES, Space};
+use umbel_fault::{Error, PAGE_BYTES, Rights, Space};
 use umbel_wire::{NodeId, ObjectId, Operation};
 
 use super::operate;
+use super::tracked::Tracked;
 use crate::diff;
 use crate::heap::Directory;
 use crate::stack::Found;
@@ -30,6 +31,7 @@ pub(crate) struct ObjectMemory {
     /// What lives where, of this node's objects.
     pub(crate) directory: Directory,
     pub(super) twins: Twins,
+    tracked: Tracked,
     /// What the source says of an object.
     pub(super) policy_of: fn(&Found) -> Policy,
     /// How many pages of an object, from its first one on, its source wants fetched together.
@@ -53,6 +55,7 @@ impl ObjectMemory {
             homes,
             directory: Directory::default(),
             twins: Twins::default(),
+            tracked: Tracked::default(),
             policy_of,
             pages_together_of: |_| 1,
             extents: HashMap::new(),
@@ -78,8 +81,8 @@ impl ObjectMemory {
         let place = place(object);
         match place.arena {
             Arena::Small(class) => (place.offset_in_page(), class.slot_bytes()),
-            Arena::Pages if self.is_own(object) => self.directory.extent(place),
-            Arena::Pages => {
+            Arena::Pages | Arena::Tracked if self.is_own(object) => self.directory.extent(place),
+            Arena::Pages | Arena::Tracked => {
                 let known = self.extents.get(&object);
                 known.map_or((0, PAGE_BYTES), |(offset, len)| {
                     (usize::from(*offset), usize::from(*len))
@@ -118,7 +121,7 @@ impl ObjectMemory {
     /// The pages before and after an own one that its source wants fetched together with it.
     fn together(&self, object: ObjectId) -> Option<(u64, u64)> {
         let place = place(object);
-        if place.arena != Arena::Pages || !self.is_own(object) {
+        if matches!(place.arena, Arena::Small(_)) || !self.is_own(object) {
             return None;
         }
         let found = self.find(place)?;
@@ -141,7 +144,7 @@ impl ObjectMemory {
         let place = place(object);
         self.space
             .write(place.page_file_offset() + offset as u64, bytes);
-        if place.arena == Arena::Pages && !self.is_own(object) {
+        if !matches!(place.arena, Arena::Small(_)) && !self.is_own(object) {
             self.extents
                 .insert(object, (offset as u16, bytes.len() as u16));
         }
@@ -156,6 +159,33 @@ impl ObjectMemory {
             .read(place.page_file_offset() + offset as u64, &mut bytes[..len]);
         self.twins
             .insert(object, offset - place.offset_in_page(), &bytes[..len]);
+        if self.tracks_writes(object) {
+            self.tracked.add(object);
+        }
+    }
+
+    /// Throws the clean copy away.
+    pub(super) fn drop_twin(&mut self, object: ObjectId) {
+        self.twins.remove(object);
+        self.tracked.remove(object);
+    }
+
+    /// Gives `count` neighbouring pages these rights.
+    pub(super) fn set_rights(
+        &mut self,
+        address: usize,
+        count: usize,
+        rights: Rights,
+    ) -> Result<(), Error> {
+        self.space.set_rights(address, count, rights)?;
+        let place = Place::at(address).filter(|place| place.arena == Arena::Tracked);
+        if let (Some(place), Rights::None) = (place, rights) {
+            // No scan finds the stores that came before.
+            let first = place.id();
+            self.tracked
+                .note_written(first..ObjectId(first.0 + count as u64));
+        }
+        Ok(())
     }
 
     /// Writes what another node wrote: into the twin, and into the object where it equals its twin.
@@ -201,7 +231,7 @@ impl ObjectMemory {
     /// The copy of a foreign object is gone.
     pub(super) fn forget(&mut self, object: ObjectId) {
         self.extents.remove(&object);
-        self.twins.remove(object);
+        self.drop_twin(object);
     }
 
     /// An object for which a peer sent what doesn't fit it; each once.
@@ -220,11 +250,23 @@ impl Memory<Vec<u8>> for ObjectMemory {
         self.directory.exists(place(object))
     }
 
-    fn tracks_writes(&self, _object: ObjectId) -> bool {
-        false
+    fn tracks_writes(&self, object: ObjectId) -> bool {
+        self.space.tracks_writes() && place(object).arena == Arena::Tracked
+    }
+
+    fn reads_alone(&self, object: ObjectId) -> bool {
+        place(object).arena == Arena::Tracked
+    }
+
+    fn written(&mut self) -> Option<Vec<ObjectId>> {
+        self.tracked.scan(&self.space);
+        Some(self.tracked.written())
     }
 
     fn take_diff(&mut self, object: ObjectId) -> Option<Vec<u8>> {
+        if self.tracks_writes(object) && !self.tracked.take(object) {
+            return None;
+        }
         let (first_byte, twin) = self.twins.get_mut(object)?;
         let mut bytes = [0; PAGE_BYTES];
         let bytes = &mut bytes[..twin.len()];
@@ -278,7 +320,7 @@ pub(super) fn parse(object: ObjectId, data: &[u8]) -> Option<Travelled<'_>> {
         Arena::Small(class) => {
             offset == place.offset_in_page() && bytes.len() == class.slot_bytes()
         }
-        Arena::Pages => offset + bytes.len() <= PAGE_BYTES,
+        Arena::Pages | Arena::Tracked => offset + bytes.len() <= PAGE_BYTES,
     };
     fits.then_some(Travelled {
         offset,

@@ -136,7 +136,7 @@ impl Engine {
                     }
                 }
                 Effect::Twin { object } => self.memory.make_twin(object),
-                Effect::DropTwin { object } => self.memory.twins.remove(object),
+                Effect::DropTwin { object } => self.memory.drop_twin(object),
                 Effect::Merge { object, diff } => self.memory.merge(object, &diff),
                 Effect::SetAccess { object, access } => {
                     woken = access.map(|_| object);
@@ -208,7 +208,6 @@ impl Engine {
             let address = place(object).page_address();
             return self
                 .memory
-                .space
                 .set_rights(address, count as usize, Rights::None);
         };
         if count == 1 && self.stays_hidden(object, access) {

@@ -76,7 +76,9 @@ impl Directory {
 
     /// Another node asks for this place.
     pub fn lend(&self, place: Place) {
-        if let (Some(map), Arena::Pages) = (self.stacks.get(&place.stack), place.arena) {
+        if let (Some(map), Arena::Pages | Arena::Tracked) =
+            (self.stacks.get(&place.stack), place.arena)
+        {
             map.lend_page(place.number);
         }
     }
@@ -99,7 +101,7 @@ impl Directory {
     fn neighbours(&self, place: Place) -> Range<u64> {
         let most = match place.arena {
             Arena::Small(_) => GROUP_PAGES,
-            Arena::Pages => PAGES_PER_FIRST_TOUCH,
+            Arena::Pages | Arena::Tracked => PAGES_PER_FIRST_TOUCH,
         };
         match self.heap {
             Some(heap) if heap.has_chunk(place.stack) => heap.first_touch(place, most),

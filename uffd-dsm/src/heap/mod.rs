@@ -259,7 +259,7 @@ impl Heap {
                 lock(&self.pages).bury(global_page(run.first), run.count);
                 Ok(())
             }
-            (Some(_) | None, Arena::Small(_) | Arena::Pages) => Ok(()),
+            (Some(_) | None, Arena::Small(_) | Arena::Pages | Arena::Tracked) => Ok(()),
         }
     }
 
@@ -298,6 +298,8 @@ impl Heap {
         match place.arena {
             Arena::Small(class) => (place.offset_in_page(), class.slot_bytes()),
             Arena::Pages => lock(&self.pages).extent(global_page(place)),
+            // The heap has nothing there.
+            Arena::Tracked => (0, PAGE_BYTES),
         }
     }
 
@@ -306,7 +308,7 @@ impl Heap {
     pub fn first_block(&self, place: Place) -> Range<u64> {
         match (self.chunk(place.stack), place.arena) {
             (Some(Chunk::Slots(table)), Arena::Small(_)) => table.first_block(place.number),
-            (Some(_) | None, Arena::Small(_) | Arena::Pages) => 0..0,
+            (Some(_) | None, Arena::Small(_) | Arena::Pages | Arena::Tracked) => 0..0,
         }
     }
 

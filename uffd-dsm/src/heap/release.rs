@@ -12,7 +12,9 @@ impl Engine {
         let mut pages: Vec<(usize, usize)> = Vec::new();
         for run in runs {
             match run.first.arena {
-                Arena::Pages => pages.push((run.first.page_address(), run.count as usize)),
+                Arena::Pages | Arena::Tracked => {
+                    pages.push((run.first.page_address(), run.count as usize))
+                }
                 Arena::Small(_) => {
                     pages.extend(run.places().map(|place| (place.page_address(), 1)));
                 }

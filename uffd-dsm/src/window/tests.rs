@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use super::*;
 
 fn arenas() -> impl Iterator<Item = Arena> {
-    Class::all().map(Arena::Small).chain([Arena::Pages])
+    Class::all()
+        .map(Arena::Small)
+        .chain([Arena::Pages, Arena::Tracked])
 }
 
 fn places() -> impl Iterator<Item = Place> {
@@ -29,7 +31,8 @@ fn line_places() -> impl Iterator<Item = Place> {
 fn number_and_address_name_the_same_place() {
     let last = ObjectId(u64::from(STACKS) << STACK_SHIFT);
     assert_eq!(Place::of(last), None);
-    assert_eq!(Place::of(ObjectId(ARENA_MASK << ARENA_SHIFT)), None);
+    let beyond = TRACKED_CODE << ARENA_SHIFT | TRACKED_PAGES;
+    assert_eq!(Place::of(ObjectId(beyond)), None);
     for place in places() {
         assert_eq!(Place::of(place.id()), Some(place));
         assert_eq!(
@@ -92,7 +95,7 @@ fn no_two_arenas_share_a_byte_of_the_file_or_an_address() {
 #[test]
 fn every_place_lies_in_the_view_that_maps_it() {
     let views = layout().views;
-    assert_eq!(views.len(), 127);
+    assert_eq!(views.len(), 128);
     for place in places() {
         let address = place.page_address();
         let view = views
@@ -174,7 +177,7 @@ fn every_stack_has_one_home() {
 fn addresses_outside_are_refused() {
     let between = SMALL_BASE + VIEW_BYTES;
     let after_small = SMALL_BASE + VIEWS * VIEW_STRIDE;
-    let after = PAGE_BASE + PAGE_ARENA_BYTES;
+    let after = TRACKED_BASE + TRACKED_ARENA_BYTES;
     for address in [
         0,
         0x1000,

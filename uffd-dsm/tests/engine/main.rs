@@ -5,6 +5,7 @@ mod home;
 mod node;
 mod sequential;
 mod streams;
+mod tracked;
 mod weak;
 
 /// No bound: a test must not lose copies for what others did.

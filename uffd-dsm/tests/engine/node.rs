@@ -100,6 +100,7 @@ pub fn own_stack(node: &mut Node, pages: u64, record: u64) -> u32 {
         offset_bytes: 0,
         size_bytes: pages * 4096,
         record,
+        is_tracked: false,
     });
     node.engine.add_stack(stack, map);
     stack

@@ -151,6 +151,21 @@ fn a_tracked_copy_is_never_protected() {
 }
 
 #[test]
+fn a_flush_looks_only_at_tracked_copies_that_were_written() {
+    let mut node = Node::new(1, None);
+    node.fault(TRACKED, READ);
+    node.receive(0, grant(TRACKED, READ, weak(Protocol::Invalidate)));
+    let done = |token| Effect::Flushed {
+        token: Token(token),
+    };
+    node.memory.written = Some(vec![]);
+    assert_eq!(node.writes(7).flush(1), [done(1)]);
+    node.memory.written = Some(vec![TRACKED]);
+    assert_eq!(node.flush(2).len(), 1, "the diff goes");
+    assert!(!node.machine.is_clean());
+}
+
+#[test]
 fn an_owner_is_never_dirty() {
     let mut node = copy_in("Exclusive");
     assert!(node.machine.is_clean());

@@ -190,3 +190,28 @@ fn a_tracked_object_is_granted_from_its_twin() {
     assert_eq!(out[0], Effect::Twin { object: TRACKED });
     assert_eq!(out.len(), 2, "nobody is protected: {out:?}");
 }
+
+/// Nothing could keep a reader from writing it.
+#[test]
+fn a_strengthened_object_that_tracks_writes_is_read_alone() {
+    let mut home = home(INVALIDATE);
+    home.strengthen(TRACKED, 1);
+    let out = home.receive(1, get(TRACKED, READ));
+    let mode = sequential(INVALIDATE);
+    assert_eq!(out.last(), Some(&sent(1, grant(TRACKED, WRITE, mode))));
+    let recall = Coherence::Recall {
+        object: TRACKED,
+        keep_read: false,
+    };
+    assert_eq!(home.fault(TRACKED, READ), [sent(1, recall)]);
+    let data = Coherence::Recalled {
+        object: TRACKED,
+        data: 1,
+    };
+    let out = home.receive(1, data);
+    assert!(out.contains(&access(TRACKED, Some(WRITE))), "{out:?}");
+    let mut reader = Node::new(1, None);
+    reader.fault(TRACKED, READ);
+    let out = reader.receive(0, grant(TRACKED, WRITE, mode));
+    assert!(out.contains(&access(TRACKED, Some(WRITE))), "{out:?}");
+}

@@ -21,6 +21,8 @@ pub struct Script {
     pub protocol: Option<Protocol>,
     /// What `take_diff` will answer; nothing when it is empty.
     pub diffs: VecDeque<u64>,
+    /// What `written` answers.
+    pub written: Option<Vec<ObjectId>>,
     pub exists: bool,
     pub differs: bool,
 }
@@ -43,6 +45,14 @@ impl Memory<u64> for Script {
 
     fn tracks_writes(&self, object: ObjectId) -> bool {
         object == TRACKED
+    }
+
+    fn reads_alone(&self, object: ObjectId) -> bool {
+        object == TRACKED
+    }
+
+    fn written(&mut self) -> Option<Vec<ObjectId>> {
+        self.written.clone()
     }
 
     fn take_diff(&mut self, _: ObjectId) -> Option<u64> {
@@ -77,6 +87,7 @@ impl Node {
             memory: Script {
                 protocol,
                 diffs: VecDeque::new(),
+                written: None,
                 exists: true,
                 differs: true,
             },
@@ -148,6 +159,7 @@ impl Node {
             protocol: self.memory.protocol,
             diffs: self.memory.diffs.clone(),
             exists: true,
+            written: None,
             differs: true,
         };
         let mut out = Vec::new();

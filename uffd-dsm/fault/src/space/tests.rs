@@ -16,6 +16,7 @@ fn space() -> (Space, usize) {
                 address: address + (i << 20),
                 len: 1 << 20,
                 file_offset: 0,
+                is_tracked: false,
             })
             .collect(),
     };

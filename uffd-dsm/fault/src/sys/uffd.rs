@@ -29,14 +29,18 @@ const FEATURES: u64 = (1 << 5) // MISSING_SHMEM
     | (1 << 8) // THREAD_ID
     | (1 << 10) // MINOR_SHMEM
     | (1 << 12); // WP_HUGETLBFS_SHMEM
+/// With these, stores to write-protected pages don't fault: the kernel notes them.
+pub const TRACKING: u64 = (1 << 13) // WP_UNPOPULATED
+    | (1 << 15); // WP_ASYNC
 const USER_MODE_ONLY: libc::c_int = 1;
 const USERFAULTFD_IOC_NEW: libc::c_ulong = 0xAA00;
 const UFFDIO_API: libc::c_ulong = 0xC018_AA3F;
 const UFFDIO_CONTINUE: libc::c_ulong = 0xC020_AA07;
 const CONTINUE_MODE_WP: u64 = 1 << 1;
 
-/// Opens a userfaultfd by this backend and agrees on the features; non-blocking, closed on exec.
-pub fn open(backend: Backend) -> io::Result<OwnedFd> {
+/// Opens a userfaultfd by this backend and agrees on the features, with `more` than those that every one has;
+/// non-blocking, closed on exec.
+pub fn open(backend: Backend, more: u64) -> io::Result<OwnedFd> {
     let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
     let raw = match backend {
         Backend::Device => {
@@ -61,7 +65,7 @@ pub fn open(backend: Backend) -> io::Result<OwnedFd> {
     let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
     let mut api = Api {
         api: API,
-        features: FEATURES,
+        features: FEATURES | more,
         ioctls: 0,
     };
     // SAFETY: `api` is a live uffdio_api that the kernel fills in.
