@@ -304,10 +304,10 @@ impl Service {
                         address,
                     });
                 }
-                Event::BadData(object) => {
-                    let reason = format!("data of object {:#x} do not fit it", object.0);
+                Event::BadData { from, object } => {
+                    let reason = format!("what it sent for object {:#x} does not fit it", object.0);
                     return Err(Error::Peer {
-                        rank: self.rank.0,
+                        rank: from.0,
                         reason,
                     });
                 }

@@ -75,8 +75,13 @@ pub enum Event {
         /// Whether it was a store.
         write: bool,
     },
-    /// A peer sent bytes that fit no object; the link must be closed.
-    BadData(ObjectId),
+    /// A peer sent bytes, or an operation, that don't fit the object; the link must be closed.
+    BadData {
+        /// The peer.
+        from: NodeId,
+        /// The object.
+        object: ObjectId,
+    },
 }
 
 /// What an engine must know of its node, its job and the program.
@@ -202,7 +207,8 @@ impl Engine {
                 _ => return Some(event),
             }
         }
-        self.memory.take_misfit().map(Event::BadData)
+        let misfit = self.memory.take_misfit();
+        misfit.map(|(from, object)| Event::BadData { from, object })
     }
 
     /// A message from a peer. `Err(Ok(..))` is the peer's fault: close the link.
@@ -237,6 +243,7 @@ impl Engine {
             }
         }
         self.note_arrival(from, &message);
+        self.memory.sender = from;
         if let Err(violation) =
             self.machine
                 .on_message(from, message, &mut self.memory, &mut self.effects)

@@ -38,8 +38,10 @@ pub(crate) struct ObjectMemory {
     pub(super) pages_together_of: fn(&Found) -> u64,
     /// Which bytes of a foreign page are the object's, as its home said.
     extents: HashMap<ObjectId, (u16, u16)>,
-    /// Objects for which a peer sent what doesn't fit them.
-    misfits: Vec<ObjectId>,
+    /// Whose message is being carried out.
+    pub(super) sender: NodeId,
+    /// Objects for which a peer sent what doesn't fit them, and who it was.
+    misfits: Vec<(NodeId, ObjectId)>,
 }
 
 impl ObjectMemory {
@@ -59,6 +61,7 @@ impl ObjectMemory {
             policy_of,
             pages_together_of: |_| 1,
             extents: HashMap::new(),
+            sender: node,
             misfits: Vec::new(),
         }
     }
@@ -138,7 +141,7 @@ impl ObjectMemory {
     /// Takes over bytes that [`ObjectMemory::read`] made on another node.
     pub(super) fn store(&mut self, object: ObjectId, data: &[u8]) {
         let Some(Travelled { offset, bytes, .. }) = parse(object, data) else {
-            self.misfits.push(object);
+            self.misfits.push((self.sender, object));
             return;
         };
         let place = place(object);
@@ -193,7 +196,7 @@ impl ObjectMemory {
         let place = place(object);
         let unit_bytes = place.arena.unit_bytes();
         if !diff::is_valid(diff, unit_bytes) {
-            self.misfits.push(object);
+            self.misfits.push((self.sender, object));
             return;
         }
         let unit = place.page_file_offset() + place.offset_in_page() as u64;
@@ -222,7 +225,7 @@ impl ObjectMemory {
         match word {
             Some(word) => operate::run(word, operation),
             None => {
-                self.misfits.push(object);
+                self.misfits.push((self.sender, object));
                 0
             }
         }
@@ -234,8 +237,8 @@ impl ObjectMemory {
         self.drop_twin(object);
     }
 
-    /// An object for which a peer sent what doesn't fit it; each once.
-    pub(super) fn take_misfit(&mut self) -> Option<ObjectId> {
+    /// An object for which a peer sent what doesn't fit it, and who did; each once.
+    pub(super) fn take_misfit(&mut self) -> Option<(NodeId, ObjectId)> {
         self.misfits.pop()
     }
 }

@@ -87,6 +87,7 @@ impl Engine {
                 }
                 Some(Again::FetchTogether(object)) => self.fetch_together(object),
                 Some(Again::Operated(object, from, token, operation)) => {
+                    self.memory.sender = from;
                     let result = self.memory.operate(object, &operation);
                     self.machine.on_operated(
                         object,

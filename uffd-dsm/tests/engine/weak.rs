@@ -4,7 +4,7 @@ use uffd_dsm::{Event, diff};
 use umbel_wire::{Access, Coherence, Consistency, NodeId, Operation, OperationKind, Token};
 
 use crate::home::{Home, flushed};
-use crate::node::{WEAK, foreign_stack, grant, load, node, own_stack, page, store};
+use crate::node::{PEER, WEAK, foreign_stack, grant, load, node, own_stack, page, store};
 
 #[test]
 fn stores_to_a_shared_copy_cost_no_message_and_a_flush_sends_only_what_changed() {
@@ -277,5 +277,6 @@ fn bytes_that_fit_no_object_are_reported() {
         diff: vec![0xff, 255, 255, 255],
     });
     node.turn();
-    assert_eq!(node.take_events(), [Event::BadData(place.id())]);
+    let (from, object) = (PEER, place.id());
+    assert_eq!(node.take_events(), [Event::BadData { from, object }]);
 }
