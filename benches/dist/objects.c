@@ -1,6 +1,6 @@
 /* objects.c - what one page fault costs, object by object: read miss, write upgrade, hand-over of ownership.
  *
- * Node 0 is home to 64-byte objects (a local of each level of a recursion) and to 4096-byte objects (the
+ * Node 0 is home to sequential 64-byte objects (a local of each level of a recursion) and to 4096-byte objects (the
  * pages of an array). Node 1 reads each, then writes each; then node 0 takes each back. Every access is
  * timed by itself and touches an object that no hold protects any more.
  *
@@ -9,7 +9,8 @@
 #include "measure.h"
 
 enum { OBJECTS_MAX = 2000 };
-static volatile long sink;
+/* From one object to the next: neighbours in turn would be fetched ahead. No divisor of the counts. */
+enum { STRIDE = 1009 };
 
 static void measure(char *const *objects, int count, int bytes)
 {
@@ -21,19 +22,20 @@ static void measure(char *const *objects, int count, int bytes)
         (void)unused;
         place(dist_thr_node());
         static long samples[OBJECTS_MAX];
-        static char *local[OBJECTS_MAX];
+        static char *local[OBJECTS_MAX] __attribute__((node_local));
         char name[64];
-        memcpy(local, known, count * sizeof *local);
+        for (int i = 0; i < count; i++)
+            local[i] = known[i * STRIDE % count];
         for (int i = 0; i < count; i++) {
             long start = now_ns();
-            sink += *(volatile char *)local[i];
+            load_byte(local[i]);
             samples[i] = now_ns() - start;
         }
         snprintf(name, sizeof name, "read_miss_%d", bytes);
         report(name, samples, count);
         for (int i = 0; i < count; i++) {
             long start = now_ns();
-            *(volatile char *)local[i] = 1;
+            store_byte(local[i], 1);
             samples[i] = now_ns() - start;
         }
         snprintf(name, sizeof name, "write_upgrade_%d", bytes);
@@ -45,7 +47,7 @@ static void measure(char *const *objects, int count, int bytes)
     char name[64];
     for (int i = 0; i < count; i++) {
         long start = now_ns();
-        *(volatile char *)objects[i] = 2;
+        store_byte(objects[i], 2);
         samples[i] = now_ns() - start;
     }
     snprintf(name, sizeof name, "hand_over_%d", bytes);
@@ -55,7 +57,7 @@ static void measure(char *const *objects, int count, int bytes)
 /* Each level adds an object of 64 bytes. */
 static void descend(char **objects, int level, int count)
 {
-    char object[64];
+    __attribute__((shadow("sequential"))) char object[64];
     void reach(int unused) { object[unused] = 1; }
     memset(object, level, sizeof object);
     objects[level] = object;
@@ -69,7 +71,7 @@ static void descend(char **objects, int level, int count)
 
 static void pages(char **objects, int count)
 {
-    char array[count + 1][4096];
+    __attribute__((shadow("sequential"))) char array[count + 1][4096];
     void reach(int unused) { array[unused][0] = 1; }
     memset(array, 1, sizeof array);
     for (int i = 0; i < count; i++)

@@ -10,18 +10,18 @@ enum { PAGES_PER_FAULT = 64, SLOTS_PER_FAULT = 16 };
 enum { PAGE = 4096, PAGES = 4096, LEVELS = 4096, SLOTS_PER_GROUP = 1024 };
 
 /* The first access of each run of pages, and the whole. `memory`: begins with such a run. */
-static void touch(volatile char *memory, const char *name)
+static void touch(char *memory, const char *name)
 {
     static long faults[PAGES / PAGES_PER_FAULT], runs[PAGES / PAGES_PER_FAULT];
     char line[64];
     long all = now_ns();
     for (int run = 0; run < PAGES / PAGES_PER_FAULT; run++) {
-        volatile char *first = memory + run * PAGES_PER_FAULT * PAGE;
+        char *first = memory + run * PAGES_PER_FAULT * PAGE;
         long start = now_ns();
-        *first = 1;
+        store_byte(first, 1);
         faults[run] = now_ns() - start;
         for (int page = 1; page < PAGES_PER_FAULT; page++)
-            first[page * PAGE] = 1;
+            store_byte(first + page * PAGE, 1);
         runs[run] = now_ns() - start;
     }
     snprintf(line, sizeof line, "%s_page", name);
@@ -42,7 +42,7 @@ static void descend(int level)
     char object[64];
     void reach(int index) { object[index] = 1; }
     long start = now_ns();
-    *(volatile char *)object = 1;
+    store_byte(object, 1);
     long elapsed = now_ns() - start;
     if (level % SLOTS_PER_FAULT == 0 && level % SLOTS_PER_GROUP && level > SLOTS_PER_GROUP)
         samples[sample_count++] = elapsed;
