@@ -4,12 +4,11 @@
 //! the warm-up, in which `auto` finds its protocol: messages as the difference between a long run and a short one. The
 //! program with phases is counted as a whole, for to follow it is what it asks.
 //!
-//! Last measured (100 rounds of which 40 warm up, medians of 3 to 5 runs in turn, 2 cores of an AMD EPYC in a VM under
-//! heavy load, 2026-11-22), `auto` over the best fixed protocol, messages and time: read_mostly 1.09 and 1.05, migratory
-//! 0.65 and 0.80, producer_consumer 0.97 and 5.6, write_shared 0.99 and 0.96, counter 1.50 and 0.86, phases 0.81 and 0.84.
-//! The time of producer_consumer says nothing: single runs of 5 to 6 ms a round came under `update` as well as under `auto`,
-//! which ended in `update`; the quickest runs were 0.34 and 0.36 ms. The counter ends in `remote` on 4 nodes, which sends more
-//! than `migratory` (a read of the counter costs 4 messages); a round on 4 nodes took 1.4 ms against 2.3 ms (one run).
+//! Last measured (quiet machine, 2 cores of an AMD EPYC in a VM, 2026-11-22), `auto` over the best fixed protocol, messages and
+//! time: read_mostly 1.17 and 1.06, migratory 0.66 and 0.93, producer_consumer 0.96 and 0.93, write_shared 0.98 and 0.98,
+//! counter 1.24 and 0.77, phases 0.87 and 0.98. The worst fixed protocol over `auto`, time: 5.9, 1.6, 3.8, 4.4, 1.5, 2.3.
+//! The counter ends in `remote`, whose operations are 2 messages each; `migratory` sends fewer where a node adds several times
+//! before it loses the counter, and takes longer.
 //!
 //! Estimates, messages of a round on 4 nodes (16 items, 3 threads that aren't at home; a barrier is 6 messages,
 //! a lock 4 for each of 3 threads):
