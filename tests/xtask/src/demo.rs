@@ -51,8 +51,13 @@ pub fn run() -> Result<()> {
     println!(
         "Three threads ran on three nodes. Each stored to the array and had none of it: three"
     );
-    println!("write faults. The array moved from node to node, 1200 bytes each time, and main's");
-    println!("own function waited for its threads before it gave the array up.");
+    println!(
+        "write faults. Each got the array's 1200 bytes; nodes that had it at the same time sent home"
+    );
+    println!(
+        "only the bytes they had written, when their threads ended. main's own function waited for"
+    );
+    println!("its threads before it gave the array up.");
     println!();
     println!("A program that prints: N queens, by threads that take tasks from a shared queue.");
     println!();
