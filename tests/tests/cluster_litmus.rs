@@ -42,22 +42,17 @@ fn no_forbidden_outcome_of_atomic_objects_appears_and_several_allowed_ones_do() 
 /// A node for each thread: without fences, two threads of one node may reorder as the processor does.
 #[test]
 fn no_forbidden_outcome_of_volatile_objects_appears() {
-    let program = compile_ours("litmus", &["-O2", "-Wall", "-DVOLATILE"]);
-    for (consistency, protocol) in SETTINGS {
-        play(
-            &program,
-            4,
-            "20",
-            consistency,
-            protocol,
-            &mut BTreeMap::new(),
-        );
-    }
+    play_every_setting("-DVOLATILE");
 }
 
 #[test]
 fn no_forbidden_outcome_of_objects_with_the_attribute_appears() {
-    let program = compile_ours("litmus", &["-O2", "-Wall", "-DATTRIBUTE"]);
+    play_every_setting("-DATTRIBUTE");
+}
+
+/// The program compiled with `define`, on four nodes.
+fn play_every_setting(define: &str) {
+    let program = compile_ours("litmus", &["-O2", "-Wall", define]);
     for (consistency, protocol) in SETTINGS {
         play(
             &program,
