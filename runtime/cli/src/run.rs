@@ -15,6 +15,7 @@ use output::Outputs;
 use processors::Shares;
 use program::Program;
 use seeing::{Seeing, SeeingOptions};
+use transport::Transport;
 
 mod control;
 mod job;
@@ -28,6 +29,7 @@ mod seeing;
 mod sink;
 mod stats;
 mod stats_table;
+mod transport;
 
 /// Runs a program on several nodes; rank 0 runs `main`, its status is the job's.
 #[derive(Args)]
@@ -85,6 +87,10 @@ pub struct Options {
 
     #[command(flatten)]
     memory: MemoryOptions,
+
+    /// What the nodes' messages travel over.
+    #[arg(long, value_name = "NAME", env = "UMBEL_TRANSPORT", hide_env = true)]
+    transport: Option<Transport>,
 
     /// Let the nodes run on all processors. Otherwise each keeps to its share, if there are enough and
     /// real-time priority is allowed (root, or `ulimit -r 1`).
@@ -150,6 +156,7 @@ pub fn run(options: Options) -> u8 {
             true => Shares::new(options.node_count),
             false => Shares::default(),
         },
+        transport: options.transport.unwrap_or_default(),
     };
     let mut job = match start(&plan, options.tag, seeing) {
         Ok(job) => job,

@@ -39,6 +39,7 @@ use super::program::Program;
 use super::seeing::Seeing;
 use super::sink::Closed;
 use super::stats;
+use super::transport::Transport;
 use crate::status;
 
 mod ends;
@@ -51,6 +52,8 @@ pub struct Plan {
     /// Variables for the nodes.
     pub environment: Vec<(&'static str, String)>,
     pub shares: Shares,
+    /// Of the links between the nodes.
+    pub transport: Transport,
 }
 
 /// A job whose nodes have been started.

@@ -9,12 +9,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
 use super::control::ControlSocket;
 use super::job::Plan;
 use super::processors::cpu_set;
+use super::transport::{Maker, unix_pair};
 use crate::sys::child::{ChildSetup, on_exec};
 use crate::sys::random;
 
@@ -70,10 +70,11 @@ impl Node {
 pub fn start_all(plan: &Plan, mask: &SigSet) -> Result<Vec<Node>> {
     let job = random::secret().context("cannot make the job's secret")?;
     let job: String = job.iter().map(|byte| format!("{byte:02x}")).collect();
+    let maker = Maker::new(plan.transport).context("cannot make links between nodes")?;
     let mut links: Vec<Links> = (0..plan.node_count).map(|_| Links::default()).collect();
     let mut nodes = Vec::new();
     for rank in 0..plan.node_count {
-        let result = start(plan, rank, &mut links, &job, mask);
+        let result = start(plan, rank, &maker, &mut links, &job, mask);
         match result.with_context(|| format!("cannot start node {rank}")) {
             Ok(node) => nodes.push(node),
             Err(error) => {
@@ -96,18 +97,25 @@ const SPIN_US: &str = "50";
 #[derive(Default)]
 struct Links(Vec<OwnedFd>);
 
-fn start(plan: &Plan, rank: usize, links: &mut [Links], job: &str, mask: &SigSet) -> Result<Node> {
+fn start(
+    plan: &Plan,
+    rank: usize,
+    maker: &Maker,
+    links: &mut [Links],
+    job: &str,
+    mask: &SigSet,
+) -> Result<Node> {
     // Links to lower ranks were made when those started; links to higher ranks are made now.
     let mut inherited = std::mem::take(&mut links[rank].0);
     let mut numbers: Vec<String> = inherited.iter().map(number).collect();
     numbers.push("-".into());
     for higher in &mut links[rank + 1..] {
-        let (ours, theirs) = stream_pair()?;
+        let (ours, theirs) = maker.link().context("cannot make a link")?;
         numbers.push(number(&ours));
         inherited.push(ours);
         higher.0.push(theirs);
     }
-    let (control, node_control) = stream_pair()?;
+    let (control, node_control) = unix_pair()?;
 
     let mut command = Command::new(&plan.program.path);
     command
@@ -153,16 +161,6 @@ fn start(plan: &Plan, rank: usize, links: &mut [Links], job: &str, mask: &SigSet
         is_ready: false,
         has_answered: false,
     })
-}
-
-fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let pair = socketpair(
-        AddressFamily::Unix,
-        SockType::Stream,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )?;
-    Ok(pair)
 }
 
 fn number(socket: &OwnedFd) -> String {

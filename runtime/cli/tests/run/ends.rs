@@ -16,6 +16,24 @@ fn the_status_of_main_is_the_jobs() {
 }
 
 #[test]
+fn nodes_talk_over_each_transport() {
+    for transport in ["unix", "tcp"] {
+        let job = umbel_run(4, &["--transport", transport], &["lines", "2"]);
+        let finished = finish(job);
+        finished.expect(0);
+        assert_eq!(finished.out.lines().count(), 8, "{transport}: {finished:?}");
+        let mut job = umbel_run(2, &[], &["lines", "1"]);
+        job.env("UMBEL_TRANSPORT", transport);
+        finish(job).expect(0);
+    }
+    let mut job = umbel_run(2, &[], &["exit", "0"]);
+    job.env("UMBEL_TRANSPORT", "smoke");
+    let finished = finish(job);
+    finished.expect(2);
+    assert!(finished.err.contains("unix, tcp"), "{finished:?}");
+}
+
+#[test]
 fn many_nodes() {
     finish(umbel_run(40, &[], &["exit", "3"])).expect(3);
 }
