@@ -5,6 +5,8 @@
 //! | 1 | `device` | read and write permission on /dev/userfaultfd | work |
 //! | 2 | `syscall` | CAP_SYS_PTRACE, or vm.unprivileged_userfaultfd=1 | work |
 //! | 3 | `user-mode` | nothing (kernel 5.11) | fail with EFAULT |
+//! | 4 | `guard` | SIGSEGV is ours; guard pages in shared memory (kernel 6.15) | fail with EFAULT |
+//! | 5 | `mprotect` | SIGSEGV is ours | fail with EFAULT |
 //!
 //! Containers often forbid the system call (2, 3) but not the device (1) if it is passed in.
 
@@ -13,7 +15,7 @@ use std::os::fd::OwnedFd;
 use crate::error::Error;
 use crate::sys::uffd;
 
-/// A way to get a userfaultfd.
+/// A way to get page faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// /dev/userfaultfd.
@@ -22,6 +24,10 @@ pub enum Backend {
     Syscall,
     /// userfaultfd(2) with UFFD_USER_MODE_ONLY.
     UserMode,
+    /// SIGSEGV, with guard pages where there are no rights.
+    Guard,
+    /// SIGSEGV, with mprotect(2) alone.
+    Mprotect,
 }
 
 /// What [`probe`] found out about one backend.
@@ -46,6 +52,16 @@ impl Backend {
             Self::Device => "device",
             Self::Syscall => "syscall",
             Self::UserMode => "user-mode",
+            Self::Guard => "guard",
+            Self::Mprotect => "mprotect",
+        }
+    }
+
+    /// Whether system calls fault as code does; elsewhere they fail with EFAULT on pages without rights.
+    pub fn kernel_faults(self) -> bool {
+        match self {
+            Self::Device | Self::Syscall => true,
+            Self::UserMode | Self::Guard | Self::Mprotect => false,
         }
     }
 
@@ -56,6 +72,8 @@ impl Backend {
             }
             Self::Syscall => "run as root, or: sysctl vm.unprivileged_userfaultfd=1",
             Self::UserMode => "needs Linux 5.13 and a seccomp filter that allows userfaultfd",
+            Self::Guard => "needs Linux 6.15",
+            Self::Mprotect => "nothing is needed",
         }
     }
 }
@@ -72,7 +90,7 @@ pub fn probe() -> Vec<BackendReport> {
                     Backend::Device | Backend::Syscall => {
                         "allowed; has every feature needed".into()
                     }
-                    Backend::UserMode => {
+                    Backend::UserMode | Backend::Guard | Backend::Mprotect => {
                         "allowed; system calls on absent shared memory fail with EFAULT".into()
                     }
                 },

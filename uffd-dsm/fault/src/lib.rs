@@ -16,6 +16,7 @@
 
 mod backend;
 mod error;
+pub mod signals;
 mod space;
 mod sys;
 mod tracking;

@@ -9,6 +9,7 @@ use userfaultfd::{Event, EventBuffer, FaultKind, ReadWrite, RegisterMode, Uffd};
 use crate::PAGE_BYTES;
 use crate::backend::{self, Backend};
 use crate::error::Error;
+use crate::signals;
 use crate::sys::map::{Mapping, Word, memory_file};
 use crate::sys::uffd;
 use crate::tracking::{Tracker, write_tracking};
@@ -78,6 +79,7 @@ impl Space {
     /// no fault backend is allowed.
     pub fn new(layout: &SpaceLayout) -> Result<Self, Error> {
         let (backend, descriptor) = backend::open_best()?;
+        signals::install()?;
         let uffd = crate::sys::adopt(descriptor);
         let file = memory_file(c"umbel-window", layout.file_bytes).map_err(|source| {
             Error::system(
@@ -99,6 +101,7 @@ impl Space {
                         advice,
                     )
                 })?;
+            signals::add_window(view.address..view.address + view.len);
             views.push((*view, mapping));
         }
         for mapping in views

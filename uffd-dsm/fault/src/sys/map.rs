@@ -66,6 +66,11 @@ impl Mapping {
         })
     }
 
+    /// First address.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
     /// Gives `advice` on the whole mapping.
     pub fn advise(&self, advice: libc::c_int) -> io::Result<()> {
         self.advise_range(0, self.len, advice)

@@ -2,6 +2,7 @@
 
 pub mod map;
 pub mod pagemap;
+pub mod signal;
 pub mod uffd;
 
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};

@@ -1,0 +1,182 @@
+//! SIGSEGV and SIGBUS: the window's faults, and the program's own.
+//!
+//! The kernel has our handler for both; what the program sets for them is kept here. A signal is offered to, in
+//! this order:
+//!
+//! 1. the fault driver, if the address is in the window and the signal backends serve it;
+//! 2. the hook, with `forked`, if the address is in the window and this process was forked from a node: its views
+//!    aren't there;
+//! 3. the hook: what the runtime knows of other addresses (freed heap objects of a program alone);
+//! 4. the program's action, run as the kernel would run it.
+
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+use crate::error::Error;
+use crate::sys::signal::{self, Birthmark, Delivery, Published};
+
+/// An access that raised a signal and isn't a fault of the window that somebody serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The byte accessed, or one of them.
+    pub address: usize,
+    /// Whether it was a store.
+    pub write: bool,
+    /// The address is in the window, and this process was forked from a node.
+    pub forked: bool,
+}
+
+/// What the program set for a signal.
+#[derive(Clone, Copy)]
+pub(crate) struct Program {
+    pub(crate) handler: usize,
+    pub(crate) flags: i32,
+    pub(crate) mask: u64,
+}
+
+const DEFAULT: Program = Program {
+    handler: libc::SIG_DFL,
+    flags: 0,
+    mask: 0,
+};
+
+static SEGV: Published<Program> = Published::new(DEFAULT);
+static BUS: Published<Program> = Published::new(DEFAULT);
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+static HOOK: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+static BIRTHMARK: Birthmark = Birthmark::new();
+
+/// Makes our handler the kernel's action for SIGSEGV and SIGBUS; what was there is the program's action from now
+/// on. Once; later calls do nothing.
+pub fn install() -> Result<(), Error> {
+    static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = LOCK
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if INSTALLED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let error = |source: io::Error| {
+        Error::system(
+            "take over SIGSEGV and SIGBUS",
+            source,
+            "this kernel is too old",
+        )
+    };
+    BIRTHMARK.set().map_err(error)?;
+    for number in [libc::SIGSEGV, libc::SIGBUS] {
+        let old = signal::take_over(number).map_err(error)?;
+        replace(of(number).expect("it is one of the two"), &old);
+    }
+    // Release: pairs with the load in `program_action`; what the kernel had is ours now.
+    INSTALLED.store(true, Ordering::Release);
+    Ok(())
+}
+
+/// Whether [`install`] was called.
+pub fn is_installed() -> bool {
+    INSTALLED.load(Ordering::Acquire)
+}
+
+/// Sets the program's action for SIGSEGV or SIGBUS, or only asks for it; the one before. As sigaction(2), it may
+/// be called in a signal handler. Any other signal is a fault of the caller. [`install`] must have been called.
+pub fn program_action(number: i32, new: Option<&libc::sigaction>) -> libc::sigaction {
+    let published = of(number).expect("only SIGSEGV and SIGBUS are kept here");
+    let old = match new {
+        None => published.get(),
+        Some(new) => replace(published, new),
+    };
+    let mut action = signal::default_action();
+    action.sa_sigaction = old.handler;
+    action.sa_flags = old.flags;
+    signal::set_mask_of(&mut action, old.mask);
+    action
+}
+
+/// Sets who looks at accesses before the program's action does. It ends the process, or returns.
+/// It runs in a signal handler of the thread that made the access.
+pub fn set_hook(hook: fn(&Access)) {
+    // Release: pairs with the load in `deliver`.
+    HOOK.store(hook as *mut (), Ordering::Release);
+}
+
+fn of(number: i32) -> Option<&'static Published<Program>> {
+    match number {
+        libc::SIGSEGV => Some(&SEGV),
+        libc::SIGBUS => Some(&BUS),
+        _ => None,
+    }
+}
+
+fn replace(published: &Published<Program>, new: &libc::sigaction) -> Program {
+    let new = Program {
+        handler: new.sa_sigaction,
+        flags: new.sa_flags,
+        mask: signal::mask_of(new),
+    };
+    // A handler that reads it while this thread changes it would wait for ever.
+    signal::with_signals_blocked(|| published.update(|_| new))
+}
+
+/// A signal came.
+pub(crate) fn deliver(delivery: &Delivery) {
+    if let Some(address) = delivery.address() {
+        let in_window = WINDOWS.contains(address);
+        let forked = in_window && BIRTHMARK.is_forked();
+        call_hook(&Access {
+            address,
+            write: delivery.is_write(),
+            forked,
+        });
+    }
+    let Some(published) = of(delivery.signal) else {
+        return;
+    };
+    let program = published.get();
+    if program.flags & libc::SA_RESETHAND != 0 && program.handler != libc::SIG_IGN {
+        signal::with_signals_blocked(|| {
+            published.update(|_| Program {
+                handler: libc::SIG_DFL,
+                ..program
+            })
+        });
+    }
+    delivery.run(&program);
+}
+
+fn call_hook(access: &Access) {
+    // Acquire: pairs with the store in `set_hook`.
+    let hook = HOOK.load(Ordering::Acquire);
+    if !hook.is_null() {
+        signal::call_hook(hook, access);
+    }
+}
+
+/// Makes the addresses of a window known.
+pub(crate) fn add_window(range: Range<usize>) {
+    WINDOWS.add(range);
+}
+
+/// The smallest range that holds all views of every space of this process: grows only.
+struct Windows {
+    start: AtomicUsize,
+    end: AtomicUsize,
+}
+
+static WINDOWS: Windows = Windows {
+    start: AtomicUsize::new(usize::MAX),
+    end: AtomicUsize::new(0),
+};
+
+impl Windows {
+    fn add(&self, range: Range<usize>) {
+        // Relaxed: whoever accesses the window was told of it after this.
+        self.start.fetch_min(range.start, Ordering::Relaxed);
+        self.end.fetch_max(range.end, Ordering::Relaxed);
+    }
+
+    fn contains(&self, address: usize) -> bool {
+        (self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed)).contains(&address)
+    }
+}
