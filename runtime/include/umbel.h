@@ -18,6 +18,12 @@
  * threads that can reach its locals have ended, and no thread ends before its children.  main is a
  * thread.  exit() ends the whole job at once, from any node.
  *
+ * Processes: a process made by fork has a copy of the node's private memory and none of the shared objects.  What
+ * it needs of them is to be copied before fork; touching one, or calling a function of this header but
+ * dist_thr_node, dist_thr_self and dist_node_count, ends it with a message and status 120.  (Forked from a program
+ * that runs on one node, it has copies of all.)  Its end is not the job's.  vfork, posix_spawn, system, popen and
+ * exec work as ever; what they start runs alone.  A node that calls exec itself leaves the job, which then ends.
+ *
  * Functions that return int return 0, or an error number from <errno.h> as POSIX threads do; errno is
  * left alone.  All may be called from any thread on any node, but not from signal handlers.
  */

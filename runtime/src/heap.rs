@@ -86,6 +86,7 @@ pub fn allocate(bytes: u64, align: u64, policy: &str, site: u64) -> Result<usize
         return Err(libc::ENOMEM);
     }
     let node = Node::get();
+    node.refuse_copy("allocated shared memory");
     let wanted = Wanted {
         bytes,
         align,
@@ -105,6 +106,7 @@ pub fn allocate(bytes: u64, align: u64, policy: &str, site: u64) -> Result<usize
 /// Ends an object of any node's heap.
 pub fn free(address: usize, site: u64) {
     let node = Node::get();
+    node.refuse_copy("freed shared memory");
     let home = home_of(address, "dist_free", site);
     if home != node.rank {
         node.submit(Request::Heap {
@@ -137,6 +139,7 @@ pub fn free(address: usize, site: u64) {
 /// Gives an object another size: its address, perhaps a new one, or an errno.
 pub fn reallocate(address: usize, bytes: u64, site: u64) -> Result<usize, i32> {
     let node = Node::get();
+    node.refuse_copy("resized shared memory");
     let home = home_of(address, "dist_realloc", site);
     if home == node.rank && node.heap.objects.resize(address, bytes) {
         return Ok(address);

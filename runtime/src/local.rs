@@ -14,7 +14,7 @@ use crate::node::{self, MAIN, Node, Stack};
 use crate::recorder;
 use crate::request::{Reply, Request};
 use crate::sys::abi::{SelfPointer, UmbelSelf};
-use crate::sys::{call, process, stubs};
+use crate::sys::{call, fork, process, stubs};
 
 /// A thread of the program that is known to its node.
 pub struct Local {
@@ -75,6 +75,9 @@ pub fn run_thread(
         local.managed.set(true);
         call::call(code, argument, chain.address(), &local.way_out);
         local.end();
+        if fork::is_copy() {
+            return;
+        }
         recorder::thread_ended();
         Node::get().submit(Request::Ended {
             thread,
@@ -139,9 +142,10 @@ fn record(thread: ThreadId, father: Option<ThreadId>, stack: Stack) -> Local {
 
 fn take_stack() -> Stack {
     let node = Node::get();
+    node.refuse_copy("used sharable objects in a new thread");
     match node.take_stack() {
         Ok(Some((stack, new))) => {
-            if new {
+            if new && !fork::is_copy() {
                 node.submit(Request::Stack {
                     stack: stack.index,
                     map: stack.map,
@@ -194,6 +198,10 @@ impl Local {
 
     /// The end of a scope whose objects others may know.
     pub fn leave(&self, marks: Reach) {
+        if fork::is_copy() {
+            // The objects, and whoever knows of them, are the node's.
+            return;
+        }
         // Others may know more than threads were told at their creation: an address handed over later.
         self.update(|own| own.shared_pages = own.shared_pages.max(self.stack.map.lent_pages()));
         let own = self.counters();
@@ -234,6 +242,9 @@ impl Local {
 
     /// Waits for all children, and forgets them.
     pub fn join_all(&self) {
+        if fork::is_copy() {
+            return;
+        }
         let reply = Reply::new();
         Node::get().submit(Request::JoinAll {
             father: self.thread,
@@ -277,7 +288,7 @@ impl Local {
 /// The end of a thread that the program made by itself.
 impl Drop for Local {
     fn drop(&mut self) {
-        if !self.managed.get() && self.thread != MAIN {
+        if !self.managed.get() && self.thread != MAIN && !fork::is_copy() {
             self.end();
             recorder::thread_ended();
             self.update(|own| own.small_limit = 0);

@@ -9,6 +9,7 @@ use umbel_wire::thread::CodeRef;
 
 use crate::globals;
 use crate::sys::abi::{ABI_VERSION, Module, SelfPointer};
+use crate::sys::fork;
 use crate::sys::process::module_base;
 
 static MODULES: RwLock<Vec<Option<Module>>> = RwLock::new(Vec::new());
@@ -39,6 +40,10 @@ pub fn register(module: Module) {
 
 /// Forgets a module that is being unloaded; its index is not used again.
 pub fn unregister(base: usize) {
+    if fork::is_copy() {
+        // The process ends, and a thread that is not here may have held the lock.
+        return;
+    }
     let mut modules = MODULES.write().expect("no code under this lock panics");
     for entry in modules
         .iter_mut()

@@ -19,7 +19,7 @@ use crate::local;
 use crate::request::{Reply, Request};
 use crate::service::{self, Service};
 use crate::sync_table::SyncTable;
-use crate::sys::process;
+use crate::sys::{fork, process, segv};
 
 /// This process as a node.
 pub struct Node {
@@ -62,17 +62,26 @@ pub struct Stack {
 
 static NODE: OnceLock<&'static Node> = OnceLock::new();
 
+/// The same, set before a thread of the program can run here. A process forked then finds `NODE` half set for ever.
+static MADE: OnceLock<&'static Node> = OnceLock::new();
+
 /// main is the first thread of node 0.
 pub const MAIN: ThreadId = ThreadId::new(NodeId(0), 1);
 
 impl Node {
     /// This process's node; the first call starts it.
     pub fn get() -> &'static Node {
+        if let Some(node) = NODE.get().or_else(in_copy) {
+            return node;
+        }
         NODE.get_or_init(|| start().unwrap_or_else(|error| fatal(&error.to_string())))
     }
 
     /// Hands a request to the service thread.
     pub fn submit(&self, request: Request) {
+        if fork::is_copy() {
+            fork::end_copy("called a function of umbel.h that needs the node");
+        }
         self.requests.push(request);
         if let Err(error) = self.waker.wake() {
             die(&format!("cannot wake the service thread: {error}"));
@@ -87,6 +96,14 @@ impl Node {
     /// Whether the window is shared with other nodes: pages fault and copies must be taken back.
     pub fn distributed(&self) -> bool {
         self.node_count > 1
+    }
+
+    /// Ends a process that the program forked from a node of several: what it asked for has shared objects in it.
+    /// Forked from a program alone, it has copies of all of them.
+    pub fn refuse_copy(&self, did: &str) {
+        if self.distributed() && fork::is_copy() {
+            fork::end_copy(did);
+        }
     }
 
     /// The place in the window that a pointer names.
@@ -198,7 +215,7 @@ pub fn main_is_void() {
 
 /// Ends the job because of something nobody can repair; `text` is for the user.
 pub fn fatal(text: &str) -> ! {
-    match NODE.get().filter(|node| node.launched) {
+    match NODE.get().filter(|node| node.launched && !fork::is_copy()) {
         None => die(text),
         Some(node) => {
             node.submit(Request::Fatal { text: text.into() });
@@ -214,8 +231,15 @@ fn die(text: &str) -> ! {
     process::end_now(STATUS_FATAL)
 }
 
+#[cold]
+fn in_copy() -> Option<&'static &'static Node> {
+    MADE.get().filter(|_| fork::is_copy())
+}
+
 fn start() -> Result<&'static Node, Error> {
     let launch = Launch::from_environment()?;
+    fork::watch(launch.rank)
+        .map_err(Error::system("map a page that forked processes don't get"))?;
     if launch.timeline {
         crate::recorder::start();
     }
@@ -239,6 +263,7 @@ fn start() -> Result<&'static Node, Error> {
         }),
         next_root: AtomicU64::new(0),
     }));
+    let _ = MADE.set(node);
     if node.launched {
         // Before the first message: a peer's thread may run here, and exit, while this thread is on its
         // way to main.
@@ -246,6 +271,9 @@ fn start() -> Result<&'static Node, Error> {
         process::at_exit(on_exit);
     }
     let service = Service::new(node, poll, launch)?;
+    if node.distributed() {
+        segv::watch();
+    }
     let greeted = Reply::new();
     let answer = greeted.clone();
     std::thread::Builder::new()
@@ -265,6 +293,10 @@ fn thread_stacks(rank: NodeId, node_count: u16, homes: Homes) -> std::ops::Range
 
 /// The program calls exit, or main has returned: the job ends with this status.
 extern "C" fn on_exit(status: i32, _: *mut libc::c_void) {
+    if fork::is_copy() {
+        // The end of a process that the program forked is nobody's business but its parent's.
+        return;
+    }
     // Waits, if the thread that starts this node has not been told yet that it is done.
     let node = Node::get();
     process::flush_streams();

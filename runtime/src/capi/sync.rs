@@ -43,6 +43,7 @@ fn request(address: usize, op: SyncOp) -> i32 {
 
 fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
     let node = Node::get();
+    node.refuse_copy("used a synchronization object");
     let thread = local::with(|local| local.thread);
     let _why = recorder::because(recorder::why_of(op), key.0);
     if home == node.rank {

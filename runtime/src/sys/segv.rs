@@ -1,17 +1,21 @@
-//! Accesses of inaccessible memory in a program alone, where no userfaultfd reports them: freed heap objects.
+//! Accesses of inaccessible memory that no fault backend reports: freed heap objects in a program alone, and shared
+//! objects in a process that was forked from a node.
 
 use std::mem::{MaybeUninit, zeroed};
 use std::ptr;
 use std::sync::Once;
 
+use uffd_dsm::window::Place;
+
 use crate::error::STATUS_FATAL;
 use crate::heap;
-use crate::sys::process;
+use crate::node::Node;
+use crate::sys::{fork, process};
 
 static INSTALLED: Once = Once::new();
 
-/// From now on, an access of a freed heap object ends the program with a message, unless the program has a
-/// handler of its own for SIGSEGV, or sets one.
+/// From now on, such an access ends the process with a message, unless the program has a handler of its own for
+/// SIGSEGV, or sets one.
 pub fn watch() {
     INSTALLED.call_once(|| {
         let mut current = MaybeUninit::<libc::sigaction>::uninit();
@@ -37,12 +41,27 @@ extern "C" fn on_fault(_: libc::c_int, info: *mut libc::siginfo_t, context: *mut
     let context = context.cast::<libc::ucontext_t>();
     // SAFETY: as above.
     let error = unsafe { (*context).uc_mcontext.gregs[libc::REG_ERR as usize] };
-    if let Some(error) = heap::wild_access_alone(address, error & WRITE != 0) {
+    let write = error & WRITE != 0;
+    if let Some(verb) = in_copy(address, write) {
+        fork::end_copy(&format!("{verb} shared memory at {address:#x}"));
+    }
+    if let Some(error) = heap::wild_access_alone(address, write) {
         eprintln!("umbel: {error}");
         process::end_now(STATUS_FATAL);
     }
     // Not ours: the access is tried again, and ends the program as if there had been no handler.
     set(libc::SIG_DFL, 0);
+    if info.si_code <= 0 {
+        // Sent, not met: it doesn't come again by itself.
+        // SAFETY: sends a signal to the calling thread.
+        unsafe { libc::raise(libc::SIGSEGV) };
+    }
+}
+
+/// What a process forked from a node of several did, if that was to shared memory.
+fn in_copy(address: usize, write: bool) -> Option<&'static str> {
+    let is_shared = fork::is_copy() && Place::at(address).is_some() && Node::get().distributed();
+    is_shared.then_some(if write { "wrote to" } else { "read" })
 }
 
 fn set(action: usize, flags: libc::c_int) {

@@ -17,6 +17,11 @@ pub struct MemoryOptions {
     /// Protocol of objects whose declaration says nothing.
     #[arg(long, value_name = "NAME")]
     protocol: Option<Protocol>,
+
+    /// How page faults reach the nodes: auto (default), or one of the ways that `umbel doctor` lists. All nodes have
+    /// the same results; `umbel doctor` says what each can't do.
+    #[arg(long, value_name = "NAME", value_parser = fault_backend)]
+    fault_backend: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,6 +69,7 @@ impl MemoryOptions {
             ("UMBEL_CACHE_BYTES", cache),
             ("UMBEL_CONSISTENCY", name_of(self.consistency)),
             ("UMBEL_PROTOCOL", name_of(self.protocol)),
+            ("UMBEL_FAULT_BACKEND", self.fault_backend.clone()),
         ];
         variables
             .into_iter()
@@ -75,6 +81,22 @@ impl MemoryOptions {
 fn name_of(value: Option<impl ValueEnum>) -> Option<String> {
     let value = value?.to_possible_value()?;
     Some(value.get_name().to_owned())
+}
+
+/// The name of a fault backend that is usable here, or `auto`.
+fn fault_backend(text: &str) -> Result<String, String> {
+    let known = umbel_fault::probe();
+    let names: Vec<&str> = known.iter().map(|backend| backend.name.as_str()).collect();
+    match known.iter().find(|backend| backend.name == text) {
+        Some(backend) if !backend.usable => Err(format!(
+            "not usable here: {}; {}",
+            backend.reason,
+            backend.fix.as_deref().unwrap_or("see `umbel doctor`")
+        )),
+        Some(_) => Ok(text.to_owned()),
+        None if text == "auto" => Ok(text.to_owned()),
+        None => Err(format!("give auto, {}", names.join(", "))),
+    }
 }
 
 /// A number of bytes: `65536`, `64K`, `1.5G`, `64MiB`.

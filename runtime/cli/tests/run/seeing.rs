@@ -259,7 +259,7 @@ fn nodes_are_told_what_the_options_say() {
 
 #[test]
 fn wrong_values_are_refused_with_what_to_give() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (
             &["--cache=much"],
             "give a number of bytes, for instance: --cache 64M",
@@ -275,6 +275,10 @@ fn wrong_values_are_refused_with_what_to_give() {
         (
             &["--protocol=auto2"],
             "auto, invalidate, migratory, read_only, update, remote",
+        ),
+        (
+            &["--fault-backend=magic"],
+            "give auto, device, syscall, user-mode",
         ),
         (
             &["--protocol=update", "--consistency=sequential"],
