@@ -3,6 +3,7 @@
 //! [`local`]: loops over sharable objects against plain gcc. [`distributed`]: faults, threads and
 //! synchronization between nodes against raw ping-pong of the same bytes. [`growth`]: how a read miss
 //! grows with nodes and objects. [`patterns`]: ways of sharing under each protocol, and whether `auto` finds the best.
+//! [`peers`]: MPI, OpenSHMEM and the floor in one table.
 //! `benches/`: the codec and the coherence machine alone, under criterion.
 
 pub mod distributed;
@@ -10,6 +11,7 @@ pub mod estimates;
 pub mod growth;
 pub mod local;
 pub mod patterns;
+pub mod peers;
 pub mod programs;
 pub mod raw;
 pub mod table;
@@ -23,6 +25,8 @@ pub struct Effort {
     pub samples: usize,
     /// Operations of a kind in one run of a distributed program.
     pub operations: usize,
+    /// Rounds of a comparison with other systems.
+    pub peer_rounds: usize,
 }
 
 impl Effort {
@@ -31,11 +35,13 @@ impl Effort {
         rounds: 30,
         samples: 60,
         operations: 400,
+        peer_rounds: 7,
     };
     /// Shows that everything works: some seconds.
     pub const QUICK: Self = Self {
         rounds: 2,
         samples: 20,
         operations: 40,
+        peer_rounds: 1,
     };
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 use umbel_benches::programs::Workshop;
-use umbel_benches::{Effort, distributed, estimates, growth, local, patterns, raw, table};
+use umbel_benches::{Effort, distributed, estimates, growth, local, patterns, peers, raw, table};
 
 /// Measures and prints the table; start it with `cargo xtask bench`.
 #[derive(Parser)]
@@ -25,6 +25,12 @@ struct Options {
     /// Only the patterns of sharing under each protocol, in a table of their own.
     #[arg(long)]
     patterns: bool,
+    /// Only the comparison with MPI and the floor over a transport; may be given several times.
+    #[arg(long, value_name = "TRANSPORT")]
+    peers: Vec<peers::Transport>,
+    /// Of that comparison only the rows that have this in their names.
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    only: String,
 }
 
 fn main() -> Result<()> {
@@ -43,6 +49,15 @@ fn main() -> Result<()> {
     let workshop = Workshop::new(&options.prefix, &options.output)?;
     if options.patterns {
         print!("{}", patterns::table(&workshop, effort)?);
+        return Ok(());
+    }
+    if !options.peers.is_empty() {
+        for transport in options.peers {
+            println!(
+                "{}",
+                peers::table(&workshop, effort, transport, &options.only)?
+            );
+        }
         return Ok(());
     }
     let mut rows = local::rows(&workshop, effort)?;

@@ -102,6 +102,21 @@ impl Workshop {
         ))
     }
 
+    /// Runs a program on nodes, in an environment.
+    pub fn run_in(
+        &self,
+        program: &Path,
+        nodes: usize,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Results> {
+        let mut command = Command::new(&self.umbel);
+        command.args(["run", "-n", &nodes.to_string()]);
+        command.arg(program).args(arguments);
+        command.envs(environment.iter().copied());
+        results_of(&mut command)
+    }
+
     /// Runs a program to its end.
     pub fn run(&self, program: &Path, on: On, arguments: &[usize]) -> Result<Results> {
         let mut command = match on {
@@ -116,9 +131,12 @@ impl Workshop {
             command.env("UMBEL_BENCH_FREE", "1");
         }
         command.args(arguments.iter().map(usize::to_string));
-        let output = finish(&mut command)?;
-        parse(&String::from_utf8_lossy(&output.stdout))
-            .with_context(|| format!("output of {command:?}"))
+        results_of(&mut command)
+    }
+
+    /// Compiles `source` by another compiler of C, `name`.
+    pub fn compile_by(&self, name: &str, source: &str, flags: &[&str]) -> Result<PathBuf> {
+        self.compile(Command::new(name), name, source, flags)
     }
 
     fn compile(
@@ -147,6 +165,13 @@ impl Workshop {
         }
         Ok(program)
     }
+}
+
+/// What a command prints before its end, which must be a good one.
+pub fn results_of(command: &mut Command) -> Result<Results> {
+    let output = finish(command)?;
+    parse(&String::from_utf8_lossy(&output.stdout))
+        .with_context(|| format!("output of {command:?}"))
 }
 
 /// Runs a command to its end, which must be a good one.

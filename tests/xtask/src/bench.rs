@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: criterion's benches of the pure crates, then the program that measures the
 //! rest and prints everything as one table. `cargo xtask bench patterns`: only the patterns of sharing.
+//! `cargo xtask bench peers`: only the comparison with others.
 
 use std::fs;
 
@@ -15,9 +16,12 @@ use crate::{deps, stage};
 pub enum Part {
     /// Ways of sharing under each protocol, and whether `auto` finds the best.
     Patterns,
+    /// MPI, OpenSHMEM and the floor beside ours, over TCP and in shared memory. What follows -- goes to the
+    /// program: --only WORDS, --peers TRANSPORT.
+    Peers,
 }
 
-pub fn run(part: Option<Part>, quick: bool) -> Result<()> {
+pub fn run(part: Option<Part>, quick: bool, options: &[String]) -> Result<()> {
     deps::for_building()?;
     let prefix = stage::stage()?;
     let output = target()?.join("bench-programs");
@@ -31,6 +35,20 @@ pub fn run(part: Option<Part>, quick: bool) -> Result<()> {
             let mut compare = cargo(&["run", "--release", "-p", "umbel-benches", "--"])?;
             compare.arg("--patterns").arg("--prefix").arg(&prefix);
             call(compare.arg("--output").arg(&output).args(quick))
+        });
+    }
+    if part == Some(Part::Peers) {
+        if quick.is_empty() {
+            deps::for_peers()?;
+        }
+        return step("ours, the others, the floor", || {
+            let mut compare = cargo(&["run", "--release", "-p", "umbel-benches", "--"])?;
+            compare.arg("--prefix").arg(&prefix);
+            compare.arg("--output").arg(&output).args(quick);
+            if !options.iter().any(|option| option.starts_with("--peers")) {
+                compare.args(["--peers", "tcp", "--peers", "shm"]);
+            }
+            call(compare.args(options))
         });
     }
     step("criterion benches", || {

@@ -45,6 +45,12 @@ pub fn for_testing() -> Result<()> {
     provide("packages for testing", &[need("gdb"), need("python3")])
 }
 
+/// What others use today, to be measured beside ours.
+pub fn for_peers() -> Result<()> {
+    let names = ["openmpi-bin", "libopenmpi-dev", "mpich", "libmpich-dev"];
+    provide("packages for comparisons", &names.map(need))
+}
+
 /// What the quarter of GCC's own tests that CI runs needs: their source.
 pub fn for_conformance_quarter() -> Result<()> {
     provide(

@@ -45,6 +45,9 @@ enum Command {
         /// Short runs, to see that everything works.
         #[arg(long)]
         quick: bool,
+        /// For the program that measures.
+        #[arg(last = true)]
+        options: Vec<String>,
     },
     /// Run somebody else's tests through `umbel cc`.
     Conformance {
@@ -98,7 +101,11 @@ fn run(command: Command) -> Result<()> {
             deps::for_building()?;
             stage::stage().map(drop)
         }
-        Command::Bench { part, quick } => bench::run(part, quick),
+        Command::Bench {
+            part,
+            quick,
+            options,
+        } => bench::run(part, quick, &options),
         Command::Conformance {
             suite: Suite::Gcc { quarter: false },
         } => conformance::full(),

@@ -1,0 +1,65 @@
+//! Ours beside what people use today and beside the floor, over one transport, in one run: `cargo xtask bench peers`.
+//!
+//! Everything that a row compares runs in turns, round by round, in bursts of less than a second on processors of its own
+//! at real-time priority (peers/burst.h): whoever else uses the machine hardly shows. A figure is the median over the
+//! rounds of each run's median, a ratio the median of the rounds' ratios.
+//!
+//! [`runs`] starts the programs, [`rows`] says what is compared and what is expected, [`table`] prints it.
+
+pub mod rows;
+pub mod runs;
+pub mod table;
+
+use std::fmt;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::Effort;
+use crate::programs::Workshop;
+use rows::ROWS;
+use runs::{Figures, Runs};
+
+/// What the bytes between two nodes go over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// Sockets on the loopback interface.
+    Tcp,
+    /// Rings in shared memory.
+    Shm,
+    /// Unix sockets, which MPI doesn't have.
+    Unix,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Shm => "shm",
+            Self::Unix => "unix",
+        })
+    }
+}
+
+/// Measures over one transport: the table. `only`: of the rows that have this in their names.
+pub fn table(
+    workshop: &Workshop,
+    effort: Effort,
+    transport: Transport,
+    only: &str,
+) -> Result<String> {
+    let rows: Vec<_> = ROWS.iter().filter(|row| row.is_about(only)).collect();
+    let needed = |program: &str| rows.iter().any(|row| row.needs(program));
+    let runs = Runs::prepare(workshop, needed)?;
+    let mut rounds: Vec<Figures> = Vec::new();
+    for _ in 0..effort.peer_rounds {
+        rounds.push(runs.round(workshop, effort, transport)?);
+    }
+    let lines = rows.iter().map(|row| table::line(row, transport, &rounds));
+    let mut text = format!("over {transport}, {} rounds\n", rounds.len());
+    text.push_str(&table::render(lines.collect()));
+    for missing in runs.missing() {
+        text.push_str(&format!("left out, for it isn't installed: {missing}\n"));
+    }
+    Ok(text)
+}
