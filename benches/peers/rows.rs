@@ -43,9 +43,7 @@ impl Row {
     pub fn needs(&self, program: &str) -> bool {
         let is_of = |figure: &&str| figure.split_once('.').is_some_and(|(of, _)| of == program);
         let is_peer = matches!(program, "openmpi" | "mpich");
-        is_of(&self.ours)
-            || self.beside.iter().any(|figure| is_of(figure))
-            || self.others.is_some() && is_peer
+        is_of(&self.ours) || self.beside.iter().any(is_of) || self.others.is_some() && is_peer
     }
 
     /// The one of the two that holds for a transport; shared memory's for none of both.

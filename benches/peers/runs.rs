@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
 
 use super::Transport;
 use crate::Effort;
@@ -105,7 +106,7 @@ impl Runs {
         effort: Effort,
         transport: Transport,
     ) -> Result<Figures> {
-        let _turn = Turn::take()?;
+        let _turn = take_turn()?;
         let operations = effort.operations.to_string();
         let transport_name = transport.to_string();
         let mut figures = Figures::new();
@@ -199,23 +200,12 @@ fn is_installed(compiler: &str) -> bool {
 }
 
 /// The processors belong to one bench at a time: all of this machine take turns, round by round.
-struct Turn(File);
-
-impl Turn {
-    fn take() -> Result<Self> {
-        let path = std::env::temp_dir().join("umbel-bench-turn");
-        let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
-        file.lock()
-            .with_context(|| format!("locking {}", path.display()))?;
-        Ok(Self(file))
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        // Closing it gives the turn away, too.
-        let _ = self.0.unlock();
-    }
+fn take_turn() -> Result<Flock<File>> {
+    let path = std::env::temp_dir().join("umbel-bench-turn");
+    let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+    let lock = Flock::lock(file, FlockArg::LockExclusive);
+    lock.map_err(|(_, error)| error)
+        .with_context(|| format!("locking {}", path.display()))
 }
 
 const RUN_SECONDS_MAX: &str = "60";
