@@ -19,7 +19,7 @@ use crate::local;
 use crate::request::{Reply, Request};
 use crate::service::{self, Service};
 use crate::sync_table::SyncTable;
-use crate::sys::{fork, process, segv};
+use crate::sys::{fork, process, segv, signals};
 
 /// This process as a node.
 pub struct Node {
@@ -273,6 +273,9 @@ fn start() -> Result<&'static Node, Error> {
     let service = Service::new(node, poll, launch)?;
     if node.distributed() {
         segv::watch();
+    }
+    if service.faults_are_signals() {
+        signals::keep_faults_unblocked();
     }
     let greeted = Reply::new();
     let answer = greeted.clone();

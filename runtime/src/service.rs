@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token as MioToken, Waker};
 use uffd_dsm::heap::Run;
 use uffd_dsm::{Engine, EngineConfig, Event, Link};
 use umbel_agents::Threads;
+use umbel_fault::Backend;
 use umbel_wire::{NodeId, ObjectId, ThreadId, Token};
 
 use crate::atomics::{SEQUENTIAL, note_remote};
@@ -153,6 +154,12 @@ impl Service {
             .register()
             .map_err(Error::system("register with the event loop"))?;
         Ok(service)
+    }
+
+    /// Whether page faults come to threads as signals.
+    pub fn faults_are_signals(&self) -> bool {
+        let backend = self.engine.as_ref().map(Engine::backend);
+        matches!(backend, Some(Backend::Guard | Backend::Mprotect))
     }
 
     fn register(&mut self) -> std::io::Result<()> {

@@ -8,5 +8,6 @@ pub mod memory;
 pub mod operate;
 pub mod process;
 pub mod segv;
+pub mod signals;
 pub mod start;
 pub mod stubs;
