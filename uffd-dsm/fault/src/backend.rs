@@ -10,9 +10,13 @@
 //!
 //! Containers often forbid the system call (2, 3) but not the device (1) if it is passed in.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
+use crate::PAGE_BYTES;
 use crate::error::Error;
+use crate::space::MADV_GUARD_INSTALL;
+use crate::sys::map::{Mapping, memory_file};
 use crate::sys::uffd;
 
 /// A way to get page faults.
@@ -44,7 +48,13 @@ pub struct BackendReport {
 }
 
 impl Backend {
-    const ORDER: [Backend; 3] = [Backend::Device, Backend::Syscall, Backend::UserMode];
+    pub(crate) const ORDER: [Backend; 5] = [
+        Backend::Device,
+        Backend::Syscall,
+        Backend::UserMode,
+        Backend::Guard,
+        Backend::Mprotect,
+    ];
 
     /// Name as in `UMBEL_FAULT_BACKEND`.
     pub fn name(self) -> &'static str {
@@ -65,6 +75,15 @@ impl Backend {
         }
     }
 
+    /// Whether it can be used here; its userfaultfd, if it has one.
+    pub(crate) fn open(self) -> io::Result<Option<OwnedFd>> {
+        match self {
+            Self::Device | Self::Syscall | Self::UserMode => uffd::open(self, 0).map(Some),
+            Self::Guard => try_guard().map(|()| None),
+            Self::Mprotect => Ok(None),
+        }
+    }
+
     fn fix(self) -> &'static str {
         match self {
             Self::Device => {
@@ -82,7 +101,7 @@ impl Backend {
 pub fn probe() -> Vec<BackendReport> {
     Backend::ORDER
         .into_iter()
-        .map(|backend| match uffd::open(backend, 0) {
+        .map(|backend| match backend.open() {
             Ok(_) => BackendReport {
                 name: backend.name().into(),
                 usable: true,
@@ -91,7 +110,7 @@ pub fn probe() -> Vec<BackendReport> {
                         "allowed; has every feature needed".into()
                     }
                     Backend::UserMode | Backend::Guard | Backend::Mprotect => {
-                        "allowed; system calls on absent shared memory fail with EFAULT".into()
+                        "allowed; raw system calls on absent shared memory fail with EFAULT".into()
                     }
                 },
                 fix: None,
@@ -107,7 +126,8 @@ pub fn probe() -> Vec<BackendReport> {
 }
 
 /// Opens the first allowed backend, or the one that `UMBEL_FAULT_BACKEND` names.
-pub(crate) fn open_best() -> Result<(Backend, OwnedFd), Error> {
+/// With its userfaultfd, if it has one.
+pub(crate) fn open_best() -> Result<(Backend, Option<OwnedFd>), Error> {
     let forced = std::env::var("UMBEL_FAULT_BACKEND")
         .ok()
         .filter(|name| !name.is_empty() && name != "auto");
@@ -123,7 +143,7 @@ pub(crate) fn open_best() -> Result<(Backend, OwnedFd), Error> {
     }
     let mut reasons = Vec::new();
     for backend in candidates {
-        match uffd::open(backend, 0) {
+        match backend.open() {
             Ok(descriptor) => return Ok((backend, descriptor)),
             Err(error) => reasons.push(format!("{}: {error}", backend.name())),
         }
@@ -133,6 +153,15 @@ pub(crate) fn open_best() -> Result<(Backend, OwnedFd), Error> {
     })
 }
 
+/// Whether this kernel puts guard pages into shared memory.
+fn try_guard() -> io::Result<()> {
+    let file = memory_file(c"umbel-guard", PAGE_BYTES as u64)?;
+    let mapping = Mapping::new(0, PAGE_BYTES, Some((&file, 0)))?;
+    let result = mapping.advise(MADV_GUARD_INSTALL);
+    mapping.unmap();
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,7 +169,7 @@ mod tests {
     #[test]
     fn every_report_says_why_and_unusable_ones_how_to_fix_it() {
         let reports = probe();
-        assert_eq!(reports.len(), 3);
+        assert_eq!(reports.len(), 5);
         for report in reports {
             assert!(!report.reason.is_empty());
             assert_eq!(report.usable, report.fix.is_none(), "{report:?}");

@@ -6,13 +6,15 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No backend is allowed here.
-    #[error("cannot use userfaultfd: {reason}; run `umbel doctor`")]
+    #[error("cannot get page faults reported: {reason}; run `umbel doctor`")]
     NoBackend {
         /// Every backend tried, and what it answered.
         reason: String,
     },
     /// `UMBEL_FAULT_BACKEND` names something else.
-    #[error("UMBEL_FAULT_BACKEND={0} is unknown; use device, syscall or user-mode")]
+    #[error(
+        "UMBEL_FAULT_BACKEND={0} is unknown; use device, syscall, user-mode, guard or mprotect"
+    )]
     UnknownBackend(String),
     /// A system call failed.
     #[error("cannot {operation}: {source}; {advice}")]
@@ -25,6 +27,9 @@ pub enum Error {
         advice: &'static str,
     },
 }
+
+/// Advice where there is none.
+pub(crate) const OUR_FAULT: &str = "this is a fault in Umbel or the kernel";
 
 impl Error {
     pub(crate) fn system(

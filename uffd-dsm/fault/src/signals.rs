@@ -10,11 +10,13 @@
 //! 4. the program's action, run as the kernel would run it.
 
 use std::io;
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use crate::PAGE_BYTES;
 use crate::error::Error;
+use crate::sys::posts::{Need, Needs};
 use crate::sys::signal::{self, Birthmark, Delivery, Published};
+use crate::sys::windows;
 
 /// An access that raised a signal and isn't a fault of the window that somebody serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,11 +121,25 @@ fn replace(published: &Published<Program>, new: &libc::sigaction) -> Program {
     signal::with_signals_blocked(|| published.update(|_| new))
 }
 
+/// Whether this process was forked from a node, and so has none of its views. A child of vfork(2) wasn't: it runs
+/// in our memory, and its faults are served as a thread's are. `false` before [`install`].
+pub fn is_forked() -> bool {
+    BIRTHMARK.is_forked()
+}
+
 /// A signal came.
 pub(crate) fn deliver(delivery: &Delivery) {
     if let Some(address) = delivery.address() {
-        let in_window = WINDOWS.contains(address);
-        let forked = in_window && BIRTHMARK.is_forked();
+        let window = windows::find(address);
+        let forked = window.is_some() && is_forked();
+        // In a forked process the list of posts is a copy that nobody reads.
+        let posts = window.and_then(|window| window.posts).filter(|_| !forked);
+        if let Some(posts) = posts
+            && delivery.signal == libc::SIGSEGV
+        {
+            posts.wait(needs(delivery, address));
+            return;
+        }
         call_hook(&Access {
             address,
             write: delivery.is_write(),
@@ -153,30 +169,12 @@ fn call_hook(access: &Access) {
     }
 }
 
-/// Makes the addresses of a window known.
-pub(crate) fn add_window(range: Range<usize>) {
-    WINDOWS.add(range);
-}
-
-/// The smallest range that holds all views of every space of this process: grows only.
-struct Windows {
-    start: AtomicUsize,
-    end: AtomicUsize,
-}
-
-static WINDOWS: Windows = Windows {
-    start: AtomicUsize::new(usize::MAX),
-    end: AtomicUsize::new(0),
-};
-
-impl Windows {
-    fn add(&self, range: Range<usize>) {
-        // Relaxed: whoever accesses the window was told of it after this.
-        self.start.fetch_min(range.start, Ordering::Relaxed);
-        self.end.fetch_max(range.end, Ordering::Relaxed);
-    }
-
-    fn contains(&self, address: usize) -> bool {
-        (self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed)).contains(&address)
-    }
+/// The pages that the interrupted instruction needs.
+fn needs(delivery: &Delivery, address: usize) -> Needs {
+    let mut needs = Needs::new();
+    needs.add(Need {
+        address: address & !(PAGE_BYTES - 1),
+        write: delivery.is_write(),
+    });
+    needs
 }

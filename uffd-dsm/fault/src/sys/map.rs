@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
+use crate::space::Rights;
+
 /// Sparse memory file of `bytes` bytes, closed on exec.
 pub fn memory_file(name: &CStr, bytes: u64) -> io::Result<OwnedFd> {
     // SAFETY: `name` is a C string; the flags ask for nothing shared with other processes.
@@ -33,6 +35,16 @@ impl Mapping {
     /// Maps `len` bytes of `file` from `offset`, at `address` exactly or (0) where the kernel likes.
     /// Without a file the memory is private and zero.
     pub fn new(address: usize, len: usize, file: Option<(&OwnedFd, u64)>) -> io::Result<Self> {
+        Self::with_rights(address, len, file, Rights::Write)
+    }
+
+    /// The same, with these rights on it.
+    pub fn with_rights(
+        address: usize,
+        len: usize,
+        file: Option<(&OwnedFd, u64)>,
+        rights: Rights,
+    ) -> io::Result<Self> {
         let placement = if address == 0 {
             0
         } else {
@@ -47,7 +59,7 @@ impl Mapping {
             libc::mmap(
                 address as *mut libc::c_void,
                 len,
-                libc::PROT_READ | libc::PROT_WRITE,
+                protection(rights),
                 kind | placement | libc::MAP_NORESERVE,
                 descriptor,
                 offset,
@@ -64,6 +76,12 @@ impl Mapping {
             start: start as usize,
             len,
         })
+    }
+
+    /// Ends it: only for one that nobody was told of.
+    pub fn unmap(self) {
+        // SAFETY: exactly this mapping, whose address its maker has told nobody.
+        unsafe { libc::munmap(self.start as *mut libc::c_void, self.len) };
     }
 
     /// First address.
@@ -86,6 +104,22 @@ impl Mapping {
         // views, whose bytes stay in the file.
         let result =
             unsafe { libc::madvise((self.start + offset) as *mut libc::c_void, len, advice) };
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Allows what `rights` say on `len` bytes from `offset`. When it returns no thread can do what they don't say.
+    pub fn protect(&self, offset: usize, len: usize, rights: Rights) -> io::Result<()> {
+        assert!(
+            offset <= self.len && len <= self.len - offset,
+            "range outside the mapping"
+        );
+        let start = (self.start + offset) as *mut libc::c_void;
+        // SAFETY: the range is inside this mapping, a view: who may not use it faults, and waits.
+        let result = unsafe { libc::mprotect(start, len, protection(rights)) };
         if result < 0 {
             Err(io::Error::last_os_error())
         } else {
@@ -151,6 +185,14 @@ impl Mapping {
                 source.len(),
             )
         };
+    }
+}
+
+fn protection(rights: Rights) -> libc::c_int {
+    match rights {
+        Rights::None => libc::PROT_NONE,
+        Rights::Read => libc::PROT_READ,
+        Rights::Write => libc::PROT_READ | libc::PROT_WRITE,
     }
 }
 

@@ -2,8 +2,10 @@
 
 pub mod map;
 pub mod pagemap;
+pub mod posts;
 pub mod signal;
 pub mod uffd;
+pub mod windows;
 
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
@@ -15,6 +17,12 @@ pub fn adopt(descriptor: OwnedFd) -> Uffd {
     unsafe { Uffd::from_raw_fd(descriptor.into_raw_fd()) }
 }
 
+/// The calling thread, as the kernel names it.
+pub fn thread_id() -> u32 {
+    // SAFETY: always succeeds and touches no memory.
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
 /// Accesses for the tests of the rights.
 #[cfg(test)]
 pub mod testing {
@@ -22,12 +30,6 @@ pub mod testing {
     pub fn load(address: usize) -> u8 {
         // SAFETY: the test mapped the address and keeps the mapping for ever.
         unsafe { (address as *const u8).read_volatile() }
-    }
-
-    /// The calling thread, as the kernel names it.
-    pub fn thread_id() -> u32 {
-        // SAFETY: always succeeds and touches no memory.
-        unsafe { libc::gettid() as u32 }
     }
 
     /// Stores a byte of a view that a test mapped.

@@ -57,8 +57,9 @@ pub fn open(backend: Backend, more: u64) -> io::Result<OwnedFd> {
         Backend::UserMode => unsafe {
             libc::syscall(libc::SYS_userfaultfd, flags | USER_MODE_ONLY) as RawFd
         },
+        // They have none.
         Backend::Guard | Backend::Mprotect => {
-            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
         }
     };
     if raw < 0 {

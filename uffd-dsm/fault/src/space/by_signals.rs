@@ -1,0 +1,148 @@
+//! Rights by mprotect(2) and guard pages: the signal backends.
+//!
+//! A thread's access raises SIGSEGV; its handler posts what the instruction needs and sleeps until the service thread
+//! has given it ([`crate::signals`]). Here is the service thread's side: what the engine *told* each page's rights
+//! to be, and who waits. What the page tables show may be less ([`super::shown`]): an access to a page whose told
+//! rights suffice is answered by showing them.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::os::fd::RawFd;
+
+use super::shown::Shown;
+use super::{Fault, Rights, Views};
+use crate::PAGE_BYTES;
+use crate::backend::Backend;
+use crate::error::{Error, OUR_FAULT};
+use crate::sys::posts::{NEEDS_MAX, Posted, Posts};
+use crate::sys::windows;
+
+pub(super) struct Signals {
+    posts: &'static Posts,
+    /// One thread uses it at a time; no call leaves it borrowed.
+    state: RefCell<State>,
+}
+
+struct State {
+    shown: Shown,
+    /// Taken, and not all they need was given since.
+    waiting: Vec<Waiting>,
+    /// Empty; kept for its memory.
+    taken: Vec<Posted>,
+}
+
+struct Waiting {
+    posted: Posted,
+    /// Which of its needs are open: a bit each.
+    open: u32,
+}
+
+const _: () = assert!(NEEDS_MAX <= u32::BITS as usize);
+
+impl Signals {
+    /// Makes the views known to the handlers.
+    pub(super) fn new(backend: Backend, views: &Views) -> Result<Self, Error> {
+        let posts = Posts::new().map_err(|source| {
+            Error::system(
+                "make the event descriptor of page faults",
+                source,
+                "raise `ulimit -n`",
+            )
+        })?;
+        let posts: &'static Posts = Box::leak(Box::new(posts));
+        windows::add(views.ranges(), Some(posts));
+        Ok(Self {
+            posts,
+            state: RefCell::new(State {
+                shown: Shown::new(backend),
+                waiting: Vec::new(),
+                taken: Vec::new(),
+            }),
+        })
+    }
+
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.posts.descriptor()
+    }
+
+    pub(super) fn has_faults(&self) -> bool {
+        self.posts.is_waiting()
+    }
+
+    /// Adds what was posted and isn't there already.
+    pub(super) fn take_faults(&self, views: &Views, faults: &mut Vec<Fault>) -> Result<(), Error> {
+        let state = &mut *self.state.borrow_mut();
+        let mut taken = std::mem::take(&mut state.taken);
+        self.posts.take(&mut taken);
+        for posted in taken.drain(..) {
+            let mut open = 0u32;
+            for (index, need) in posted.needs().iter().enumerate() {
+                let rights = match need.write {
+                    true => Rights::Write,
+                    false => Rights::Read,
+                };
+                if state.shown.told(views, need.address) >= rights {
+                    state.shown.show_again(views, need.address).map_err(error)?;
+                } else {
+                    open |= 1 << index;
+                    faults.push(Fault {
+                        address: need.address,
+                        write: need.write,
+                        thread: posted.thread(),
+                    });
+                }
+            }
+            match open {
+                0 => posted.finish(),
+                open => state.waiting.push(Waiting { posted, open }),
+            }
+        }
+        state.taken = taken;
+        Ok(())
+    }
+
+    pub(super) fn set_rights(
+        &self,
+        views: &Views,
+        range: Range<usize>,
+        rights: Rights,
+    ) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        state
+            .shown
+            .set(views, range.clone(), rights)
+            .map_err(error)?;
+        if rights != Rights::None {
+            state.wake(range);
+        }
+        Ok(())
+    }
+
+    pub(super) fn wake(&self, address: usize) {
+        self.state.borrow_mut().wake(address..address + PAGE_BYTES);
+    }
+}
+
+impl State {
+    /// Whoever waits for nothing but pages of the range tries again: also with less than it needs, as the kernel's
+    /// own waiters do.
+    fn wake(&mut self, range: Range<usize>) {
+        let mut index = 0;
+        while let Some(waiting) = self.waiting.get_mut(index) {
+            for (bit, need) in waiting.posted.needs().iter().enumerate() {
+                if range.contains(&need.address) {
+                    waiting.open &= !(1 << bit);
+                }
+            }
+            match waiting.open {
+                // Whoever came first is woken first.
+                0 => self.waiting.remove(index).posted.finish(),
+                _ => index += 1,
+            }
+        }
+    }
+}
+
+fn error(source: std::io::Error) -> Error {
+    Error::system("change the rights of pages", source, OUR_FAULT)
+}

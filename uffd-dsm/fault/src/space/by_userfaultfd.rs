@@ -1,0 +1,253 @@
+//! Rights as page-table states: the userfaultfd backends.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use userfaultfd::{Event, EventBuffer, FaultKind, ReadWrite, RegisterMode, Uffd};
+
+use super::{Fault, Rights, View, Views};
+use crate::PAGE_BYTES;
+use crate::backend::Backend;
+use crate::error::{Error, OUR_FAULT};
+use crate::sys::map::Mapping;
+use crate::sys::uffd;
+use crate::tracking::{Tracker, write_tracking};
+
+pub(super) struct Userfaultfd {
+    uffd: Uffd,
+    /// Of the tracked views.
+    tracker: Option<Tracker>,
+    events: EventBuffer,
+}
+
+impl Userfaultfd {
+    /// Registers the views.
+    pub(super) fn new(
+        backend: Backend,
+        descriptor: OwnedFd,
+        views: &[View],
+    ) -> Result<Self, Error> {
+        let uffd = crate::sys::adopt(descriptor);
+        let mode = RegisterMode::MISSING | RegisterMode::MINOR | RegisterMode::WRITE_PROTECT;
+        let tracker = match write_tracking() {
+            Ok(()) => Tracker::open(backend).ok(),
+            Err(_) => None,
+        };
+        for (address, len, is_tracked) in runs(views) {
+            let uffd = match &tracker {
+                Some(tracker) if is_tracked => &tracker.uffd,
+                Some(_) | None => &uffd,
+            };
+            uffd.register_with_mode(address as *mut libc::c_void, len, mode)
+                .map_err(|error| {
+                    Error::system(
+                        "register the window with userfaultfd",
+                        io::Error::other(error),
+                        "Linux 5.19 or newer is needed",
+                    )
+                })?;
+        }
+        Ok(Self {
+            uffd,
+            tracker,
+            events: EventBuffer::new(EVENTS_PER_READ),
+        })
+    }
+
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let tracked = self.tracker.iter().map(|tracker| &tracker.uffd);
+        std::iter::once(&self.uffd)
+            .chain(tracked)
+            .map(Uffd::as_raw_fd)
+    }
+
+    pub(super) fn tracker(&self) -> Option<&Tracker> {
+        self.tracker.as_ref()
+    }
+
+    fn uffd_of(&self, views: &Views, address: usize) -> &Uffd {
+        match &self.tracker {
+            Some(tracker) if views.at(address).0.is_tracked => &tracker.uffd,
+            Some(_) | None => &self.uffd,
+        }
+    }
+
+    /// Adds faults; `true` if there may be more.
+    pub(super) fn take_faults(&mut self, faults: &mut Vec<Fault>) -> Result<bool, Error> {
+        let mut is_more = false;
+        let tracked = self.tracker.iter().map(|tracker| &tracker.uffd);
+        for uffd in std::iter::once(&self.uffd).chain(tracked) {
+            let before = faults.len();
+            read_faults(uffd, &mut self.events, faults)?;
+            is_more |= faults.len() - before == EVENTS_PER_READ;
+        }
+        Ok(is_more)
+    }
+
+    pub(super) fn set_rights(
+        &self,
+        views: &Views,
+        engine_view: &Mapping,
+        range: Range<usize>,
+        rights: Rights,
+    ) -> Result<(), Error> {
+        let tracked = match rights {
+            Rights::Read if self.tracker.is_some() => views.at(range.start).0.is_tracked,
+            Rights::None | Rights::Read | Rights::Write => false,
+        };
+        assert!(!tracked, "stores to a tracked page can't be refused");
+        match rights {
+            Rights::None => revoke(views, range),
+            Rights::Read => self.map(views, engine_view, range, true),
+            Rights::Write => self.map(views, engine_view, range, false),
+        }
+    }
+
+    pub(super) fn wake(&self, views: &Views, address: usize) -> Result<(), Error> {
+        self.uffd_of(views, address)
+            .wake(address as *mut libc::c_void, PAGE_BYTES)
+            .map_err(|error| uffd_error("wake a thread", error))
+    }
+
+    fn map(
+        &self,
+        views: &Views,
+        engine_view: &Mapping,
+        range: Range<usize>,
+        write_protect: bool,
+    ) -> Result<(), Error> {
+        let end = range.end;
+        let descriptor = self.uffd_of(views, range.start).as_raw_fd();
+        let mut next = range.start;
+        let mut populated = false;
+        let mut protected = false;
+        while next < end {
+            let (mapped, result) = uffd::map_pages(descriptor, next, end - next, write_protect);
+            next += mapped;
+            let Err(error) = result else { continue };
+            match error.raw_os_error() {
+                // Some pages were done; go on with the rest.
+                Some(libc::EAGAIN) if mapped > 0 => {}
+                // This page is mapped already: only its protection may differ, as may that of the pages behind it;
+                // one call for all of them interrupts the other cores once. Whoever waits must be woken.
+                Some(libc::EEXIST) | Some(libc::EAGAIN) => {
+                    if !protected {
+                        self.protect(views, next, end - next, write_protect)?;
+                        protected = true;
+                    }
+                    self.wake(views, next)?;
+                    next += PAGE_BYTES;
+                }
+                // Never written: the file has a hole here.
+                Some(libc::EFAULT) if !populated => {
+                    populate(views, engine_view, next, end - next)?;
+                    populated = true;
+                }
+                _ => {
+                    return Err(Error::system(
+                        format!("map the page at {next:#x}"),
+                        error,
+                        OUR_FAULT,
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Pages of the range that are not mapped stay so.
+    fn protect(
+        &self,
+        views: &Views,
+        address: usize,
+        len: usize,
+        write_protect: bool,
+    ) -> Result<(), Error> {
+        let start = address as *mut libc::c_void;
+        let uffd = self.uffd_of(views, address);
+        let result = if write_protect {
+            uffd.write_protect(start, len)
+        } else {
+            uffd.remove_write_protection(start, len, true)
+        };
+        result.map_err(|error| uffd_error("change a page's protection", error))
+    }
+}
+
+fn revoke(views: &Views, range: Range<usize>) -> Result<(), Error> {
+    let (view, mapping) = views.at(range.start);
+    let offset = range.start - view.address;
+    let result = match mapping.advise_range(offset, range.len(), libc::MADV_DONTNEED) {
+        // The program locked its memory (mlockall).
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            mapping.advise_range(offset, range.len(), MADV_DONTNEED_LOCKED)
+        }
+        result => result,
+    };
+    result.map_err(|source| Error::system("revoke a page", source, OUR_FAULT))
+}
+
+fn populate(views: &Views, engine_view: &Mapping, address: usize, len: usize) -> Result<(), Error> {
+    let (view, _) = views.at(address);
+    let offset = view.file_offset as usize + (address - view.address);
+    engine_view
+        .advise_range(offset, len, MADV_POPULATE_WRITE)
+        .map_err(|source| {
+            Error::system(
+                "get memory for shared objects",
+                source,
+                "the machine is out of memory",
+            )
+        })
+}
+
+fn read_faults(
+    uffd: &Uffd,
+    events: &mut EventBuffer,
+    faults: &mut Vec<Fault>,
+) -> Result<(), Error> {
+    let error = |error| Error::system("read page faults", io::Error::other(error), OUR_FAULT);
+    for event in uffd.read_events(events).map_err(error)? {
+        // No other event was asked for.
+        if let Event::Pagefault {
+            kind,
+            rw,
+            addr,
+            thread_id,
+        } = event.map_err(error)?
+        {
+            faults.push(Fault {
+                address: addr as usize & !(PAGE_BYTES - 1),
+                write: rw == ReadWrite::Write || kind == FaultKind::WriteProtected,
+                thread: thread_id.as_raw() as u32,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Adjacent views of one kind as one range each: (address, length, whether they are tracked).
+fn runs(views: &[View]) -> Vec<(usize, usize, bool)> {
+    let mut runs: Vec<(usize, usize, bool)> = Vec::new();
+    for view in views {
+        match runs.last_mut() {
+            Some((start, len, is_tracked))
+                if *start + *len == view.address && *is_tracked == view.is_tracked =>
+            {
+                *len += view.len;
+            }
+            _ => runs.push((view.address, view.len, view.is_tracked)),
+        }
+    }
+    runs
+}
+
+fn uffd_error(operation: &str, error: userfaultfd::Error) -> Error {
+    Error::system(operation, io::Error::other(error), OUR_FAULT)
+}
+
+/// Faults taken with one read: more threads than this wait for the next turn.
+const EVENTS_PER_READ: usize = 32;
+const MADV_POPULATE_WRITE: libc::c_int = 23;
+const MADV_DONTNEED_LOCKED: libc::c_int = 24;

@@ -1,0 +1,214 @@
+//! Faults that signal handlers post for the service thread, and sleep on.
+//!
+//! A list of cells that lie on the handlers' stacks: a handler allocates nothing and takes no lock. It only grows at its
+//! head, and the service thread takes it as a whole, so no cell can be taken out and put back between two looks
+//! at the head.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// A page that an access needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Start of the page.
+    pub address: usize,
+    /// Whether it is stored to.
+    pub write: bool,
+}
+
+/// What one instruction needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    list: [Need; NEEDS_MAX],
+    len: usize,
+}
+
+impl Needs {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        let nowhere = Need {
+            address: 0,
+            write: false,
+        };
+        Self {
+            list: [nowhere; NEEDS_MAX],
+            len: 0,
+        }
+    }
+
+    /// Adds a page, or the store to it; not more than there is room for: the access faults again.
+    pub fn add(&mut self, need: Need) {
+        let known = self.list[..self.len].iter_mut();
+        if let Some(known) = known
+            .into_iter()
+            .find(|known| known.address == need.address)
+        {
+            known.write |= need.write;
+        } else if self.len < NEEDS_MAX {
+            self.list[self.len] = need;
+            self.len += 1;
+        }
+    }
+
+    /// The pages.
+    pub fn as_slice(&self) -> &[Need] {
+        &self.list[..self.len]
+    }
+}
+
+struct Cell {
+    next: *const Cell,
+    /// The futex its thread sleeps on: [`WAITING`] or [`DONE`].
+    state: AtomicU32,
+    thread: u32,
+    needs: Needs,
+}
+
+/// Where handlers post.
+pub struct Posts {
+    head: AtomicPtr<Cell>,
+    /// Becomes readable when something was posted.
+    event: OwnedFd,
+}
+
+impl Posts {
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: takes numbers only.
+        let raw = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self {
+            head: AtomicPtr::new(ptr::null_mut()),
+            // SAFETY: the kernel just made this descriptor and nobody else knows it.
+            event: unsafe { OwnedFd::from_raw_fd(raw) },
+        })
+    }
+
+    pub fn descriptor(&self) -> RawFd {
+        self.event.as_raw_fd()
+    }
+
+    /// Posts and sleeps until somebody has called [`Posted::finish`]. For signal handlers: no signal handler that may
+    /// leave by a jump can run meanwhile, for all are blocked.
+    pub fn wait(&self, needs: Needs) {
+        let mut cell = Cell {
+            next: ptr::null(),
+            state: AtomicU32::new(WAITING),
+            thread: super::thread_id(),
+            needs,
+        };
+        let this = &raw mut cell;
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: ours alone until it is in the list.
+            unsafe { (*this).next = head };
+            // Release: publishes the cell; pairs with the swap in `take`.
+            match self
+                .head
+                .compare_exchange_weak(head, this, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        // Whoever found the list empty rings for all that come before it is taken.
+        if head.is_null() {
+            self.ring();
+        }
+        // SAFETY: the cell is alive; only its state is looked at while others know it.
+        let state = unsafe { &(*this).state };
+        // Acquire: pairs with the store in `finish`; what the service thread did to the page is done.
+        while state.load(Ordering::Acquire) == WAITING {
+            futex(state, libc::FUTEX_WAIT, WAITING);
+        }
+    }
+
+    fn ring(&self) {
+        let one = 1u64;
+        // It can't fail but by a full counter, which is readable as well.
+        // SAFETY: writes a live word to our own descriptor.
+        unsafe { libc::write(self.event.as_raw_fd(), ptr::from_ref(&one).cast(), 8) };
+    }
+
+    /// Whether something was posted and not taken.
+    pub fn is_waiting(&self) -> bool {
+        !self.head.load(Ordering::Relaxed).is_null()
+    }
+
+    /// All that was posted since the last call, oldest first.
+    pub fn take(&self, posted: &mut Vec<Posted>) {
+        let mut count = 0u64;
+        // Before the list is taken: who posts after that finds it empty, and rings again.
+        // SAFETY: reads into a live word from our own descriptor.
+        unsafe { libc::read(self.event.as_raw_fd(), ptr::from_mut(&mut count).cast(), 8) };
+        // Acquire: pairs with the exchanges in `wait`; the cells are whole.
+        let mut next: *const Cell = self.head.swap(ptr::null_mut(), Ordering::Acquire);
+        let first = posted.len();
+        while !next.is_null() {
+            posted.push(Posted(next));
+            // SAFETY: a cell lives until its `finish`.
+            next = unsafe { (*next).next };
+        }
+        posted[first..].reverse();
+    }
+}
+
+/// What a thread posted and sleeps on.
+pub struct Posted(*const Cell);
+
+// SAFETY: the cell is read by whoever has this, and lives until `finish`, which consumes it.
+unsafe impl Send for Posted {}
+
+impl Posted {
+    /// What it needs.
+    pub fn needs(&self) -> &[Need] {
+        // SAFETY: the cell lives until `finish`, and its thread doesn't change it while it sleeps.
+        unsafe { &*self.0 }.needs.as_slice()
+    }
+
+    /// Who sleeps.
+    pub fn thread(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { &*self.0 }.thread
+    }
+
+    /// Lets the thread try its access again.
+    pub fn finish(self) {
+        // SAFETY: as above; the field is an atomic.
+        let state = unsafe { &raw const (*self.0).state };
+        // Release: pairs with the load in `wait`. From now on the cell may be gone.
+        // SAFETY: still alive.
+        unsafe { &*state }.store(DONE, Ordering::Release);
+        // The address may be another futex's by now: who sleeps on one looks again when it is woken for nothing.
+        // SAFETY: the kernel only compares addresses to wake.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                state,
+                libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+                1,
+            )
+        };
+    }
+}
+
+fn futex(word: &AtomicU32, operation: i32, value: u32) {
+    // SAFETY: `word` is a live futex; without a timeout.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            operation | libc::FUTEX_PRIVATE_FLAG,
+            value,
+            ptr::null::<libc::timespec>(),
+        )
+    };
+}
+
+const WAITING: u32 = 0;
+const DONE: u32 = 1;
+/// Pages of one access: a gather of 16 elements, each of which crosses the end of a page.
+pub const NEEDS_MAX: usize = 32;

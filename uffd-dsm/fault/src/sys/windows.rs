@@ -1,0 +1,53 @@
+//! Where the views of this process are: read by signal handlers, grows only.
+
+use std::ops::Range;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::posts::Posts;
+
+/// The views of one space.
+pub struct Window {
+    /// In the order of their addresses.
+    pub views: Vec<Range<usize>>,
+    /// Where its faults are posted, if signals report them.
+    pub posts: Option<&'static Posts>,
+    next: *const Window,
+}
+
+static FIRST: AtomicPtr<Window> = AtomicPtr::new(ptr::null_mut());
+
+/// Makes a space's views known, for ever. `views` are sorted.
+pub fn add(views: Vec<Range<usize>>, posts: Option<&'static Posts>) {
+    let window = Box::leak(Box::new(Window {
+        views,
+        posts,
+        next: ptr::null(),
+    }));
+    let mut first = FIRST.load(Ordering::Acquire);
+    loop {
+        window.next = first;
+        // Release: publishes the window; pairs with the load in `find`.
+        match FIRST.compare_exchange_weak(first, window, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return,
+            Err(now) => first = now,
+        }
+    }
+}
+
+/// The space whose view holds an address.
+pub fn find(address: usize) -> Option<&'static Window> {
+    let mut next: *const Window = FIRST.load(Ordering::Acquire);
+    // SAFETY: null, or a window that lives for ever and isn't changed once it is in the list.
+    while let Some(window) = unsafe { next.as_ref() } {
+        let after = window.views.partition_point(|view| view.start <= address);
+        let view = after
+            .checked_sub(1)
+            .and_then(|index| window.views.get(index));
+        if view.is_some_and(|view| view.contains(&address)) {
+            return Some(window);
+        }
+        next = window.next;
+    }
+    None
+}
