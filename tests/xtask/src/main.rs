@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod backends;
 mod bench;
 mod conformance;
 mod demo;
@@ -38,6 +39,15 @@ enum Command {
     },
     /// Build everything into the target folder, where the tests find it.
     Stage,
+    /// Run what touches shared memory on every fault backend, without privileges, and where userfaultfd is refused.
+    Backends {
+        /// A part of the tests, on the backends that `cargo xtask test` does not take: what CI runs.
+        #[arg(long)]
+        quick: bool,
+        /// Only in this setting: device, syscall, user-mode, guard, mprotect, unprivileged, refused.
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+    },
     /// Measure, and print estimate, figure and ratio.
     Bench {
         /// Only this part.
@@ -101,6 +111,7 @@ fn run(command: Command) -> Result<()> {
             deps::for_building()?;
             stage::stage().map(drop)
         }
+        Command::Backends { quick, only } => backends::run(quick, &only),
         Command::Bench {
             part,
             quick,
