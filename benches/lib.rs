@@ -27,6 +27,8 @@ pub struct Effort {
     pub operations: usize,
     /// Rounds of a comparison with other systems.
     pub peer_rounds: usize,
+    /// Operations of a kind in one run of such a round: in bursts they are steady soon.
+    pub peer_operations: usize,
 }
 
 impl Effort {
@@ -36,6 +38,7 @@ impl Effort {
         samples: 60,
         operations: 400,
         peer_rounds: 7,
+        peer_operations: 400,
     };
     /// Shows that everything works: some seconds.
     pub const QUICK: Self = Self {
@@ -43,5 +46,6 @@ impl Effort {
         samples: 20,
         operations: 40,
         peer_rounds: 1,
+        peer_operations: 120,
     };
 }

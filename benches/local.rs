@@ -94,7 +94,7 @@ const LOOPS: [Loop; 9] = [
 const NEAR: Goal = Goal::Ratio(1.02);
 
 /// Equal on both sides: loops that differ only in what they straddle would measure the linker.
-const PLACEMENT: [&str; 2] = ["-falign-functions=64", "-falign-loops=64"];
+pub const PLACEMENT: [&str; 2] = ["-falign-functions=64", "-falign-loops=64"];
 
 /// Measures; one row per loop, level and mode.
 pub fn rows(workshop: &Workshop, effort: Effort) -> Result<Vec<Row>> {

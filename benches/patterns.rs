@@ -119,8 +119,8 @@ fn measure(
     let (_, few) = run(MESSAGE_NODES, WARM_UP, WARM_UP / 2)?;
     let (results, _) = run(TIME_NODES, rounds, WARM_UP)?;
     let round = results.get("round").context("the program timed no round")?;
-    samples.many.push(many as f64);
-    samples.few.push(few as f64);
+    samples.many.push(many.messages);
+    samples.few.push(few.messages);
     samples.ns.push(round.median);
     Ok(())
 }

@@ -4,21 +4,26 @@
 //! at real-time priority (peers/burst.h): whoever else uses the machine hardly shows. A figure is the median over the
 //! rounds of each run's median, a ratio the median of the rounds' ratios.
 //!
-//! [`runs`] starts the programs, [`rows`] says what is compared and what is expected, [`table`] prints it.
+//! [`runs`] starts the programs, [`libraries`] those of others, [`rows`] says what is compared and what is expected, [`table`] prints it.
 
+pub mod libraries;
 pub mod rows;
 pub mod runs;
 pub mod table;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::Effort;
-use crate::programs::Workshop;
+use crate::programs::{Results, Workshop};
 use rows::ROWS;
-use runs::{Figures, Runs};
+use runs::Runs;
+
+/// What one round measured, in nanoseconds or whatever the row counts: by "program.figure".
+pub type Figures = BTreeMap<String, f64>;
 
 /// What the bytes between two nodes go over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -50,10 +55,10 @@ pub fn table(
 ) -> Result<String> {
     let rows: Vec<_> = ROWS.iter().filter(|row| row.is_about(only)).collect();
     let needed = |program: &str| rows.iter().any(|row| row.needs(program));
-    let runs = Runs::prepare(workshop, needed)?;
+    let runs = Runs::prepare(workshop, transport, needed)?;
     let mut rounds: Vec<Figures> = Vec::new();
     for _ in 0..effort.peer_rounds {
-        rounds.push(runs.round(workshop, effort, transport)?);
+        rounds.push(runs.round(effort)?);
     }
     let lines = rows.iter().map(|row| table::line(row, transport, &rounds));
     let mut text = format!("over {transport}, {} rounds\n", rounds.len());
@@ -62,4 +67,11 @@ pub fn table(
         text.push_str(&format!("left out, for it isn't installed: {missing}\n"));
     }
     Ok(text)
+}
+
+/// Takes a program's medians among the round's figures.
+fn add(figures: &mut Figures, program: &str, results: Results) {
+    for (name, sample) in results {
+        figures.insert(format!("{program}.{name}"), sample.median);
+    }
 }

@@ -34,6 +34,17 @@ pub struct Sample {
     pub median: f64,
 }
 
+/// What all nodes of a run sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// Messages.
+    pub messages: f64,
+    /// What they travelled in together.
+    pub batches: f64,
+    /// Bytes.
+    pub bytes: f64,
+}
+
 /// What one run measured, by name.
 pub type Results = BTreeMap<String, Sample>;
 
@@ -70,36 +81,32 @@ impl Workshop {
         self.compile(compiler, "gcc", source, flags)
     }
 
-    /// Runs a program on nodes, in an environment; also the messages that all nodes sent.
+    /// Runs a program on nodes, in an environment; also what all nodes sent.
     pub fn run_counting(
         &self,
         program: &Path,
         nodes: usize,
         arguments: &[&str],
         environment: &[(&str, &str)],
-    ) -> Result<(Results, u64)> {
-        let mut command = Command::new(&self.umbel);
-        command.args([
-            "run",
-            "-n",
-            &nodes.to_string(),
-            "--stats",
-            "--stats-format",
-            "json",
-        ]);
-        command.arg(program).args(arguments);
-        command.envs(environment.iter().copied());
+    ) -> Result<(Results, Traffic)> {
+        let mut command = self.on_nodes(program, nodes, environment);
+        command.args(arguments);
         let output = finish(&mut command)?;
-        let results = parse(&String::from_utf8_lossy(&output.stdout));
+        let results = parse(&String::from_utf8_lossy(&output.stdout))
+            .with_context(|| format!("output of {command:?}"))?;
         let statistics: Value = serde_json::from_slice(&output.stderr)
             .with_context(|| format!("statistics of {command:?}"))?;
-        let sent = |node: &Value| node["messages_sent"].as_u64();
-        let nodes = statistics["nodes"].as_array();
-        let messages = nodes.and_then(|nodes| nodes.iter().map(sent).sum());
-        Ok((
-            results.with_context(|| format!("output of {command:?}"))?,
-            messages.with_context(|| format!("no messages in the statistics of {command:?}"))?,
-        ))
+        let sum = |what: &str| -> Result<f64> {
+            let nodes = statistics["nodes"].as_array();
+            let sum = nodes.and_then(|nodes| nodes.iter().map(|node| node[what].as_f64()).sum());
+            sum.with_context(|| format!("no {what} in the statistics of {command:?}"))
+        };
+        let traffic = Traffic {
+            messages: sum("messages_sent")?,
+            batches: sum("batches_sent")?,
+            bytes: sum("bytes_sent")?,
+        };
+        Ok((results, traffic))
     }
 
     /// Runs a program on nodes, in an environment.
@@ -115,6 +122,15 @@ impl Workshop {
         command.arg(program).args(arguments);
         command.envs(environment.iter().copied());
         results_of(&mut command)
+    }
+
+    /// `umbel run` for a program, with statistics behind its output.
+    fn on_nodes(&self, program: &Path, nodes: usize, environment: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(&self.umbel);
+        command.args(["run", "-n", &nodes.to_string()]);
+        command.args(["--stats", "--stats-format", "json"]);
+        command.arg(program).envs(environment.iter().copied());
+        command
     }
 
     /// Runs a program to its end.
@@ -170,6 +186,15 @@ impl Workshop {
 /// What a command prints before its end, which must be a good one.
 pub fn results_of(command: &mut Command) -> Result<Results> {
     let output = finish(command)?;
+    parse(&String::from_utf8_lossy(&output.stdout))
+        .with_context(|| format!("output of {command:?}"))
+}
+
+/// What a command prints before its end, whichever that is.
+pub fn results_before_end(command: &mut Command) -> Result<Results> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
     parse(&String::from_utf8_lossy(&output.stdout))
         .with_context(|| format!("output of {command:?}"))
 }

@@ -9,7 +9,7 @@
  *
  * What is read is checked. Prints the time of one round after the rounds that warm up (phases: of all rounds).
  * Run by `cargo xtask bench patterns`, which counts the messages: benches/patterns.rs. */
-#include "../dist/measure.h"
+#include "../peers/burst.h"
 #include <sched.h>
 #include <stdatomic.h>
 
@@ -119,6 +119,8 @@ int main(int argc, char **argv)
     }
     void work(int thread)
     {
+        if (getenv("UMBEL_BENCH_BURST"))
+            burst(thread);
         if (chosen < PATTERNS)
             phase(thread, chosen, 0, warm_up);
         long start = now_ns();

@@ -91,6 +91,13 @@ static inline void report(const char *name, struct samples *samples)
     samples->count = 0;
 }
 
+/* One figure for many operations at once. */
+static inline void report_mean(const char *name, long elapsed_ns, long count)
+{
+    printf("RESULT %s %ld %ld %ld\n", name, elapsed_ns / count, elapsed_ns / count, count);
+    fflush(stdout);
+}
+
 static inline void report_value(const char *name, double value)
 {
     printf("RESULT %s %.3f %.3f 1\n", name, value, value);

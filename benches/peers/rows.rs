@@ -1,6 +1,7 @@
 //! What is compared, with the goal and the estimate of each row. The programs' heads derive the estimates.
 
 use super::Transport;
+use super::libraries::NAMES;
 
 /// One row of the table.
 pub struct Row {
@@ -14,7 +15,7 @@ pub struct Row {
     pub estimates: [f64; 2],
     /// What its figures are.
     pub measure: Measure,
-    /// What ours over that should be; for a [`Measure::Rate`] that over ours.
+    /// What ours over that should be, at most, or at least where more is better; of a [`Measure::Rate`] the rates.
     pub goal: Option<f64>,
     /// What ours should be at most, over TCP and in shared memory.
     pub limits: [Option<f64>; 2],
@@ -29,8 +30,10 @@ pub enum Measure {
     Time,
     /// Nanoseconds for a unit, compared as rates: more is better.
     Rate,
-    /// A number of something.
+    /// A number of something; less is better.
     Count,
+    /// How many times as fast; more is better.
+    Times,
 }
 
 impl Row {
@@ -41,9 +44,13 @@ impl Row {
 
     /// True if it has a figure of this program.
     pub fn needs(&self, program: &str) -> bool {
-        let is_of = |figure: &&str| figure.split_once('.').is_some_and(|(of, _)| of == program);
-        let is_peer = matches!(program, "openmpi" | "mpich");
-        is_of(&self.ours) || self.beside.iter().any(is_of) || self.others.is_some() && is_peer
+        let is_of = |figure: &&str| {
+            let of = figure.split_once('.').map(|(of, _)| of);
+            of == Some(program) || of == Some("mpi") && NAMES.contains(&program)
+        };
+        is_of(&self.ours)
+            || self.beside.iter().any(is_of)
+            || self.others.is_some() && NAMES.contains(&program)
     }
 
     /// The one of the two that holds for a transport; shared memory's for none of both.
@@ -72,6 +79,22 @@ const RAW_64: &[&str] = &["raw.rtt_64"];
 
 /// The rows, in the order of the table.
 pub const ROWS: &[Row] = &[
+    Row {
+        what: "local access in a loop / plain gcc -O2",
+        ours: "loops.stencil",
+        beside: &["plain.stencil"],
+        estimates: [0.2; 2],
+        goal: Some(1.02),
+        ..PLAIN
+    },
+    Row {
+        what: "pointer chase, 1000 objects / plain gcc -O2",
+        ours: "loops.pointer_chase",
+        beside: &["plain.pointer_chase"],
+        estimates: [4.5; 2],
+        goal: Some(1.3),
+        ..PLAIN
+    },
     Row {
         what: "read miss, 64 B / fault and round trip",
         ours: "faults.read_miss_64",
@@ -213,11 +236,137 @@ pub const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        what: "sequential read of 16 MiB, a page / MPI's stream",
+        ours: "bulk.stream_page",
+        beside: &["mpi.stream_page"],
+        estimates: [1.2 * US, 0.8 * US],
+        measure: Measure::Rate,
+        goal: Some(0.5),
+        others: Some("stream_page"),
+        ..PLAIN
+    },
+    Row {
+        what: "the same / raw stream",
+        ours: "bulk.stream_page",
+        beside: &["raw.stream_page"],
+        estimates: [1.2 * US, 0.8 * US],
+        measure: Measure::Rate,
+        ..PLAIN
+    },
+    Row {
+        what: "pipeline, a row: border and flag / MPI",
+        ours: "pipeline.edge_flag",
+        beside: &["mpi.row"],
+        estimates: [4.0 * US, 2.0 * US],
+        measure: Measure::Rate,
+        goal: Some(0.5),
+        others: Some("row"),
+        ..PLAIN
+    },
+    Row {
+        what: "pipeline, a row: border and semaphore / MPI",
+        ours: "pipeline.edge_semaphore",
+        beside: &["mpi.row"],
+        estimates: [4.0 * US, 2.0 * US],
+        measure: Measure::Rate,
+        goal: Some(0.5),
+        others: Some("row"),
+        ..PLAIN
+    },
+    Row {
+        what: "pipeline, a row: shared grid and flag / MPI",
+        ours: "pipeline.grid_flag",
+        beside: &["mpi.row"],
+        estimates: [8.0 * US, 4.0 * US],
+        measure: Measure::Rate,
+        goal: Some(0.5),
+        others: Some("row"),
+        ..PLAIN
+    },
+    Row {
+        what: "pipeline, a row: shared grid and semaphore / MPI",
+        ours: "pipeline.grid_semaphore",
+        beside: &["mpi.row"],
+        estimates: [8.0 * US, 4.0 * US],
+        measure: Measure::Rate,
+        goal: Some(0.5),
+        others: Some("row"),
+        ..PLAIN
+    },
+    Row {
+        what: "Jacobi 1024 x 1024, a step on 2 nodes / MPI",
+        ours: "jacobi.jacobi_2",
+        beside: &["mpi.jacobi_2"],
+        estimates: [390.0 * US, 380.0 * US],
+        others: Some("jacobi_2"),
+        ..PLAIN
+    },
+    Row {
+        what: "its speed-up / MPI's",
+        ours: "jacobi.speed_up",
+        beside: &["mpi.speed_up"],
+        estimates: [1.8; 2],
+        measure: Measure::Times,
+        goal: Some(0.9),
+        others: Some("speed_up"),
+        ..PLAIN
+    },
+    Row {
+        what: "mixed program, a round: auto / best protocol",
+        ours: "mixed.auto",
+        beside: &["mixed.best"],
+        estimates: [600.0 * US, 400.0 * US],
+        goal: Some(1.15),
+        ..PLAIN
+    },
+    Row {
+        what: "mixed program, a round: auto / worst protocol",
+        ours: "mixed.auto",
+        beside: &["mixed.worst"],
+        estimates: [600.0 * US, 400.0 * US],
+        measure: Measure::Rate,
+        goal: Some(2.0),
+        ..PLAIN
+    },
+    Row {
+        what: "1000 small dirty objects, messages",
+        ours: "dirty.messages",
+        estimates: [2.0; 2],
+        measure: Measure::Count,
+        limits: [Some(2.0); 2],
+        ..PLAIN
+    },
+    Row {
+        what: "1000 small dirty objects, bytes / changed",
+        ours: "dirty.bytes",
+        beside: &["dirty.payload"],
+        estimates: [76e3; 2],
+        measure: Measure::Count,
+        goal: Some(1.25),
+        ..PLAIN
+    },
+    Row {
+        what: "1000 small dirty objects, a round",
+        ours: "dirty.round",
+        estimates: [500.0 * US, 500.0 * US],
+        ..PLAIN
+    },
+    Row {
         what: "thread creation and join / round trip and local",
         ours: "meet.thread",
         beside: &["raw.rtt_64", "raw.thread"],
         estimates: [30.0 * US, 20.0 * US],
         goal: Some(2.0),
+        ..PLAIN
+    },
+    Row {
+        // Both with more nodes than processors.
+        what: "start-up and end of 8 nodes / of 4",
+        ours: "start.nodes_8",
+        beside: &["start.nodes_4"],
+        estimates: [0.25e9; 2],
+        goal: Some(2.2),
+        limits: [Some(0.3e9); 2],
         ..PLAIN
     },
 ];

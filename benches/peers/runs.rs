@@ -1,202 +1,256 @@
-//! The programs of this folder: compiled once, started in turns.
+//! One round: the floor, ours, the others, in turns.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::Transport;
+use super::libraries::{self, Libraries};
+use super::{Figures, Transport, add};
 use crate::Effort;
-use crate::programs::{Results, Workshop, results_of};
-
-/// What one round measured, in nanoseconds or whatever the row counts: by "program.figure".
-pub type Figures = BTreeMap<String, f64>;
+use crate::local::PLACEMENT;
+use crate::programs::{On, Workshop, results_of};
 
 /// A program of ours: its name in the rows, its source, and what it is told besides how many operations to do.
-const OURS: [(&str, &str, &[&str]); 5] = [
+const OURS: [(&str, &str, &[&str]); 7] = [
     ("faults", "peers/faults.c", &[]),
     ("locks", "peers/locks.c", &[]),
     ("cached", "peers/locks.c", &["16384"]),
     ("meet", "peers/meet.c", &[]),
     ("bulk", "peers/bulk.c", &[]),
+    ("pipeline", "peers/pipeline.c", &[]),
+    ("jacobi", "peers/jacobi.c", &[]),
 ];
 
-/// Somebody else's library: its name in the rows, its compiler, and how two ranks start over a transport.
-struct Peer {
-    name: &'static str,
-    compiler: &'static str,
-    source: &'static str,
-    start: fn(Transport) -> Option<Command>,
-}
-
-const PEERS: [Peer; 2] = [
-    Peer {
-        name: "openmpi",
-        compiler: "mpicc.openmpi",
-        source: "peers/mpi.c",
-        start: open_mpi,
-    },
-    Peer {
-        name: "mpich",
-        compiler: "mpicc.mpich",
-        source: "peers/mpi.c",
-        start: mpich,
-    },
-];
-
-/// The floor.
+// Those that are run in another way.
 const RAW: &str = "raw";
-
-/// A name in the rows for the better one of the two MPI libraries.
-const MPI: &str = "mpi";
-
-/// A program, compiled.
-struct Program {
-    name: &'static str,
-    path: PathBuf,
-}
+const LOOPS: &str = "loops";
+const PLAIN: &str = "plain";
+const DIRTY: &str = "dirty";
+const MIXED: &str = "mixed";
+const START: &str = "start";
 
 /// Everything that the rows need, compiled.
-pub struct Runs {
+pub struct Runs<'a> {
+    workshop: &'a Workshop,
+    transport: Transport,
     raw: PathBuf,
-    ours: Vec<(Program, &'static [&'static str])>,
-    peers: Vec<(Program, &'static Peer)>,
-    missing: Vec<&'static str>,
+    ours: Vec<(&'static str, PathBuf, &'static [&'static str])>,
+    /// Loops by plain gcc and by `umbel cc`.
+    loops: Option<[PathBuf; 2]>,
+    dirty: Option<PathBuf>,
+    mixed: Option<PathBuf>,
+    start: Option<PathBuf>,
+    libraries: Libraries,
 }
 
-impl Runs {
+impl<'a> Runs<'a> {
     /// Compiles what is `needed`, by the names in the rows.
-    pub fn prepare(workshop: &Workshop, needed: impl Fn(&str) -> bool) -> Result<Self> {
-        let mut runs = Self {
-            raw: workshop.compile_by("gcc", "peers/raw.c", &["-O2", "-pthread"])?,
-            ours: Vec::new(),
-            peers: Vec::new(),
-            missing: Vec::new(),
+    pub fn prepare(
+        workshop: &'a Workshop,
+        transport: Transport,
+        needed: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let compile = |name, source| -> Result<Option<PathBuf>> {
+            let program = || workshop.umbel_cc(source, &["-O2"]);
+            needed(name).then(program).transpose()
         };
-        for (name, source, arguments) in OURS {
-            if needed(name) {
-                let path = workshop.umbel_cc(source, &["-O2"])?;
-                runs.ours.push((Program { name, path }, arguments));
+        let mut ours = Vec::new();
+        for (name, source, more) in OURS {
+            if let Some(program) = compile(name, source)? {
+                ours.push((name, program, more));
             }
         }
-        for peer in &PEERS {
-            if !is_installed(peer.compiler) {
-                runs.missing.push(peer.name);
-            } else if needed(peer.name) || needed(MPI) {
-                let path = workshop.compile_by(peer.compiler, peer.source, &["-O2"])?;
-                let name = peer.name;
-                runs.peers.push((Program { name, path }, peer));
-            }
-        }
-        Ok(runs)
+        let loops = || -> Result<[PathBuf; 2]> {
+            let flags = ["-O2", PLACEMENT[0], PLACEMENT[1]];
+            let plain = workshop.gcc("local/loops.c", &flags)?;
+            Ok([plain, workshop.umbel_cc("local/loops.c", &flags)?])
+        };
+        let with_libraries = libraries::NAMES.into_iter().any(&needed);
+        Ok(Self {
+            workshop,
+            transport,
+            raw: workshop.compile_by("gcc", "peers/raw.c", &["-O2", "-pthread"])?,
+            ours,
+            loops: needed(LOOPS).then(loops).transpose()?,
+            dirty: compile(DIRTY, "peers/dirty.c")?,
+            mixed: compile(MIXED, "patterns/patterns.c")?,
+            start: compile(START, "peers/start.c")?,
+            libraries: match with_libraries {
+                true => Libraries::prepare(workshop)?,
+                false => Libraries::default(),
+            },
+        })
     }
 
-    /// What can't be compared with here.
+    /// Compilers of what can't be compared with here.
     pub fn missing(&self) -> &[&'static str] {
-        &self.missing
+        &self.libraries.missing
     }
 
     /// Runs everything once.
-    pub fn round(
-        &self,
-        workshop: &Workshop,
-        effort: Effort,
-        transport: Transport,
-    ) -> Result<Figures> {
+    pub fn round(&self, effort: Effort) -> Result<Figures> {
         let _turn = take_turn()?;
-        let operations = effort.operations.to_string();
-        let transport_name = transport.to_string();
+        let operations = effort.peer_operations.to_string();
+        let transport = self.transport.to_string();
         let mut figures = Figures::new();
         let mut raw = Command::new(&self.raw);
-        raw.args([&transport_name, &operations]);
+        raw.args([&transport, &operations]);
         add(&mut figures, RAW, results_of(&mut raw)?);
-        for (program, more) in &self.ours {
+        for (name, program, more) in &self.ours {
             let mut arguments = vec![operations.as_str()];
             arguments.extend_from_slice(more);
-            let environment = [("UMBEL_TRANSPORT", transport_name.as_str())];
-            let results = workshop.run_in(&program.path, 2, &arguments, &environment)?;
-            add(&mut figures, program.name, results);
+            let environment = [("UMBEL_TRANSPORT", transport.as_str())];
+            let results = self
+                .workshop
+                .run_in(program, 2, &arguments, &environment)
+                .with_context(|| format!("measuring {name}"))?;
+            add(&mut figures, name, results);
         }
-        for (program, peer) in &self.peers {
-            if let Some(mut command) = (peer.start)(transport) {
-                command.arg(&program.path).arg(&operations);
-                add(&mut figures, peer.name, results_of(&mut command)?);
-            }
+        self.libraries
+            .measure(self.transport, &operations, &mut figures)?;
+        if let Some(programs) = &self.loops {
+            self.loops(programs, effort, &mut figures)?;
         }
-        add_better(&mut figures);
+        if let Some(program) = &self.dirty {
+            self.dirty(program, effort, &transport, &mut figures)?;
+        }
+        if let Some(program) = &self.mixed {
+            self.mixed(program, effort, &transport, &mut figures)?;
+        }
+        if let Some(program) = &self.start {
+            self.start(program, &transport, &mut figures)?;
+        }
+        derive(&mut figures);
         Ok(figures)
     }
+
+    /// The least samples of some runs each: local.rs says why.
+    fn loops(
+        &self,
+        [plain, ours]: &[PathBuf; 2],
+        effort: Effort,
+        figures: &mut Figures,
+    ) -> Result<()> {
+        for _ in 0..LOOP_RUNS {
+            let runs = [
+                (
+                    PLAIN,
+                    self.workshop.run(plain, On::Alone, &[effort.samples])?,
+                ),
+                (
+                    LOOPS,
+                    self.workshop
+                        .run(ours, On::NodesFree(2), &[effort.samples])?,
+                ),
+            ];
+            for (program, results) in runs {
+                for (name, sample) in results {
+                    figures
+                        .entry(format!("{program}.{name}"))
+                        .and_modify(|least| *least = sample.min.min(*least))
+                        .or_insert(sample.min);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What dirty objects cost in messages and bytes: a round with them less a round without, and of each a long run less a
+    /// short one. What travels together is one message.
+    fn dirty(
+        &self,
+        program: &Path,
+        effort: Effort,
+        transport: &str,
+        figures: &mut Figures,
+    ) -> Result<()> {
+        let rounds = [DIRTY_ROUNDS, DIRTY_ROUNDS + effort.peer_operations / 8];
+        let environment = [("UMBEL_TRANSPORT", transport)];
+        let mut costs = [[0.0; 2]; 2];
+        for (count, cost) in ["0", DIRTY_OBJECTS].into_iter().zip(&mut costs) {
+            for (rounds, sign) in rounds.into_iter().zip([-1.0, 1.0]) {
+                let arguments = [rounds.to_string(), count.to_owned()];
+                let arguments = arguments.each_ref().map(String::as_str);
+                let (results, traffic) =
+                    self.workshop
+                        .run_counting(program, 2, &arguments, &environment)?;
+                cost[0] += sign * traffic.batches;
+                cost[1] += sign * traffic.bytes;
+                if count != "0" {
+                    add(figures, DIRTY, results);
+                }
+            }
+        }
+        let [messages, bytes] =
+            [0, 1].map(|of| (costs[1][of] - costs[0][of]) / (rounds[1] - rounds[0]) as f64);
+        figures.insert(format!("{DIRTY}.messages"), messages);
+        figures.insert(format!("{DIRTY}.bytes"), bytes);
+        figures.insert(format!("{DIRTY}.payload"), DIRTY_PAYLOAD_BYTES);
+        Ok(())
+    }
+
+    /// The program with phases under each protocol that fits all of them.
+    fn mixed(
+        &self,
+        program: &Path,
+        effort: Effort,
+        transport: &str,
+        figures: &mut Figures,
+    ) -> Result<()> {
+        let rounds = (effort.peer_operations * 2 / 5).to_string();
+        let mut fixed = Vec::new();
+        for protocol in ["auto", "invalidate", "migratory", "read_only", "update"] {
+            let environment = [
+                ("UMBEL_TRANSPORT", transport),
+                ("UMBEL_PROTOCOL", protocol),
+                ("UMBEL_BENCH_BURST", "1"),
+            ];
+            let arguments = ["phases", &rounds, "0"];
+            let results = self
+                .workshop
+                .run_in(program, 2, &arguments, &environment)
+                .with_context(|| format!("phases under {protocol}"))?;
+            let round = results.get("round").context("phases timed no round")?;
+            match protocol {
+                "auto" => drop(figures.insert(format!("{MIXED}.auto"), round.median)),
+                _ => fixed.push(round.median),
+            }
+        }
+        let least = crate::programs::least(&fixed);
+        let most = fixed.iter().copied().fold(0.0, f64::max);
+        figures.insert(format!("{MIXED}.best"), least);
+        figures.insert(format!("{MIXED}.worst"), most);
+        Ok(())
+    }
+
+    /// From the launcher's start to its end, of a program that does nothing.
+    fn start(&self, program: &Path, transport: &str, figures: &mut Figures) -> Result<()> {
+        for nodes in [2, 4, 8] {
+            let environment = [("UMBEL_TRANSPORT", transport)];
+            let start = Instant::now();
+            self.workshop.run_in(program, nodes, &[], &environment)?;
+            let elapsed_ns = start.elapsed().as_nanos() as f64;
+            figures.insert(format!("{START}.nodes_{nodes}"), elapsed_ns);
+        }
+        Ok(())
+    }
 }
 
-fn add(figures: &mut Figures, program: &str, results: Results) {
-    let named = |(name, sample): (String, crate::programs::Sample)| {
-        (format!("{program}.{name}"), sample.median)
-    };
-    figures.extend(results.into_iter().map(named));
-}
-
-/// For each figure of an MPI library the better one of both: both are times.
-fn add_better(figures: &mut Figures) {
-    let mut better = Figures::new();
-    for (name, &figure) in figures.iter() {
-        if let Some((program, rest)) = name.split_once('.')
-            && PEERS.iter().any(|peer| peer.name == program)
-        {
-            better
-                .entry(format!("{MPI}.{rest}"))
-                .and_modify(|best| *best = figure.min(*best))
-                .or_insert(figure);
+/// How much faster two are than one.
+fn derive(figures: &mut Figures) {
+    let programs = ["jacobi", "mpi"].into_iter().chain(libraries::NAMES);
+    for program in programs {
+        let one = figures.get(&format!("{program}.jacobi_1"));
+        let two = figures.get(&format!("{program}.jacobi_2"));
+        if let (Some(one), Some(two)) = (one, two) {
+            let speed_up = one / two;
+            figures.insert(format!("{program}.speed_up"), speed_up);
         }
     }
-    figures.append(&mut better);
-}
-
-/// Two ranks that bind themselves. Over TCP its windows use shared memory all the same: mpi.c leaves them out.
-fn open_mpi(transport: Transport) -> Option<Command> {
-    let layer = match transport {
-        Transport::Tcp => "tcp,self",
-        Transport::Shm => "vader,self",
-        Transport::Unix => return None,
-    };
-    let mut command = bounded("mpirun.openmpi");
-    command.args(["--allow-run-as-root", "--bind-to", "none", "-np", "2"]);
-    command.args(["--mca", "pml", "ob1", "--mca", "btl", layer]);
-    if transport == Transport::Tcp {
-        command.env("PEERS_WITHOUT_WINDOWS", "1");
-    }
-    Some(command)
-}
-
-fn mpich(transport: Transport) -> Option<Command> {
-    let mut command = bounded("mpirun.mpich");
-    command.args(["-np", "2"]);
-    match transport {
-        // Its own shared memory off, and UCX's.
-        Transport::Tcp => command
-            .env("UCX_TLS", "tcp,self")
-            .env("UCX_NET_DEVICES", "lo")
-            .env("MPIR_CVAR_NOLOCAL", "1"),
-        Transport::Shm => command.env("UCX_TLS", "posix,self"),
-        Transport::Unix => return None,
-    };
-    Some(command)
-}
-
-/// A command that ends within a time: MPI launchers wait for ever for a rank that hangs.
-fn bounded(program: &str) -> Command {
-    let mut command = Command::new("timeout");
-    command.args([RUN_SECONDS_MAX, program]);
-    command.stdin(Stdio::null());
-    command
-}
-
-fn is_installed(compiler: &str) -> bool {
-    let mut version = Command::new(compiler);
-    let version = version.arg("-show").stdout(Stdio::null());
-    version.stderr(Stdio::null()).status().is_ok()
 }
 
 /// The processors belong to one bench at a time: all of this machine take turns, round by round.
@@ -208,4 +262,8 @@ fn take_turn() -> Result<Flock<File>> {
         .with_context(|| format!("locking {}", path.display()))
 }
 
-const RUN_SECONDS_MAX: &str = "60";
+const LOOP_RUNS: usize = 4;
+/// Rounds after which protocols have been found.
+const DIRTY_ROUNDS: usize = 12;
+const DIRTY_OBJECTS: &str = "1000";
+const DIRTY_PAYLOAD_BYTES: f64 = 1000.0 * 64.0;

@@ -1,8 +1,8 @@
 //! The table of `cargo xtask bench peers`.
 
-use super::Transport;
+use super::libraries::NAMES;
 use super::rows::{Measure, Row};
-use super::runs::Figures;
+use super::{Figures, Transport};
 use crate::programs::median;
 use crate::table::duration;
 
@@ -17,7 +17,7 @@ pub fn line(row: &Row, transport: Transport, rounds: &[Figures]) -> Line {
     let ratio = median_of(rounds, |round| {
         let (ours, beside) = (round.get(row.ours)?, beside(row, round)?);
         Some(match row.measure {
-            Measure::Time | Measure::Count => ours / beside,
+            Measure::Time | Measure::Count | Measure::Times => ours / beside,
             Measure::Rate => beside / ours,
         })
     });
@@ -25,7 +25,7 @@ pub fn line(row: &Row, transport: Transport, rounds: &[Figures]) -> Line {
     let is_near = row.goal.and_then(|goal| {
         ratio.map(|ratio| match row.measure {
             Measure::Time | Measure::Count => ratio <= goal,
-            Measure::Rate => ratio >= goal,
+            Measure::Rate | Measure::Times => ratio >= goal,
         })
     });
     let verdict = match (is_near, is_within) {
@@ -46,8 +46,9 @@ pub fn line(row: &Row, transport: Transport, rounds: &[Figures]) -> Line {
         ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
         goal(row, limit),
         verdict.to_owned(),
-        other("openmpi"),
-        other("mpich"),
+        other(NAMES[0]),
+        other(NAMES[1]),
+        other(NAMES[2]),
     ]
 }
 
@@ -65,14 +66,14 @@ fn median_of(rounds: &[Figures], figure: impl Fn(&Figures) -> Option<f64>) -> Op
 fn show(measure: Measure, figure: f64) -> String {
     match measure {
         Measure::Time | Measure::Rate => duration(figure),
-        Measure::Count => format!("{figure:.2}"),
+        Measure::Count | Measure::Times => format!("{figure:.2}"),
     }
 }
 
 fn goal(row: &Row, limit: Option<f64>) -> String {
     let ratio = row.goal.map(|goal| match row.measure {
         Measure::Time | Measure::Count => format!("<= {goal}x"),
-        Measure::Rate => format!(">= {goal}x"),
+        Measure::Rate | Measure::Times => format!(">= {goal}x"),
     });
     let limit = limit.map(|limit| format!("<= {}", show(row.measure, limit)));
     let parts: Vec<String> = [ratio, limit].into_iter().flatten().collect();
@@ -108,6 +109,15 @@ pub fn render(lines: Vec<Line>) -> String {
     text
 }
 
-const HEAD: [&str; 9] = [
-    "what", "estimate", "ours", "beside", "ratio", "goal", "met", "Open MPI", "MPICH",
+const HEAD: [&str; 10] = [
+    "what",
+    "estimate",
+    "ours",
+    "beside",
+    "ratio",
+    "goal",
+    "met",
+    "Open MPI",
+    "MPICH",
+    "OpenSHMEM",
 ];
