@@ -15,6 +15,7 @@
 //! All unsafe code of the memory is in `sys/`.
 
 mod backend;
+mod decode;
 mod error;
 pub mod signals;
 mod space;

@@ -13,10 +13,13 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::PAGE_BYTES;
+use crate::decode;
 use crate::error::Error;
+use crate::sys::context;
+use crate::sys::pool::Pool;
 use crate::sys::posts::{Need, Needs};
 use crate::sys::signal::{self, Birthmark, Delivery, Published};
-use crate::sys::windows;
+use crate::sys::windows::{self, Window};
 
 /// An access that raised a signal and isn't a fault of the window that somebody serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,11 +136,14 @@ pub(crate) fn deliver(delivery: &Delivery) {
         let window = windows::find(address);
         let forked = window.is_some() && is_forked();
         // In a forked process the list of posts is a copy that nobody reads.
-        let posts = window.and_then(|window| window.posts).filter(|_| !forked);
-        if let Some(posts) = posts
+        if let Some(window) = window
+            && let Some(posts) = window.posts
+            && !forked
             && delivery.signal == libc::SIGSEGV
+            // Nothing of the window can be run, whatever the rights.
+            && !delivery.is_fetch()
         {
-            posts.wait(needs(delivery, address));
+            posts.wait(needs(delivery, window, address));
             return;
         }
         call_hook(&Access {
@@ -169,12 +175,52 @@ fn call_hook(access: &Access) {
     }
 }
 
-/// The pages that the interrupted instruction needs.
-fn needs(delivery: &Delivery, address: usize) -> Needs {
-    let mut needs = Needs::new();
-    needs.add(Need {
+/// Gets ready what handlers need to understand instructions.
+pub(crate) fn warm_up() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        context::learn_layout();
+        WORKSPACES.fill(decode::warm_up);
+    });
+}
+
+/// The pages that the interrupted instruction needs; at least the one that it has faulted on.
+fn needs(delivery: &Delivery, window: &Window, address: usize) -> Needs {
+    let fault = Need {
         address: address & !(PAGE_BYTES - 1),
         write: delivery.is_write(),
+    };
+    let mut needs = Needs::new();
+    needs.add(fault);
+    let context = delivery.context();
+    let code = context.register(libc::REG_RIP) as usize;
+    // If all are in use, the access faults once for each page.
+    let Some(mut workspace) = WORKSPACES.take() else {
+        return needs;
+    };
+    let Some(instruction) = context::instruction_at(code) else {
+        return needs;
+    };
+    let mut decoded = needs;
+    let mut is_explained = false;
+    decode::spans(&instruction, &context, &mut workspace, |span| {
+        for page in span.pages() {
+            is_explained |= page == fault.address;
+            if window.contains(page) {
+                decoded.add(Need {
+                    address: page,
+                    write: span.write,
+                });
+            }
+        }
     });
-    needs
+    match is_explained {
+        true => decoded,
+        // Not understood.
+        false => needs,
+    }
 }
+
+/// As many threads can look at their instructions at once.
+static WORKSPACES: Pool<decode::Workspace, WORKSPACE_COUNT> = Pool::new();
+const WORKSPACE_COUNT: usize = 32;

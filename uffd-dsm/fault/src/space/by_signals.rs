@@ -14,6 +14,7 @@ use super::{Fault, Rights, Views};
 use crate::PAGE_BYTES;
 use crate::backend::Backend;
 use crate::error::{Error, OUR_FAULT};
+use crate::signals;
 use crate::sys::posts::{NEEDS_MAX, Posted, Posts};
 use crate::sys::windows;
 
@@ -50,6 +51,7 @@ impl Signals {
             )
         })?;
         let posts: &'static Posts = Box::leak(Box::new(posts));
+        signals::warm_up();
         windows::add(views.ranges(), Some(posts));
         Ok(Self {
             posts,

@@ -1,7 +1,9 @@
 //! All unsafe code of the fault machinery: one system call or one pointer operation per block.
 
+pub mod context;
 pub mod map;
 pub mod pagemap;
+pub mod pool;
 pub mod posts;
 pub mod signal;
 pub mod uffd;

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::signals::{self, Access, Program};
+use crate::sys::context::Context;
 
 /// `struct kernel_sigaction` of x86-64.
 #[repr(C)]
@@ -141,10 +142,15 @@ pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
 pub struct Delivery {
     pub signal: i32,
     info: *mut libc::siginfo_t,
-    context: *mut libc::ucontext_t,
+    context: Context,
 }
 
 impl Delivery {
+    /// The registers of the interrupted thread.
+    pub fn context(&self) -> Context {
+        self.context
+    }
+
     /// The address accessed, if an access caused the signal, and not a process that sent it.
     pub fn address(&self) -> Option<usize> {
         // SAFETY: the kernel passes a live siginfo to a handler with SA_SIGINFO.
@@ -165,13 +171,12 @@ impl Delivery {
 
     /// Whether the access was a store.
     pub fn is_write(&self) -> bool {
-        self.register(libc::REG_ERR) & PAGE_FAULT_WRITE != 0
+        self.context.register(libc::REG_ERR) & PAGE_FAULT_WRITE != 0
     }
 
-    /// A register of the interrupted code.
-    pub fn register(&self, register: i32) -> i64 {
-        // SAFETY: the kernel passes a live ucontext; the index is one of libc's REG_ constants.
-        unsafe { (*self.context).uc_mcontext.gregs[register as usize] }
+    /// Whether what the thread wanted is to run what is there.
+    pub fn is_fetch(&self) -> bool {
+        self.context.register(libc::REG_ERR) & PAGE_FAULT_FETCH != 0
     }
 
     /// Runs the program's action as the kernel would.
@@ -187,7 +192,7 @@ impl Delivery {
             0
         };
         // SAFETY: the kernel passes a live ucontext to a handler with SA_SIGINFO.
-        let set = unsafe { &(*self.context).uc_sigmask };
+        let set = unsafe { &(*self.context.0).uc_sigmask };
         // SAFETY: the kernel's set is the first word of the C library's.
         let interrupted = unsafe { std::ptr::from_ref(set).cast::<u64>().read() };
         // Faults of the window must come through: blocked ones would kill.
@@ -197,7 +202,7 @@ impl Delivery {
             type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
             // SAFETY: the program gave this address as a handler of this form.
             let handler = unsafe { std::mem::transmute::<usize, Handler>(program.handler) };
-            handler(self.signal, self.info, self.context.cast());
+            handler(self.signal, self.info, self.context.0.cast());
         } else {
             // SAFETY: as above.
             let handler =
@@ -243,7 +248,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     signals::deliver(&Delivery {
         signal,
         info,
-        context: context.cast(),
+        context: Context(context.cast()),
     });
     // SAFETY: as above.
     unsafe { *errno = before };
@@ -358,3 +363,5 @@ const SYNCHRONOUS: u64 = 1 << (libc::SIGSEGV - 1)
 const SI_KERNEL: i32 = 0x80;
 /// In a page fault's error code: it was a store.
 const PAGE_FAULT_WRITE: i64 = 2;
+/// It was an instruction fetch.
+const PAGE_FAULT_FETCH: i64 = 16;

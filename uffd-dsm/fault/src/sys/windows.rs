@@ -15,6 +15,15 @@ pub struct Window {
     next: *const Window,
 }
 
+impl Window {
+    /// Whether one of its views holds an address.
+    pub fn contains(&self, address: usize) -> bool {
+        let after = self.views.partition_point(|view| view.start <= address);
+        let view = after.checked_sub(1).and_then(|index| self.views.get(index));
+        view.is_some_and(|view| view.contains(&address))
+    }
+}
+
 static FIRST: AtomicPtr<Window> = AtomicPtr::new(ptr::null_mut());
 
 /// Makes a space's views known, for ever. `views` are sorted.
@@ -40,11 +49,7 @@ pub fn find(address: usize) -> Option<&'static Window> {
     let mut next: *const Window = FIRST.load(Ordering::Acquire);
     // SAFETY: null, or a window that lives for ever and isn't changed once it is in the list.
     while let Some(window) = unsafe { next.as_ref() } {
-        let after = window.views.partition_point(|view| view.start <= address);
-        let view = after
-            .checked_sub(1)
-            .and_then(|index| window.views.get(index));
-        if view.is_some_and(|view| view.contains(&address)) {
+        if window.contains(address) {
             return Some(window);
         }
         next = window.next;

@@ -1,0 +1,1 @@
+//! What instructions access, against what the processor's manual says of them.
