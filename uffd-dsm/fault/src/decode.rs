@@ -363,6 +363,3 @@ const RDI: usize = 7;
 const DIRECTION: u64 = 1 << 10;
 /// Pages of each operand of a repeated string instruction that are asked for together.
 const STRING_PAGES: usize = 4;
-
-#[cfg(test)]
-mod tests;

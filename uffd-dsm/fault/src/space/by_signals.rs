@@ -6,10 +6,11 @@
 //! rights suffice is answered by showing them.
 
 use std::cell::RefCell;
+use std::io;
 use std::ops::Range;
 use std::os::fd::RawFd;
 
-use super::shown::Shown;
+use super::shown::{Shown, change_count_max};
 use super::{Fault, Rights, Views};
 use crate::PAGE_BYTES;
 use crate::backend::Backend;
@@ -56,7 +57,7 @@ impl Signals {
         Ok(Self {
             posts,
             state: RefCell::new(State {
-                shown: Shown::new(backend),
+                shown: Shown::new(backend, change_count_max()),
                 waiting: Vec::new(),
                 taken: Vec::new(),
             }),
@@ -84,7 +85,15 @@ impl Signals {
                     false => Rights::Read,
                 };
                 if state.shown.told(views, need.address) >= rights {
-                    state.shown.show_again(views, need.address).map_err(error)?;
+                    // Not even hiding everything else helps.
+                    if !state.shown.show_again(views, need.address).map_err(error)? {
+                        let source = io::Error::from_raw_os_error(libc::ENOMEM);
+                        return Err(Error::system(
+                            "show a page of shared memory",
+                            source,
+                            "the process has too many mappings; raise vm.max_map_count",
+                        ));
+                    }
                 } else {
                     open |= 1 << index;
                     faults.push(Fault {
@@ -145,6 +154,6 @@ impl State {
     }
 }
 
-fn error(source: std::io::Error) -> Error {
+fn error(source: io::Error) -> Error {
     Error::system("change the rights of pages", source, OUR_FAULT)
 }

@@ -96,13 +96,14 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn new(backend: Backend) -> Self {
+    /// `change_count_max`: how many mappings the views may be split into, besides one each.
+    pub(super) fn new(backend: Backend, change_count_max: usize) -> Self {
         Self {
             uses_guards: backend == Backend::Guard,
             chunks: HashMap::new(),
             queue: VecDeque::new(),
             change_count: 0,
-            change_count_max: change_count_max(),
+            change_count_max,
         }
     }
 
@@ -128,12 +129,12 @@ impl Shown {
         self.keep_budget(views, &pages)
     }
 
-    /// Shows a page what it was told, if it doesn't.
-    pub(super) fn show_again(&mut self, views: &Views, address: usize) -> io::Result<()> {
+    /// Shows a page what it was told, if it doesn't; `false` if the kernel has no mappings left for that.
+    pub(super) fn show_again(&mut self, views: &Views, address: usize) -> io::Result<bool> {
         let (view, number) = views.page(address);
         let page = self.page(view, number);
         if page.shown() == page.told {
-            return Ok(());
+            return Ok(true);
         }
         // Those around it that were told the same come with it.
         let id = ChunkId {
@@ -152,7 +153,8 @@ impl Shown {
             numbers: number - below..number + 1 + above,
         };
         self.show(views, &pages, page.told)?;
-        self.keep_budget(views, &pages)
+        self.keep_budget(views, &pages)?;
+        Ok(self.page(view, number).shown() == page.told)
     }
 
     fn page(&self, view: usize, number: usize) -> Page {
@@ -186,6 +188,7 @@ impl Shown {
             .any(|number| is(self.page(pages.view, number)))
     }
 
+    /// Shows pages these rights; or less, if the kernel has no mappings left.
     fn show(&mut self, views: &Views, pages: &Pages, rights: Rights) -> io::Result<()> {
         if !self.any(pages, |page| page.shown() != rights) {
             return Ok(());
@@ -204,31 +207,61 @@ impl Shown {
         }
     }
 
-    /// Changes the protection of mappings; counts where it changes from page to page.
+    /// Changes the protection of mappings. Where the process has no mappings left, others are hidden; if there is
+    /// nothing to hide, these pages are.
     fn protect(&mut self, views: &Views, pages: &Pages, rights: Rights) -> io::Result<()> {
-        views.protect(pages.view, pages.numbers.clone(), rights)?;
-        self.note_protection(pages, rights);
+        loop {
+            match views.protect(pages.view, pages.numbers.clone(), rights) {
+                Ok(()) => {
+                    self.note_protection(views, pages, rights);
+                    return Ok(());
+                }
+                Err(error) if error.raw_os_error() != Some(libc::ENOMEM) => return Err(error),
+                Err(_) => {}
+            }
+            // A part may be done.
+            let Some(chunk) = self.oldest_chunk(views, pages) else {
+                return self.hide_whole(views, pages);
+            };
+            self.hide_whole(views, &chunk)?;
+        }
+    }
+
+    /// Hides pages with all around them that show something: where that ends, mappings end already, so that the
+    /// kernel need not split any.
+    fn hide_whole(&mut self, views: &Views, pages: &Pages) -> io::Result<()> {
+        let is_shown = |number: &usize| self.page(pages.view, *number).protection != Rights::None;
+        let Range { start, end } = pages.numbers.clone();
+        let below = (0..start).rev().take_while(is_shown).count();
+        let above = (end..views.page_count(pages.view)).take_while(is_shown);
+        let whole = Pages {
+            view: pages.view,
+            numbers: start - below..end + above.count(),
+        };
+        views.protect(whole.view, whole.numbers.clone(), Rights::None)?;
+        self.note_protection(views, &whole, Rights::None);
         Ok(())
     }
 
-    fn note_protection(&mut self, pages: &Pages, rights: Rights) {
-        let before = self.count_changes(pages);
+    fn note_protection(&mut self, views: &Views, pages: &Pages, rights: Rights) {
+        let before = self.count_changes(views, pages);
         self.for_pages(pages, |page| page.protection = rights);
-        self.change_count = self.change_count + self.count_changes(pages) - before;
+        self.change_count = self.change_count + self.count_changes(views, pages) - before;
         if rights != Rights::None {
             self.enqueue(pages);
         }
     }
 
     /// Where the protection changes: at the first page, between pages, and behind the last.
-    fn count_changes(&self, pages: &Pages) -> usize {
+    fn count_changes(&self, views: &Views, pages: &Pages) -> usize {
         let mut before = match pages.numbers.start {
             // What is outside of the view is another mapping in any case.
             0 => None,
             first => Some(self.page(pages.view, first - 1).protection),
         };
         let mut count = 0;
-        for number in pages.numbers.start..pages.numbers.end + 1 {
+        let end = (pages.numbers.end + 1).min(views.page_count(pages.view));
+        for number in pages.numbers.start..end {
             let protection = self.page(pages.view, number).protection;
             count += usize::from(before.is_some_and(|before| before != protection));
             before = Some(protection);
@@ -249,83 +282,112 @@ impl Shown {
         }
     }
 
-    /// Makes chunks of which nothing was shown writable, behind guards.
+    /// Makes chunks of which nothing is shown writable, behind guards.
     fn open(&mut self, views: &Views, pages: &Pages) -> io::Result<()> {
         let mut next = pages.numbers.start;
         while next < pages.numbers.end {
-            let id = pages.chunk_of(next);
-            let first = id.number * CHUNK_PAGES;
-            let end = (first + CHUNK_PAGES).min(views.page_count(id.view));
-            let chunk = Pages {
-                view: id.view,
-                numbers: first..end,
-            };
-            if !self.any(&chunk, |page| page.protection != Rights::None) {
-                self.guard(views, &chunk)?;
+            let chunk = chunk_pages(views, pages.chunk_of(next));
+            next = chunk.numbers.end;
+            if self.any(&chunk, |page| page.protection != Rights::None) {
+                continue;
+            }
+            // Else (the program has locked its memory) its pages are shown one by one.
+            if views.guard(chunk.view, chunk.numbers.clone()).is_ok() {
+                self.for_pages(&chunk, |page| page.is_guarded = true);
                 self.protect(views, &chunk, Rights::Write)?;
             }
-            next = end;
         }
         Ok(())
     }
 
     fn guard(&mut self, views: &Views, pages: &Pages) -> io::Result<()> {
-        match views.guard(pages.view, pages.numbers.clone()) {
-            Ok(()) => {
-                self.for_pages(pages, |page| page.is_guarded = true);
-                Ok(())
-            }
-            // The program locked its memory (mlockall): no guards there.
-            Err(_) => self.protect(views, pages, Rights::None),
+        if views.guard(pages.view, pages.numbers.clone()).is_ok() {
+            self.for_pages(pages, |page| page.is_guarded = true);
+            return Ok(());
         }
+        // As above. A part may be done.
+        self.protect(views, pages, Rights::None)?;
+        self.remove_guards(views, pages)
     }
 
     fn unguard(&mut self, views: &Views, pages: &Pages) -> io::Result<()> {
-        if self.any(pages, |page| page.is_guarded) {
-            views.unguard(pages.view, pages.numbers.clone())?;
-            self.for_pages(pages, |page| page.is_guarded = false);
+        match self.any(pages, |page| page.is_guarded) {
+            true => self.remove_guards(views, pages),
+            false => Ok(()),
+        }
+    }
+
+    fn remove_guards(&mut self, views: &Views, pages: &Pages) -> io::Result<()> {
+        views.unguard(pages.view, pages.numbers.clone())?;
+        self.for_pages(pages, |page| page.is_guarded = false);
+        Ok(())
+    }
+
+    /// Hides chunks that were shown long, if that saves mappings.
+    fn keep_budget(&mut self, views: &Views, pages: &Pages) -> io::Result<()> {
+        for _ in 0..LOOKS_PER_CALL {
+            if self.change_count <= self.change_count_max {
+                break;
+            }
+            let Some(chunk) = self.oldest_chunk(views, pages) else {
+                break;
+            };
+            let is_shown = |number: usize| {
+                usize::from(self.page(chunk.view, number).protection != Rights::None)
+            };
+            let Range { start, end } = chunk.numbers;
+            let left = start.checked_sub(1).map_or(0, is_shown) + is_shown(end);
+            match left < self.count_changes(views, &chunk) {
+                true => self.protect(views, &chunk, Rights::None)?,
+                false => self.enqueue(&chunk),
+            }
         }
         Ok(())
     }
 
-    /// Hides the chunks that were shown longest, but not these pages'.
-    fn keep_budget(&mut self, views: &Views, pages: &Pages) -> io::Result<()> {
-        let mut looks = self.queue.len();
-        while self.change_count > self.change_count_max && looks > 0 {
-            looks -= 1;
-            let Some(id) = self.queue.pop_front() else {
-                break;
-            };
-            let first = id.number * CHUNK_PAGES;
-            let end = (first + CHUNK_PAGES).min(views.page_count(id.view));
-            let is_new =
-                id.view == pages.view && first < pages.numbers.end && pages.numbers.start < end;
+    /// Takes the chunk that was shown longest from the queue: not one of these pages'.
+    fn oldest_chunk(&mut self, views: &Views, pages: &Pages) -> Option<Pages> {
+        for _ in 0..self.queue.len() {
+            let id = self.queue.pop_front()?;
+            let chunk = chunk_pages(views, id);
+            let is_new = id.view == pages.view
+                && chunk.numbers.start < pages.numbers.end
+                && pages.numbers.start < chunk.numbers.end;
             if is_new {
                 self.queue.push_back(id);
                 continue;
             }
-            let chunk = Pages {
-                view: id.view,
-                numbers: first..end,
-            };
-            self.protect(views, &chunk, Rights::None)?;
-            if let Some(chunk) = self.chunks.get_mut(&id) {
-                chunk.is_queued = false;
+            if let Some(state) = self.chunks.get_mut(&id) {
+                state.is_queued = false;
             }
+            return Some(chunk);
         }
-        Ok(())
+        None
     }
 }
 
-/// How many mappings the views may be split into, besides one each: what the program and its libraries need stays free.
-fn change_count_max() -> usize {
+fn chunk_pages(views: &Views, id: ChunkId) -> Pages {
+    let first = id.number * CHUNK_PAGES;
+    Pages {
+        view: id.view,
+        numbers: first..(first + CHUNK_PAGES).min(views.page_count(id.view)),
+    }
+}
+
+/// A budget of mappings for the views: what the program and its libraries need stays free.
+pub(super) fn change_count_max() -> usize {
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count");
     let limit = limit.ok().and_then(|text| text.trim().parse().ok());
     limit.unwrap_or(MAP_COUNT_DEFAULT) / MAP_COUNT_SHARE
 }
 
+/// Chunks looked at when the budget is used up: a call adds but a few mappings.
+const LOOKS_PER_CALL: usize = 64;
 /// Pages that are hidden together, and opened together behind guards (2 us).
 const CHUNK_PAGES: usize = 128;
 /// The kernel's own default.
 const MAP_COUNT_DEFAULT: usize = 65_530;
 const MAP_COUNT_SHARE: usize = 2;
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@ use std::thread;
 
 use super::*;
 
+mod instructions;
+
 /// Runs a test on every backend that is usable here; each time with a window of its own, away from other tests'
 /// (they run in parallel).
 fn on_every_backend(test: impl Fn(Space, usize)) {

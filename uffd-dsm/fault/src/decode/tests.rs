@@ -1,1 +1,0 @@
-//! What instructions access, against what the processor's manual says of them.
