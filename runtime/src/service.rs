@@ -27,6 +27,7 @@ use crate::node::{MAIN, Node};
 use crate::policy;
 use crate::request::{HeapReply, Reply};
 use crate::sync_table::RemoteReply;
+use crate::sys::calls;
 use crate::sys::process::{self, Timer};
 
 /// Everything a node is made of, owned by its service thread.
@@ -117,6 +118,9 @@ impl Service {
                 engine.set_heap(&node.heap.objects);
                 engine.set_pages_together(policy::pages_together);
                 engine.set_watching(launch.stats);
+                if !engine.backend().kernel_faults() {
+                    calls::bounce();
+                }
                 Some(engine)
             }
         };

@@ -318,6 +318,16 @@ impl Place {
     }
 }
 
+/// Whether an address lies in the window, or between its parts.
+pub const fn contains(address: usize) -> bool {
+    address >> WINDOW_SHIFT == SMALL_BASE >> WINDOW_SHIFT
+}
+
+/// The window's addresses agree in what is above; nothing else of the process lies there.
+const WINDOW_SHIFT: u32 = 45;
+const _: () = assert!(contains(SMALL_BASE) && !contains(SMALL_BASE - 1));
+const _: () = assert!(contains(TRACKED_BASE + TRACKED_ARENA_BYTES - 1));
+
 /// The window's mappings.
 pub fn layout() -> SpaceLayout {
     let small = (0..VIEWS).map(|view| View {

@@ -3,6 +3,7 @@
 
 pub mod abi;
 pub mod call;
+pub mod calls;
 pub mod fork;
 pub mod memory;
 pub mod operate;

@@ -229,6 +229,14 @@ pub fn at_exit(handler: extern "C" fn(i32, *mut libc::c_void)) {
     unsafe { on_exit(handler, std::ptr::null_mut()) };
 }
 
+/// The calling thread's errno.
+pub fn errno() -> i32 {
+    // SAFETY: takes no arguments.
+    let location = unsafe { libc::__errno_location() };
+    // SAFETY: the location is the calling thread's.
+    unsafe { location.read() }
+}
+
 /// Sets the calling thread's errno.
 pub fn set_errno(value: i32) {
     // SAFETY: takes no arguments.

@@ -1,0 +1,71 @@
+//! Streams that hand large buffers to the kernel as they are.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr;
+
+use libc::FILE;
+
+use super::frame::{Frame, put};
+use super::kinds::{Opaque, Source, Text, bytes_of};
+use super::shared;
+
+calls! {
+    fn fwrite(buffer: Source[bytes_of(count, bytes)], bytes: usize, count: usize, stream: Opaque) -> isize;
+    fn fwrite_unlocked(buffer: Source[bytes_of(count, bytes)], bytes: usize, count: usize, stream: Opaque) -> isize;
+    fn fputs(text: Text, stream: Opaque) -> c_int;
+    fn fputs_unlocked(text: Text, stream: Opaque) -> c_int;
+    fn puts(text: Text) -> c_int;
+    fn perror(text: Text) -> ();
+}
+
+own_calls! {
+    fn fread(buffer: *mut c_void, bytes: usize, count: usize, stream: *mut FILE) -> usize
+        // SAFETY: the program's buffer.
+        where shared(buffer) => |next| unsafe { fill(buffer, bytes, count, |private, all| next(private, 1, all, stream)) };
+    fn fread_unlocked(buffer: *mut c_void, bytes: usize, count: usize, stream: *mut FILE) -> usize
+        // SAFETY: the program's buffer.
+        where shared(buffer) => |next| unsafe { fill(buffer, bytes, count, |private, all| next(private, 1, all, stream)) };
+    fn __fread_chk(buffer: *mut c_void, room: usize, bytes: usize, count: usize, stream: *mut FILE) -> usize
+        // SAFETY: the program's buffer.
+        where shared(buffer) => |next| unsafe { fill(buffer, bytes, count, |private, all| next(private, room, 1, all, stream)) };
+    fn __fread_unlocked_chk(buffer: *mut c_void, room: usize, bytes: usize, count: usize, stream: *mut FILE) -> usize
+        // SAFETY: the program's buffer.
+        where shared(buffer) => |next| unsafe { fill(buffer, bytes, count, |private, all| next(private, room, 1, all, stream)) };
+
+    // A stream's buffer is used by calls that nobody stands before: the library takes one of its own instead.
+    fn setvbuf(stream: *mut FILE, buffer: *mut c_char, mode: c_int, bytes: usize) -> c_int
+        // SAFETY: the program's stream.
+        where shared(buffer) => |next| unsafe { next(stream, ptr::null_mut(), mode, bytes) };
+    fn setbuffer(stream: *mut FILE, buffer: *mut c_char, bytes: usize) -> ()
+        where shared(buffer) => |_next| {
+            // SAFETY: the program's stream.
+            unsafe { setvbuf(stream, ptr::null_mut(), libc::_IOFBF, bytes) };
+        };
+    fn setbuf(stream: *mut FILE, buffer: *mut c_char) -> ()
+        where shared(buffer) => |_next| {
+            // SAFETY: the program's stream.
+            unsafe { setvbuf(stream, ptr::null_mut(), libc::_IOFBF, libc::BUFSIZ as usize) };
+        };
+}
+
+/// A read of `count` elements, done as one of bytes by `call(private memory, bytes)`. The last element may be there
+/// in part, as with the C library.
+///
+/// # Safety
+/// `buffer` has room for the elements.
+unsafe fn fill(
+    buffer: *mut c_void,
+    bytes: usize,
+    count: usize,
+    call: impl FnOnce(*mut c_void, usize) -> usize,
+) -> usize {
+    let all = bytes_of(count, bytes);
+    let mut frame = Frame::new();
+    let Some(private) = frame.take(all).filter(|_| all > 0) else {
+        return call(buffer, all) / bytes.max(1);
+    };
+    let done = call(private.cast(), all);
+    // SAFETY: the call has put so many bytes there, and no more were asked for.
+    unsafe { put(private, buffer.cast(), done) };
+    if done == all { count } else { done / bytes }
+}
