@@ -5,9 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 use libc::{dev_t, gid_t, mode_t, off_t, uid_t};
 
 use super::frame::Frame;
-use super::kinds::{
-    Argument, Object, Opaque, Outcome, Source, Target, Template, Text, Texts,
-};
+use super::kinds::{Argument, Object, Opaque, Outcome, Source, Target, Template, Text, Texts};
 use super::shared;
 
 const STAT: usize = size_of::<libc::stat>();
@@ -144,31 +142,34 @@ calls! {
 
 own_calls! {
     fn getcwd(buffer: *mut c_char, room: usize) -> *mut c_char
-        // SAFETY: the program's buffer.
-        where shared(buffer) => |next| unsafe { in_place(buffer, room, |private| next(private, room)) };
+        where shared(buffer) => |next| in_place(buffer, room, |private| {
+            // SAFETY: the program's own call.
+            unsafe { next(private, room) }
+        });
     fn __getcwd_chk(buffer: *mut c_char, room: usize, there: usize) -> *mut c_char
-        // SAFETY: the program's buffer.
-        where shared(buffer) => |next| unsafe { in_place(buffer, room, |private| next(private, room, there)) };
+        where shared(buffer) => |next| in_place(buffer, room, |private| {
+            // SAFETY: the program's own call.
+            unsafe { next(private, room, there) }
+        });
     fn mkdtemp(path: *mut c_char) -> *mut c_char
         where shared(path) => |next| {
             // SAFETY: the program's string.
             let bytes = unsafe { libc::strlen(path) } + 1;
-            // SAFETY: as above.
-            unsafe { in_place(path, bytes, |private| next(private)) }
+            in_place(path, bytes, |private| {
+                // SAFETY: the program's own call.
+                unsafe { next(private) }
+            })
         };
 }
 
-/// A call that changes `bytes` bytes in place and returns their address, or null.
-///
-/// # Safety
-/// `buffer` has that many bytes.
-unsafe fn in_place(
+/// A call that changes these bytes of the program in place and returns their address, or null.
+fn in_place(
     buffer: *mut c_char,
     bytes: usize,
     call: impl FnOnce(*mut c_char) -> *mut c_char,
 ) -> *mut c_char {
     let mut frame = Frame::new();
-    // SAFETY: by the contract above.
+    // SAFETY: the program has passed so many bytes.
     let private = unsafe { Object(buffer.cast()).enter(&mut frame, bytes) };
     let result = call(private.0.cast());
     // SAFETY: the call is over.

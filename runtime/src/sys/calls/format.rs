@@ -117,7 +117,11 @@ unsafe fn to_stream(
     };
     // SAFETY: private memory of that many bytes, and the program's stream.
     let done = unsafe { fwrite(Source(text.cast()), 1, bytes, Opaque(stream.cast())) };
-    if done == bytes.cast_signed() { bytes as c_int } else { -1 }
+    if done == bytes.cast_signed() {
+        bytes as c_int
+    } else {
+        -1
+    }
 }
 
 /// # Safety
@@ -162,12 +166,11 @@ unsafe fn formatted(
         // SAFETY: by the contract above.
         let mut copy = unsafe { *arguments };
         let (target, copy) = (target.cast(), ptr::from_mut(&mut copy));
-        // SAFETY: by the contract above; the target has that room.
-        let length = unsafe {
-            match flag {
-                UNCHECKED => vsnprintf(target, room, format, copy),
-                flag => __vsnprintf_chk(target, room, flag, usize::MAX, format, copy),
-            }
+        let length = match flag {
+            // SAFETY: by the contract above; the target has that room.
+            UNCHECKED => unsafe { vsnprintf(target, room, format, copy) },
+            // SAFETY: as above.
+            flag => unsafe { __vsnprintf_chk(target, room, flag, usize::MAX, format, copy) },
         };
         usize::try_from(length).ok()
     };

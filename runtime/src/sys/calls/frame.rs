@@ -164,14 +164,12 @@ impl Back {
         match (extent, count) {
             (Extent::Whole, None) => {
                 for i in 0..there {
-                    // SAFETY: `target` has that many bytes.
-                    let to = unsafe { target.add(i) };
-                    // SAFETY: as many as `private`.
-                    let new = unsafe { private.add(i).read() };
-                    // SAFETY: as above.
-                    if unsafe { to.read() } != new {
+                    // SAFETY: `private` has that many bytes.
+                    let new = unsafe { element(private, i) };
+                    // SAFETY: as many as `target`.
+                    if unsafe { element(target, i) } != new {
                         // SAFETY: as above.
-                        unsafe { to.write(new) };
+                        unsafe { put(&new, target.wrapping_add(i), 1) };
                     }
                 }
             }
@@ -207,6 +205,26 @@ impl Back {
             }
         }
     }
+}
+
+/// # Safety
+/// The array has it.
+pub unsafe fn element<T: Copy>(array: *const T, index: usize) -> T {
+    // SAFETY: by the contract above.
+    let place = unsafe { array.add(index) };
+    // SAFETY: by the contract above.
+    unsafe { place.read() }
+}
+
+/// Sets an element of private memory.
+///
+/// # Safety
+/// The array has it.
+pub unsafe fn set<T: Copy>(array: *mut T, index: usize, value: T) {
+    // SAFETY: by the contract above.
+    let place = unsafe { array.add(index) };
+    // SAFETY: by the contract above.
+    unsafe { place.write(value) };
 }
 
 /// # Safety

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::frame::{Back, Extent, Frame};
+use super::frame::{Back, Extent, Frame, element, set};
 use super::{shared, vectors};
 use crate::sys::signals::possible_mask;
 
@@ -305,7 +305,7 @@ impl Texts {
         (0..)
             .take_while(|i| {
                 // SAFETY: by the contract above; nothing behind the null is read.
-                let text = unsafe { *self.0.add(*i) };
+                let text = unsafe { element(self.0, *i) };
                 !text.is_null()
             })
             .count()
@@ -319,7 +319,7 @@ impl Argument for Texts {
         // SAFETY: an array as the program says.
         let count = unsafe { self.len() };
         // SAFETY: as above.
-        shared(self.0) || (0..count).any(|i| shared(unsafe { *self.0.add(i) }))
+        shared(self.0) || (0..count).any(|i| shared(unsafe { element(self.0, i) }))
     }
 
     unsafe fn enter(self, frame: &mut Frame, _: usize) -> Self {
@@ -334,11 +334,11 @@ impl Argument for Texts {
         let copy = copy.cast::<*const c_char>();
         for i in 0..=count {
             // SAFETY: an array as the program says.
-            let text = Text(unsafe { *self.0.add(i) });
+            let text = Text(unsafe { element(self.0, i) });
             // SAFETY: a string of it, or the null at its end.
             let private = unsafe { text.enter(frame, 0) };
             // SAFETY: `copy` has room for `count` strings and the null.
-            unsafe { copy.add(i).write(private.0) };
+            unsafe { set(copy, i, private.0) };
         }
         Self(copy)
     }
@@ -355,7 +355,7 @@ impl Argument for Gather {
     unsafe fn enter(self, frame: &mut Frame, count: usize) -> Self {
         // SAFETY: an array as the program says.
         let copy = unsafe { vectors::gather(frame, self.0, count) };
-        copy.map_or(self, |copy| Self(copy))
+        copy.map_or(self, Self)
     }
 }
 

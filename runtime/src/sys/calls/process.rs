@@ -6,7 +6,7 @@ use std::ptr;
 use libc::{gid_t, id_t, idtype_t, pid_t, pthread_t};
 
 use super::format::Arguments;
-use super::frame::Frame;
+use super::frame::{Frame, set};
 use super::kinds::{Gather, Object, Opaque, Scatter, Source, Target, Text, Texts, bytes_of};
 
 const RUSAGE: usize = size_of::<libc::rusage>();
@@ -99,7 +99,9 @@ variadic! {
 unsafe extern "C" fn execute_path(path: Text, first: *const c_char, rest: *mut Arguments) -> c_int {
     let mut frame = Frame::new();
     // SAFETY: by the contract above.
-    let arguments = unsafe { list(&mut frame, first, &mut *rest) };
+    let rest = unsafe { &mut *rest };
+    // SAFETY: by the contract above.
+    let arguments = unsafe { list(&mut frame, first, rest) };
     // SAFETY: by the contract above.
     unsafe { execv(path, arguments) }
 }
@@ -111,7 +113,9 @@ unsafe extern "C" fn execute_path(path: Text, first: *const c_char, rest: *mut A
 unsafe extern "C" fn execute_file(file: Text, first: *const c_char, rest: *mut Arguments) -> c_int {
     let mut frame = Frame::new();
     // SAFETY: by the contract above.
-    let arguments = unsafe { list(&mut frame, first, &mut *rest) };
+    let rest = unsafe { &mut *rest };
+    // SAFETY: by the contract above.
+    let arguments = unsafe { list(&mut frame, first, rest) };
     // SAFETY: by the contract above.
     unsafe { execvp(file, arguments) }
 }
@@ -150,7 +154,7 @@ unsafe fn list(frame: &mut Frame, first: *const c_char, rest: &mut Arguments) ->
     let mut next = first;
     for i in 0..=count {
         // SAFETY: the array has room for the arguments and the null.
-        unsafe { array.add(i).write(next) };
+        unsafe { set(array, i, next) };
         if next.is_null() {
             break;
         }

@@ -206,14 +206,27 @@ unsafe fn futex(next: Call, [word, operation, value, timeout, other, last]: [usi
     };
     let before = errno();
     loop {
-        for word in [Some(word), has_other.then_some(other)].into_iter().flatten() {
+        for word in [Some(word), has_other.then_some(other)]
+            .into_iter()
+            .flatten()
+        {
             if shared(word as *const u32) {
                 // SAFETY: a word, as the program says.
                 unsafe { fetch(word, only_reads) };
             }
         }
         // SAFETY: the program's own call.
-        let result = unsafe { next(libc::SYS_futex, word, operation, value, private, other, last) };
+        let result = unsafe {
+            next(
+                libc::SYS_futex,
+                word,
+                operation,
+                value,
+                private,
+                other,
+                last,
+            )
+        };
         let gone = shared(word as *const u32) || has_other && shared(other as *const u32);
         if result != -1 || !gone || errno() != libc::EFAULT {
             return result;

@@ -20,17 +20,25 @@ calls! {
 
 own_calls! {
     fn fread(buffer: *mut c_void, bytes: usize, count: usize, stream: *mut FILE) -> usize
-        // SAFETY: the program's buffer.
-        where shared(buffer) => |next| unsafe { fill(buffer, bytes, count, |private, all| next(private, 1, all, stream)) };
+        where shared(buffer) => |next| fill(buffer, bytes, count, |private, all| {
+            // SAFETY: the program's own call.
+            unsafe { next(private, 1, all, stream) }
+        });
     fn fread_unlocked(buffer: *mut c_void, bytes: usize, count: usize, stream: *mut FILE) -> usize
-        // SAFETY: the program's buffer.
-        where shared(buffer) => |next| unsafe { fill(buffer, bytes, count, |private, all| next(private, 1, all, stream)) };
+        where shared(buffer) => |next| fill(buffer, bytes, count, |private, all| {
+            // SAFETY: the program's own call.
+            unsafe { next(private, 1, all, stream) }
+        });
     fn __fread_chk(buffer: *mut c_void, room: usize, bytes: usize, count: usize, stream: *mut FILE) -> usize
-        // SAFETY: the program's buffer.
-        where shared(buffer) => |next| unsafe { fill(buffer, bytes, count, |private, all| next(private, room, 1, all, stream)) };
+        where shared(buffer) => |next| fill(buffer, bytes, count, |private, all| {
+            // SAFETY: the program's own call.
+            unsafe { next(private, room, 1, all, stream) }
+        });
     fn __fread_unlocked_chk(buffer: *mut c_void, room: usize, bytes: usize, count: usize, stream: *mut FILE) -> usize
-        // SAFETY: the program's buffer.
-        where shared(buffer) => |next| unsafe { fill(buffer, bytes, count, |private, all| next(private, room, 1, all, stream)) };
+        where shared(buffer) => |next| fill(buffer, bytes, count, |private, all| {
+            // SAFETY: the program's own call.
+            unsafe { next(private, room, 1, all, stream) }
+        });
 
     // A stream's buffer is used by calls that nobody stands before: the library takes one of its own instead.
     fn setvbuf(stream: *mut FILE, buffer: *mut c_char, mode: c_int, bytes: usize) -> c_int
@@ -50,10 +58,7 @@ own_calls! {
 
 /// A read of `count` elements, done as one of bytes by `call(private memory, bytes)`. The last element may be there
 /// in part, as with the C library.
-///
-/// # Safety
-/// `buffer` has room for the elements.
-unsafe fn fill(
+fn fill(
     buffer: *mut c_void,
     bytes: usize,
     count: usize,

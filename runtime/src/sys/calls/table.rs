@@ -14,6 +14,7 @@ macro_rules! calls {
 
                 #[cold]
                 #[inline(never)]
+                #[allow(clippy::too_many_arguments)]
                 unsafe fn bounced(next: Function, $($argument: $kind),*) -> $result {
                     let mut shared = false;
                     $(
@@ -77,7 +78,7 @@ macro_rules! own_calls {
 
                 #[cold]
                 #[inline(never)]
-                #[allow(unused_variables)]
+                #[allow(unused_variables, clippy::too_many_arguments)]
                 unsafe fn bounced($next: Function, $($argument: $type),*) -> $result {
                     $body
                 }

@@ -5,11 +5,14 @@
 
 use libc::{iovec, mmsghdr, msghdr};
 
-use super::frame::{Frame, put};
+use super::frame::{Frame, element, put, set};
 use super::shared;
 
 /// The kernel takes no longer arrays; with one that it will refuse, nothing is done.
 const VECTOR_MAX: usize = 1024;
+
+// A message with its length starts with its header.
+const _: () = assert!(std::mem::offset_of!(mmsghdr, msg_hdr) == 0);
 
 /// # Safety
 /// `vector` points to `count` elements.
@@ -18,7 +21,7 @@ pub unsafe fn is_shared(vector: *const iovec, count: usize) -> bool {
         return false;
     }
     // SAFETY: by the contract above.
-    shared(vector) || (0..count).any(|i| shared(unsafe { (*vector.add(i)).iov_base }))
+    shared(vector) || (0..count).any(|i| shared(unsafe { element(vector, i) }.iov_base))
 }
 
 /// A private copy of the array whose shared buffers are replaced by private copies.
@@ -34,12 +37,18 @@ pub unsafe fn gather(
     let copy = unsafe { room(frame, vector, count) }?;
     for i in 0..count {
         // SAFETY: within the array.
-        let source = unsafe { *vector.add(i) };
+        let source = unsafe { element(vector, i) };
         // SAFETY: within the copy.
-        let target = unsafe { *copy.add(i) };
+        let target = unsafe { element(copy, i) };
         if source.iov_base != target.iov_base {
             // SAFETY: the copy's buffer was taken for it.
-            unsafe { put(source.iov_base.cast(), target.iov_base.cast(), target.iov_len) };
+            unsafe {
+                put(
+                    source.iov_base.cast(),
+                    target.iov_base.cast(),
+                    target.iov_len,
+                )
+            };
         }
     }
     Some(copy)
@@ -56,10 +65,12 @@ pub unsafe fn room(frame: &mut Frame, vector: *const iovec, count: usize) -> Opt
     // SAFETY: by the contract above.
     let copy = unsafe { frame.copy(vector.cast(), count * size_of::<iovec>()) }?.cast::<iovec>();
     for i in 0..count {
-        // SAFETY: within the copy, which is ours.
-        let element = unsafe { &mut *copy.add(i) };
-        if shared(element.iov_base) {
-            element.iov_base = frame.take(element.iov_len)?.cast();
+        // SAFETY: within the copy.
+        let mut part = unsafe { element(copy, i) };
+        if shared(part.iov_base) {
+            part.iov_base = frame.take(part.iov_len)?.cast();
+            // SAFETY: within the copy, which is ours.
+            unsafe { set(copy, i, part) };
         }
     }
     Some(copy)
@@ -69,17 +80,12 @@ pub unsafe fn room(frame: &mut Frame, vector: *const iovec, count: usize) -> Opt
 ///
 /// # Safety
 /// `copy` was made by [`room`] from `vector`.
-pub unsafe fn scatter(
-    vector: *const iovec,
-    copy: *const iovec,
-    count: usize,
-    mut bytes: usize,
-) {
+pub unsafe fn scatter(vector: *const iovec, copy: *const iovec, count: usize, mut bytes: usize) {
     for i in 0..count {
         // SAFETY: within the array.
-        let target = unsafe { (*vector.add(i)).iov_base };
+        let target = unsafe { element(vector, i) }.iov_base;
         // SAFETY: within the copy.
-        let source = unsafe { *copy.add(i) };
+        let source = unsafe { element(copy, i) };
         let part = bytes.min(source.iov_len);
         if source.iov_base != target {
             // SAFETY: both have at least that much.
@@ -177,7 +183,13 @@ pub unsafe fn message_back(message: *mut msghdr, copy: *const msghdr, bytes: usi
         // The kernel says how long the name is, not how much of it had room.
         let room = target.msg_namelen.min(source.msg_namelen);
         // SAFETY: both have that much.
-        unsafe { put(source.msg_name.cast(), target.msg_name.cast(), room as usize) };
+        unsafe {
+            put(
+                source.msg_name.cast(),
+                target.msg_name.cast(),
+                room as usize,
+            )
+        };
     }
     if source.msg_control != target.msg_control {
         let room = target.msg_controllen.min(source.msg_controllen);
@@ -204,7 +216,7 @@ pub unsafe fn messages_are_shared(messages: *mut mmsghdr, count: usize) -> bool 
             // SAFETY: by the contract above.
             let message = unsafe { messages.add(i) };
             // SAFETY: as above.
-            unsafe { message_is_shared(&raw const (*message).msg_hdr) }
+            unsafe { message_is_shared(message.cast()) }
         })
 }
 
@@ -224,14 +236,14 @@ pub unsafe fn messages(
         // SAFETY: by the contract above.
         let message = unsafe { messages.add(i) };
         // SAFETY: a header as the program says.
-        let private = unsafe { copy_of(frame, &raw const (*message).msg_hdr) }?;
-        let element = mmsghdr {
+        let private = unsafe { copy_of(frame, message.cast()) }?;
+        let message = mmsghdr {
             // SAFETY: just made.
             msg_hdr: unsafe { *private },
             msg_len: 0,
         };
         // SAFETY: within the array that was taken.
-        unsafe { array.add(i).write(element) };
+        unsafe { set(array, i, message) };
     }
     Some(array)
 }
@@ -243,9 +255,11 @@ pub unsafe fn messages(
 pub unsafe fn lengths_back(messages: *mut mmsghdr, copy: *const mmsghdr, count: usize) {
     for i in 0..count {
         // SAFETY: within the copy.
-        let length = unsafe { (*copy.add(i)).msg_len };
+        let length = unsafe { element(copy, i) }.msg_len;
         // SAFETY: within the array.
-        unsafe { (*messages.add(i)).msg_len = length };
+        let message = unsafe { messages.add(i) };
+        // SAFETY: as above.
+        unsafe { (*message).msg_len = length };
     }
 }
 
@@ -261,12 +275,7 @@ pub unsafe fn messages_back(messages: *mut mmsghdr, copy: *const mmsghdr, count:
         let received = unsafe { copy.add(i) };
         // SAFETY: as above.
         let length = unsafe { (*received).msg_len };
-        let (target, source) = (
-            // SAFETY: as above.
-            unsafe { &raw mut (*message).msg_hdr },
-            // SAFETY: as above.
-            unsafe { &raw const (*received).msg_hdr },
-        );
+        let (target, source) = (message.cast(), received.cast());
         // SAFETY: `messages` has made the one from the other.
         unsafe { message_back(target, source, length as usize) };
     }
