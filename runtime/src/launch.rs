@@ -5,6 +5,7 @@
 //! | UMBEL_RANK | this node's rank |
 //! | UMBEL_SIZE | nodes in the job |
 //! | UMBEL_LINKS | descriptors of the sockets to the peers, by rank, separated by commas; `-` at the own place |
+//! | UMBEL_RINGS | descriptors of the memory shared with each peer, likewise; without it the bytes go over the sockets |
 //! | UMBEL_CONTROL | descriptor of the socket to the launcher |
 //! | UMBEL_JOB | the job's secret, 32 hexadecimal digits |
 //! | UMBEL_STATS | 1: send statistics at the end |
@@ -16,16 +17,18 @@
 //! | UMBEL_CONSISTENCY | `weak` (default) or `sequential`: of objects whose source says nothing |
 //! | UMBEL_PROTOCOL | `auto` (default) or a protocol: of objects whose source says nothing |
 //!
-//! The first five are removed from the environment, so that programs started by this one run alone.
+//! The first six are removed from the environment, so that programs started by this one run alone.
 
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 
+use umbel_ring::{Memory, Side};
 use umbel_wire::limits::NODES_MAX;
 
 use crate::error::Error;
 use crate::policy::{self, Defaults};
-use crate::sys::process::{inherited_socket, take_variable as take};
+use crate::sys::process::{inherited, inherited_socket, take_variable as take};
+use crate::transport::{Ends, Rings};
 
 /// A node's place in its job.
 pub struct Launch {
@@ -33,10 +36,10 @@ pub struct Launch {
     pub rank: u16,
     /// Nodes in the job.
     pub node_count: u16,
-    /// Sockets to the peers, by rank.
-    pub links: Vec<Option<UnixStream>>,
+    /// What the links to the peers are made of, by rank.
+    pub links: Vec<Option<Ends>>,
     /// Socket to the launcher.
-    pub control: Option<UnixStream>,
+    pub control: Option<Ends>,
     /// The job's secret.
     pub job: [u8; 16],
     /// Whether statistics are wanted.
@@ -74,26 +77,15 @@ impl Launch {
         }
         let control: RawFd = parse("UMBEL_CONTROL", &take("UMBEL_CONTROL").unwrap_or_default())?;
         let control = adopt("UMBEL_CONTROL", control)?;
-        let links = take("UMBEL_LINKS").unwrap_or_default();
-        let links = links
-            .split(',')
-            .map(|text| match text {
-                "-" => Ok(None),
-                text => adopt("UMBEL_LINKS", parse("UMBEL_LINKS", text)?).map(Some),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if links.len() != usize::from(node_count) {
-            let reason = format!("{} links for {node_count} nodes", links.len());
-            return Err(Error::Launch {
-                variable: "UMBEL_LINKS",
-                reason,
-            });
-        }
+        let links = take_links(rank, node_count)?;
         Ok(Self {
             rank,
             node_count,
             links,
-            control: Some(control),
+            control: Some(Ends {
+                socket: control,
+                rings: None,
+            }),
             job: parse_job(&take("UMBEL_JOB").unwrap_or_default())?,
             stats: std::env::var("UMBEL_STATS").is_ok_and(|value| value == "1"),
             timeline: std::env::var("UMBEL_TIMELINE").is_ok_and(|value| value == "1"),
@@ -130,6 +122,59 @@ fn parse<T: std::str::FromStr>(variable: &'static str, text: &str) -> Result<T, 
         variable,
         reason: format!("{text:?} is not a number"),
     })
+}
+
+/// The sockets, each with its shared memory if there is any.
+fn take_links(rank: u16, node_count: u16) -> Result<Vec<Option<Ends>>, Error> {
+    let sockets = take("UMBEL_LINKS").unwrap_or_default();
+    let sockets = descriptors("UMBEL_LINKS", &sockets, node_count)?;
+    let rings = match take("UMBEL_RINGS") {
+        Some(text) => descriptors("UMBEL_RINGS", &text, node_count)?,
+        None => vec![None; usize::from(node_count)],
+    };
+    let mut links = Vec::new();
+    for (peer, (socket, memory)) in sockets.into_iter().zip(rings).enumerate() {
+        let ends = match (socket, memory) {
+            (None, _) => None,
+            (Some(socket), memory) => Some(Ends {
+                socket: adopt("UMBEL_LINKS", socket)?,
+                rings: memory.map(|memory| map(memory, rank, peer)).transpose()?,
+            }),
+        };
+        links.push(ends);
+    }
+    Ok(links)
+}
+
+/// Numbers by rank.
+fn descriptors(
+    variable: &'static str,
+    text: &str,
+    node_count: u16,
+) -> Result<Vec<Option<RawFd>>, Error> {
+    let numbers = text.split(',').map(|text| match text {
+        "-" => Ok(None),
+        text => parse(variable, text).map(Some),
+    });
+    let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+    if numbers.len() != usize::from(node_count) {
+        let reason = format!("{} links for {node_count} nodes", numbers.len());
+        return Err(Error::Launch { variable, reason });
+    }
+    Ok(numbers)
+}
+
+fn map(memory: RawFd, rank: u16, peer: usize) -> Result<Rings, Error> {
+    let side = match usize::from(rank) < peer {
+        true => Side::Lower,
+        false => Side::Higher,
+    };
+    inherited(memory)
+        .and_then(|memory| Memory::open(memory, side))
+        .map_err(|error| Error::Launch {
+            variable: "UMBEL_RINGS",
+            reason: format!("descriptor {memory}: {error}"),
+        })
 }
 
 fn adopt(variable: &'static str, descriptor: RawFd) -> Result<UnixStream, Error> {

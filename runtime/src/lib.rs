@@ -3,7 +3,7 @@
 //! ```text
 //! application threads ──fault──────────► kernel ──userfaultfd──┐
 //!        │                                                     ▼
-//!        └──requests (queue + waker)──►  service thread: one mio loop owns
+//!        └──requests (queue + waker)──►  service thread: one epoll loop owns
 //!                                        engine (memory) · threads · sync objects · links · control
 //! ```
 //!
@@ -32,5 +32,6 @@ mod service;
 mod symbols;
 mod sync_table;
 mod sys;
+mod transport;
 
 pub use error::Error;

@@ -1,12 +1,11 @@
 //! The node that this process is: start, end, and what its threads share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use crossbeam_queue::SegQueue;
-use mio::{Poll, Waker};
 use uffd_dsm::stack::StackMap;
 use uffd_dsm::window::{self, Arena, Homes, Place, SlotGeometry};
 use umbel_wire::{NodeId, ThreadId};
@@ -17,8 +16,9 @@ use crate::heap::{self, SharedHeap};
 use crate::launch::Launch;
 use crate::local;
 use crate::request::{Reply, Request};
-use crate::service::{self, Service};
+use crate::service::Service;
 use crate::sync_table::SyncTable;
+use crate::sys::poll::{Bell, Poll};
 use crate::sys::{fork, process, segv, signals};
 
 /// This process as a node.
@@ -36,7 +36,10 @@ pub struct Node {
     /// Whether a launcher started it.
     launched: bool,
     requests: SegQueue<Request>,
-    waker: Waker,
+    /// Wakes the service thread.
+    pub bell: Bell,
+    /// The service thread sleeps, or is about to.
+    pub service_sleeps: AtomicBool,
     stacks: Mutex<Stacks>,
     /// Names of threads that the program made without us, downwards from the end of the range.
     next_root: AtomicU64,
@@ -83,9 +86,26 @@ impl Node {
             fork::end_copy("called a function of umbel.h that needs the node");
         }
         self.requests.push(request);
-        if let Err(error) = self.waker.wake() {
+        self.wake_service();
+    }
+
+    /// Has the service thread look around, if it sleeps.
+    pub fn wake_service(&self) {
+        // Orders what was done before the look at the flag, as in `Service::sleep` the flag before the look at that.
+        fence(Ordering::SeqCst);
+        // Relaxed: see above. The swap, so that it is woken once.
+        let sleeps = &self.service_sleeps;
+        if sleeps.load(Ordering::Relaxed)
+            && sleeps.swap(false, Ordering::Relaxed)
+            && let Err(error) = self.bell.ring()
+        {
             die(&format!("cannot wake the service thread: {error}"));
         }
+    }
+
+    /// Whether a request waits for the service thread.
+    pub fn has_requests(&self) -> bool {
+        !self.requests.is_empty()
     }
 
     /// Next request, for the service thread.
@@ -255,7 +275,8 @@ fn start() -> Result<&'static Node, Error> {
         heap: SharedHeap::new(homes.stacks(rank), node_count > 1),
         launched: launch.control.is_some(),
         requests: SegQueue::new(),
-        waker: service::waker(&poll)?,
+        bell: Bell::new().map_err(Error::system("make the event loop's bell"))?,
+        service_sleeps: AtomicBool::new(false),
         stacks: Mutex::new(Stacks {
             free: Vec::new(),
             unused: thread_stacks(rank, node_count, homes),

@@ -7,12 +7,10 @@ mod peers;
 mod recording;
 mod requests;
 mod shutdown;
+mod wait;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token as MioToken, Waker};
 use uffd_dsm::heap::Run;
 use uffd_dsm::{Engine, EngineConfig, Event, Link};
 use umbel_agents::Threads;
@@ -28,6 +26,7 @@ use crate::policy;
 use crate::request::{HeapReply, Reply};
 use crate::sync_table::RemoteReply;
 use crate::sys::calls;
+use crate::sys::poll::Poll;
 use crate::sys::process::{self, Timer};
 
 /// Everything a node is made of, owned by its service thread.
@@ -59,6 +58,8 @@ pub struct Service {
     recording: recording::Recording,
     /// How long to look for events before sleeping, in nanoseconds.
     spin_ns: u64,
+    /// Turns since the kernel was last asked for events.
+    turns_unasked: u32,
     /// Names of thread functions by thread, for messages about lost nodes: of threads created here.
     names: BTreeMap<ThreadId, String>,
     /// When to see to freed heap objects; 0: there are none.
@@ -87,18 +88,11 @@ enum Waiting {
     Reclaim(requests::ReclaimParts),
 }
 
-/// Interrupts the loop when a request was queued.
-pub fn waker(poll: &Poll) -> Result<Waker, Error> {
-    Waker::new(poll.registry(), WAKE).map_err(Error::system("make the event loop's waker"))
-}
-
-const WAKE: MioToken = MioToken(usize::MAX);
-const FAULTS: MioToken = MioToken(usize::MAX - 1);
-const TIMER: MioToken = MioToken(usize::MAX - 2);
-const CONTROL: MioToken = MioToken(usize::MAX - 3);
-
-/// Events taken from the kernel per turn.
-const EVENTS_PER_TURN: usize = 128;
+/// What is ready, beside the links, which go by rank.
+const REQUESTS: u64 = u64::MAX;
+const FAULTS: u64 = u64::MAX - 1;
+const TIMER: u64 = u64::MAX - 2;
+const CONTROL: u64 = u64::MAX - 3;
 
 impl Service {
     /// Sets a node up: the window, its registration, the loop.
@@ -148,6 +142,7 @@ impl Service {
             threads_alive: usize::from(rank == NodeId(0)),
             recording: recording::Recording::default(),
             spin_ns: launch.spin_ns,
+            turns_unasked: 0,
             names: BTreeMap::new(),
             freed_deadline_ns: 0,
             burying: BTreeMap::new(),
@@ -167,26 +162,23 @@ impl Service {
     }
 
     fn register(&mut self) -> std::io::Result<()> {
-        let registry = self.poll.registry();
+        let poll = &self.poll;
+        poll.add_bell(&self.node.bell, REQUESTS)?;
         if let Some(engine) = &self.engine {
             for descriptor in engine.descriptors() {
-                registry.register(&mut SourceFd(&descriptor), FAULTS, Interest::READABLE)?;
+                poll.add(descriptor, FAULTS)?;
             }
         }
-        registry.register(
-            &mut SourceFd(&self.timer.descriptor()),
-            TIMER,
-            Interest::READABLE,
-        )?;
+        poll.add(self.timer.descriptor(), TIMER)?;
         for (rank, socket) in self.links.sockets.iter_mut().enumerate() {
             if let Some(socket) = socket {
-                socket.register(registry, MioToken(rank))?;
+                socket.register(poll, rank as u64)?;
             }
         }
-        if let Some(socket) = &mut self.control {
-            socket.register(registry, CONTROL)?;
+        match &mut self.control {
+            Some(socket) => socket.register(poll, CONTROL),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Runs the node; `started` is answered when the program may begin. Returns only in a program alone,
@@ -202,26 +194,29 @@ impl Service {
         if let Err(error) = self.watch_room() {
             self.fail(&format!("cannot register with the event loop: {error}"));
         }
-        let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
-            if let Err(error) = self.turn(&mut events) {
+            if let Err(error) = self.turn() {
                 self.fail(&error.to_string());
             }
         }
     }
 
-    fn turn(&mut self, events: &mut Events) -> Result<(), Error> {
-        self.wait(events)
-            .map_err(Error::system("wait for events"))?;
-        for event in events.iter() {
-            match event.token() {
-                WAKE => {}
+    fn turn(&mut self) -> Result<(), Error> {
+        let found = self.wait().map_err(Error::system("wait for events"))?;
+        while let Some(ready) = self.poll.next() {
+            match ready {
+                REQUESTS => {}
                 TIMER => self.timer.acknowledge(),
                 FAULTS => {
                     self.with_engine(|engine, links| engine.on_faults(process::now_ns(), links))?
                 }
                 CONTROL => self.on_control()?,
-                MioToken(rank) => self.on_link(NodeId(rank as u16))?,
+                rank => self.on_link(NodeId(rank as u16))?,
+            }
+        }
+        if found {
+            for rank in 0..self.node_count {
+                self.on_messages(NodeId(rank))?;
             }
         }
         self.on_requests()?;
@@ -239,45 +234,15 @@ impl Service {
         self.arm_timer()
     }
 
-    /// Waits for events; none after an interruption.
-    ///
-    /// Spins first when every thread of this node waits for something that comes through this loop: then nobody
-    /// else wants the processor, and the next event finds it awake (a wake-up costs 20 us and more).
-    fn wait(&mut self, events: &mut Events) -> std::io::Result<()> {
-        if self.spin_ns > 0 && self.all_threads_wait() {
-            let end_ns = process::now_ns() + self.spin_ns;
-            loop {
-                self.poll.poll(events, Some(Duration::ZERO))?;
-                if !events.is_empty() {
-                    return Ok(());
-                }
-                if process::now_ns() >= end_ns {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
-        }
-        match self.poll.poll(events, None) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(()),
-            result => result,
-        }
-    }
-
-    fn all_threads_wait(&self) -> bool {
-        let faulting = self.engine.as_ref().map_or(0, Engine::waiting_count);
-        self.threads_alive <= faulting + self.waiting.len() + self.node.sync.waiting_count()
-    }
-
     /// Has the loop tell when there is room for the bytes that did not leave.
     fn watch_room(&mut self) -> std::io::Result<()> {
-        let registry = self.poll.registry();
         for (rank, socket) in self.links.sockets.iter_mut().enumerate() {
             if let Some(socket) = socket {
-                socket.watch_room(registry, MioToken(rank))?;
+                socket.watch_room(&self.poll, rank as u64)?;
             }
         }
         match &mut self.control {
-            Some(socket) => socket.watch_room(registry, CONTROL),
+            Some(socket) => socket.watch_room(&self.poll, CONTROL),
             None => Ok(()),
         }
     }

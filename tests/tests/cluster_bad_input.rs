@@ -145,6 +145,8 @@ fn a_wrong_environment_is_told_in_one_line() {
         ("UMBEL_SIZE", ""),
         ("UMBEL_LINKS", "-"),
         ("UMBEL_LINKS", "-,777"),
+        ("UMBEL_RINGS", "-"),
+        ("UMBEL_RINGS", "-,0"),
         ("UMBEL_CONTROL", "888"),
         ("UMBEL_JOB", "5a"),
         ("UMBEL_HOLD_US", "long"),

@@ -220,7 +220,7 @@ fn machine(report: &mut Report) {
     }
     match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((_, hard)) if hard >= OPEN_FILES_MIN => {
-            let most = crate::run::most_nodes(hard);
+            let most = crate::run::most_nodes(hard, false);
             let text = format!("open files: {hard} allowed, enough for {most} nodes");
             report.line(State::Yes, text, None);
         }

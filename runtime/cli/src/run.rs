@@ -15,7 +15,7 @@ use output::Outputs;
 use processors::Shares;
 use program::Program;
 use seeing::{Seeing, SeeingOptions};
-use transport::Transport;
+use transport::{SHM_NODES_MAX, Transport};
 
 mod control;
 mod job;
@@ -127,9 +127,10 @@ pub fn run(options: Options) -> u8 {
     if let Err(text) = options.memory.check() {
         return fail(status::USAGE, text);
     }
-    if let Err(text) = make_room_for_sockets(options.node_count) {
-        return fail(status::USAGE, text);
-    }
+    let transport = match room_for_links(options.node_count, options.transport) {
+        Ok(transport) => transport,
+        Err(text) => return fail(status::USAGE, text),
+    };
     let format = options.stats.then_some(options.stats_format);
     let words = [&options.program].into_iter().chain(&options.arguments);
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
@@ -156,7 +157,7 @@ pub fn run(options: Options) -> u8 {
             true => Shares::new(options.node_count),
             false => Shares::default(),
         },
-        transport: options.transport.unwrap_or_default(),
+        transport,
     };
     let mut job = match start(&plan, options.tag, seeing) {
         Ok(job) => job,
@@ -192,27 +193,35 @@ fn node_count(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Raises the soft limit of open files to the hard one, and checks that the job fits.
-fn make_room_for_sockets(node_count: usize) -> Result<(), String> {
+/// Raises the soft limit of open files to the hard one, and checks that the job fits; the transport to use.
+fn room_for_links(node_count: usize, wish: Option<Transport>) -> Result<Transport, String> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
         .map_err(|errno| format!("cannot read the limit of open files: {errno}"))?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
             .map_err(|errno| format!("cannot raise the limit of open files: {errno}"))?;
     }
-    if limits::open_files(node_count) as u64 <= hard {
-        return Ok(());
+    let open_files = |shares_memory| limits::open_files(node_count, shares_memory) as u64;
+    let transport = wish.unwrap_or(
+        match node_count <= SHM_NODES_MAX && open_files(true) <= hard {
+            true => Transport::Shm,
+            false => Transport::Unix,
+        },
+    );
+    let shares_memory = transport == Transport::Shm;
+    if open_files(shares_memory) <= hard {
+        return Ok(transport);
     }
     Err(format!(
         "{node_count} nodes need {} open files in the launcher, the limit is {hard}: \
          start at most {} nodes, or raise the hard limit (ulimit -Hn)",
-        limits::open_files(node_count),
-        most_nodes(hard)
+        open_files(shares_memory),
+        most_nodes(hard, shares_memory)
     ))
 }
 
 /// Nodes that fit a limit of `open_files`.
-pub fn most_nodes(open_files: u64) -> usize {
-    let fits = |count: &usize| limits::open_files(*count) as u64 <= open_files;
+pub fn most_nodes(open_files: u64, shares_memory: bool) -> usize {
+    let fits = |count: &usize| limits::open_files(*count, shares_memory) as u64 <= open_files;
     (1..=NODES_MAX).take_while(fits).last().unwrap_or(0)
 }

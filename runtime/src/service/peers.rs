@@ -23,15 +23,14 @@ impl Service {
     }
 
     pub(super) fn on_link(&mut self, from: NodeId) -> Result<(), Error> {
-        let Some(socket) = self
-            .links
-            .sockets
-            .get_mut(usize::from(from.0))
-            .and_then(Option::as_mut)
-        else {
-            return Ok(());
-        };
-        socket.fill();
+        if let Some(socket) = &mut self.links.sockets[usize::from(from.0)] {
+            socket.fill();
+        }
+        self.on_messages(from)
+    }
+
+    /// What has arrived from a peer.
+    pub(super) fn on_messages(&mut self, from: NodeId) -> Result<(), Error> {
         let refuse = |reason: String| Error::Peer {
             rank: from.0,
             reason,
@@ -39,13 +38,9 @@ impl Service {
         while let Some(message) = self.links.next_message(from).map_err(refuse)? {
             self.on_message(from, message)?;
         }
-        let socket = self.links.sockets[usize::from(from.0)]
-            .as_mut()
-            .expect("it was there above");
-        if socket.closed() {
-            // Perhaps cut off inside a message: the launcher reports the death.
-            self.links.sockets[usize::from(from.0)] = None;
-        }
+        let socket = &mut self.links.sockets[usize::from(from.0)];
+        // Perhaps cut off inside a message: the launcher reports the death.
+        socket.take_if(|socket| socket.closed());
         Ok(())
     }
 

@@ -7,6 +7,7 @@ pub mod calls;
 pub mod fork;
 pub mod memory;
 pub mod operate;
+pub mod poll;
 pub mod process;
 pub mod segv;
 pub mod signals;

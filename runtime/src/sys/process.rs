@@ -8,15 +8,21 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 /// Takes over a socket that the launcher passed on, and keeps the program's children from inheriting it.
+/// A TCP socket is as good: a stream of bytes all the same.
 pub fn inherited_socket(descriptor: RawFd) -> io::Result<UnixStream> {
+    let socket = UnixStream::from(inherited(descriptor)?);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Takes over a descriptor that the launcher passed on, and keeps the program's children from inheriting it.
+pub fn inherited(descriptor: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl on a number; a wrong one gives EBADF.
     if unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the launcher opened it for us alone, and the environment variable that named it is read once.
-    let socket = unsafe { UnixStream::from_raw_fd(descriptor) };
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 /// Takes a variable out of the environment. To be called before the program's main.

@@ -43,11 +43,12 @@ pub const CAREFUL_WRITE_BYTES: usize = 4096;
 
 /// Open files of the launcher at its fullest, while it starts `node_count` nodes.
 ///
-/// When rank r starts, r + 1 nodes have sockets to each of the `node_count - 1 - r` that come after;
-/// each node also has a control socket and two pipes; 32 are for everything else.
-pub const fn open_files(node_count: usize) -> usize {
+/// When rank r starts, r + 1 nodes have sockets to each of the `node_count - 1 - r` that come after, each with
+/// memory beside it if they share some; each node also has a control socket and two pipes; 32 are for
+/// everything else.
+pub const fn open_files(node_count: usize, shares_memory: bool) -> usize {
     let links = (node_count + 1) * (node_count + 1) / 4 + node_count;
-    links + 4 * node_count + 32
+    links * if shares_memory { 2 } else { 1 } + 4 * node_count + 32
 }
 
 const _: () = assert!(PROMPT_WAIT.as_millis() < 100, "a prompt feels immediate");

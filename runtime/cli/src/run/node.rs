@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use super::control::ControlSocket;
 use super::job::Plan;
 use super::processors::cpu_set;
-use super::transport::{Maker, unix_pair};
+use super::transport::{End, Maker, unix_pair};
 use crate::sys::child::{ChildSetup, on_exec};
 use crate::sys::random;
 
@@ -95,7 +95,7 @@ const SPIN_US: &str = "50";
 
 /// A node's ends of its links to lower ranks, in rank order.
 #[derive(Default)]
-struct Links(Vec<OwnedFd>);
+struct Links(Vec<End>);
 
 fn start(
     plan: &Plan,
@@ -106,13 +106,11 @@ fn start(
     mask: &SigSet,
 ) -> Result<Node> {
     // Links to lower ranks were made when those started; links to higher ranks are made now.
-    let mut inherited = std::mem::take(&mut links[rank].0);
-    let mut numbers: Vec<String> = inherited.iter().map(number).collect();
-    numbers.push("-".into());
+    let mut ends: Vec<Option<End>> = links[rank].0.drain(..).map(Some).collect();
+    ends.push(None);
     for higher in &mut links[rank + 1..] {
         let (ours, theirs) = maker.link().context("cannot make a link")?;
-        numbers.push(number(&ours));
-        inherited.push(ours);
+        ends.push(Some(ours));
         higher.0.push(theirs);
     }
     let (control, node_control) = unix_pair()?;
@@ -121,9 +119,10 @@ fn start(
     command
         .arg0(&plan.program.name)
         .args(&plan.arguments)
-        .env("UMBEL_RANK", rank.to_string())
+        .env("UMBEL_RANK", padded(rank))
         .env("UMBEL_SIZE", plan.node_count.to_string())
-        .env("UMBEL_LINKS", numbers.join(","))
+        .env("UMBEL_LINKS", numbers(&ends, |end| Some(&end.socket)))
+        .env("UMBEL_RINGS", numbers(&ends, |end| end.memory.as_ref()))
         .env("UMBEL_CONTROL", number(&node_control))
         .env("UMBEL_JOB", job)
         .env_remove("UMBEL_STATS")
@@ -135,6 +134,10 @@ fn start(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .envs(plan.environment.iter().cloned());
+    let ends = ends.into_iter().flatten();
+    let mut inherited: Vec<OwnedFd> = ends
+        .flat_map(|end| std::iter::once(end.socket).chain(end.memory))
+        .collect();
     inherited.push(node_control);
     let share = plan.shares.of_node(rank);
     if !share.is_empty() && std::env::var_os("UMBEL_SPIN_US").is_none() {
@@ -163,8 +166,23 @@ fn start(
     })
 }
 
-fn number(socket: &OwnedFd) -> String {
-    socket.as_raw_fd().to_string()
+/// A descriptor of each end, by rank.
+fn numbers(ends: &[Option<End>], descriptor: impl Fn(&End) -> Option<&OwnedFd>) -> String {
+    let numbers = ends.iter().map(|end| {
+        let descriptor = end.as_ref().and_then(&descriptor);
+        descriptor.map_or("-".into(), number)
+    });
+    numbers.collect::<Vec<_>>().join(",")
+}
+
+fn number(descriptor: &OwnedFd) -> String {
+    padded(descriptor.as_raw_fd())
+}
+
+/// Equally long on every node: the kernel puts the environment above the stack, and a program may find `argv` of
+/// all nodes at the same addresses, as it finds its functions and constants.
+fn padded(number: impl std::fmt::Display) -> String {
+    format!("{number:05}")
 }
 
 fn non_blocking(pipe: Option<OwnedFd>) -> io::Result<Option<File>> {

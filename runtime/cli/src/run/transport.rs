@@ -2,6 +2,7 @@
 //!
 //! | transport | a link is |
 //! |---|---|
+//! | shm | rings in memory that both nodes share, and a pair of Unix sockets to wake each other |
 //! | unix | a pair of connected Unix sockets |
 //! | tcp | a connection over the loopback interface, as between machines |
 //!
@@ -13,19 +14,31 @@ use std::os::fd::OwnedFd;
 
 use clap::ValueEnum;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use umbel_ring::Memory;
 
 /// Between nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Transport {
-    /// Unix sockets (default)
-    #[default]
+    /// Shared memory (default for few nodes)
+    Shm,
+    /// Unix sockets
     Unix,
     /// TCP over the loopback interface
     Tcp,
 }
 
+/// Nodes up to which shared memory is the default: each pair takes half a mebibyte once it has exchanged that much.
+pub const SHM_NODES_MAX: usize = 32;
+
+/// One end of a link.
+pub struct End {
+    pub socket: OwnedFd,
+    pub memory: Option<OwnedFd>,
+}
+
 /// Makes links.
 pub enum Maker {
+    Shm,
     Unix,
     /// Listens while links are made, on a port that the kernel chose.
     Tcp(TcpListener),
@@ -34,17 +47,31 @@ pub enum Maker {
 impl Maker {
     pub fn new(transport: Transport) -> io::Result<Self> {
         Ok(match transport {
+            Transport::Shm => Self::Shm,
             Transport::Unix => Self::Unix,
             Transport::Tcp => Self::Tcp(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?),
         })
     }
 
-    /// Both ends of a link, closed on exec.
-    pub fn link(&self) -> io::Result<(OwnedFd, OwnedFd)> {
-        match self {
-            Self::Unix => unix_pair(),
-            Self::Tcp(listener) => tcp_pair(listener),
-        }
+    /// Both ends of a link, the lower rank's first; closed on exec.
+    pub fn link(&self) -> io::Result<(End, End)> {
+        let (lower, higher) = match self {
+            Self::Shm | Self::Unix => unix_pair()?,
+            Self::Tcp(listener) => tcp_pair(listener)?,
+        };
+        let memory = match self {
+            Self::Shm => Some(Memory::create()?),
+            Self::Unix | Self::Tcp(_) => None,
+        };
+        let lower = End {
+            socket: lower,
+            memory: memory.as_ref().map(OwnedFd::try_clone).transpose()?,
+        };
+        let higher = End {
+            socket: higher,
+            memory,
+        };
+        Ok((lower, higher))
     }
 }
 

@@ -17,7 +17,7 @@ fn the_status_of_main_is_the_jobs() {
 
 #[test]
 fn nodes_talk_over_each_transport() {
-    for transport in ["unix", "tcp"] {
+    for transport in ["shm", "unix", "tcp"] {
         let job = umbel_run(4, &["--transport", transport], &["lines", "2"]);
         let finished = finish(job);
         finished.expect(0);
@@ -30,7 +30,7 @@ fn nodes_talk_over_each_transport() {
     job.env("UMBEL_TRANSPORT", "smoke");
     let finished = finish(job);
     finished.expect(2);
-    assert!(finished.err.contains("unix, tcp"), "{finished:?}");
+    assert!(finished.err.contains("shm, unix, tcp"), "{finished:?}");
 }
 
 #[test]
