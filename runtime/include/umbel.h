@@ -165,12 +165,27 @@ extern int dist_cond_destroy(dist_cond_t *cond);
  * written is sent to the copies), remote (atomic operations go to the object's home).
  *
  * System calls read and write shared objects as the calling thread would: what they store are its stores.  Not so
- * where the kernel keeps the buffer beyond the call (O_DIRECT, io_uring, vmsplice): use private memory there. */
+ * where the kernel keeps the buffer beyond the call (O_DIRECT, io_uring, vmsplice), or is called without the C
+ * library: use private memory there, or dist_pin. */
 
 /* Makes everything that this node's threads wrote before visible on every node, and returns when it is.  For
  * programs that tell each other of data by other means than threads, synchronization objects, and atomic or
  * volatile objects: through a file or a socket, say. */
 extern void dist_flush(void);
+
+/* Fetches the objects in these bytes and keeps them here, for reading or also for writing, until dist_unpin: no
+ * access of theirs faults, and the kernel and devices may use the memory.  Meanwhile other nodes' threads wait that
+ * want to write them, or (writable) to use them at all; so pin for a short time.  A thread that waits, or that pins,
+ * while it has something pinned waits for ever if another does the same the other way round: pin one range at a time,
+ * or all threads in the same order, for writing if anything is to be written.  Whole pages are pinned: of an object
+ * up to 2048 bytes it alone; of larger ones also what else is on their first and last page.  What is pinned is
+ * sequential from then on (see above) if other nodes may use it at the same time.  Ends with the object's life: unpin
+ * before a free, and before the end of its scope.
+ * Private memory needs no pin: 0.  EINVAL: no objects are there; or they are pinned 100 times. */
+extern int dist_pin(const void *bytes, unsigned long count, int writable);
+
+/* Ends one pin of the same bytes.  EINVAL: they are not pinned. */
+extern int dist_unpin(const void *bytes, unsigned long count);
 
 /* ---- the shared heap ---------------------------------------------------------------------------
  * Objects for every thread on every node, until they are freed.  A pointer to one may be stored anywhere

@@ -112,6 +112,22 @@ pub enum Request {
         /// 0.
         reply: Reply,
     },
+    /// Get rights to a range and keep them.
+    Pin {
+        /// Addresses of the window.
+        range: Range<usize>,
+        /// Also for stores.
+        writable: bool,
+        /// 0 or -errno.
+        reply: Reply,
+    },
+    /// End that.
+    Unpin {
+        /// As it was pinned.
+        range: Range<usize>,
+        /// 0 or -errno.
+        reply: Reply,
+    },
     /// Answers to other nodes' threads, which an operation of the caller brought about.
     SyncReplies(Vec<RemoteReply>),
     /// Objects of this node's heap were freed.

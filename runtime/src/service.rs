@@ -4,6 +4,7 @@
 mod departures;
 mod heap;
 mod peers;
+mod pins;
 mod recording;
 mod requests;
 mod shutdown;
@@ -263,7 +264,7 @@ impl Service {
                 Event::Reclaimed(token) => self.on_reclaimed(token)?,
                 Event::Flushed(token) => self.on_flushed(token),
                 Event::Operated { token, result } => self.answer(token, result as i64)?,
-                Event::Strengthened(token) => self.answer(token, 0)?,
+                Event::Strengthened(token) | Event::Pinned(token) => self.answer(token, 0)?,
                 Event::Remote { object, remote } => note_remote(object, remote),
                 Event::WildAccess {
                     node,

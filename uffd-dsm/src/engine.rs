@@ -13,6 +13,7 @@ mod counts;
 mod faults;
 mod memory;
 mod operate;
+mod pins;
 mod strengthened;
 mod tracked;
 mod turn;
@@ -58,6 +59,8 @@ pub enum Event {
     },
     /// As [`Effect::Strengthened`].
     Strengthened(Token),
+    /// As given to [`Engine::pin`]: the range is pinned.
+    Pinned(Token),
     /// Whether operations on a foreign object should go to its home, where that has changed.
     Remote {
         /// The object.
@@ -126,6 +129,7 @@ pub struct Engine {
     /// Foreign objects on which operations go to the home.
     remote: HashSet<ObjectId>,
     strengthened: strengthened::Strengthened,
+    pins: pins::Pins,
     events: VecDeque<Event>,
     stats: StatsTable,
     /// Who writes what; only if statistics are wanted.
@@ -163,6 +167,7 @@ impl Engine {
             copies: Copies::new(config.cache_bytes),
             remote: HashSet::new(),
             strengthened: strengthened::Strengthened::default(),
+            pins: pins::Pins::default(),
             events: VecDeque::new(),
             stats: StatsTable::default(),
             sharing: None,
@@ -260,6 +265,10 @@ impl Engine {
             self.forget_if_gone(object);
         }
         self.note_waiting(object, now_ns);
+        if self.pins.is_anything_waiting() {
+            // At once: the next message may take what this one brought.
+            self.go_on_pinning(now_ns, link)?;
+        }
         Ok(Ok(()))
     }
 
@@ -276,6 +285,9 @@ impl Engine {
     pub fn on_tick(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         self.carry_out(now_ns, link)?;
         self.expire_holds(now_ns, link)?;
+        if self.pins.is_anything_waiting() {
+            self.go_on_pinning(now_ns, link)?;
+        }
         self.make_room(now_ns, link)
     }
 

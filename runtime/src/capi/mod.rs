@@ -3,5 +3,6 @@
 pub mod atomics;
 mod heap;
 mod memory;
+mod pins;
 mod sync;
 mod threads;

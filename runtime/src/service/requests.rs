@@ -150,6 +150,12 @@ impl Service {
                     engine.strengthen(address, token, now_ns(), links)
                 })?;
             }
+            Request::Pin {
+                range,
+                writable,
+                reply,
+            } => self.on_pin(range, writable, reply)?,
+            Request::Unpin { range, reply } => self.on_unpin(range, &reply)?,
             Request::SyncReplies(replies) => self.send_sync_replies(replies),
             Request::HeapFreed(urgency) => self.on_heap_freed(urgency),
             Request::Heap {

@@ -14,6 +14,7 @@
 //! | `round` | the home: weak objects, `invalidate` and `update` |
 //! | `withdraw`, `requests` | operations at the home (`remote`), strengthening |
 //! | `auto` | how the home chooses |
+//! | `pin` | holds without an end |
 //! | `life` | the end of an object's life, lost nodes |
 //! | `flush` | who waits for which diffs |
 //!
@@ -135,6 +136,7 @@ mod life;
 pub mod limits;
 mod machine;
 mod memory;
+mod pin;
 mod requests;
 mod round;
 mod sides;
@@ -151,5 +153,6 @@ pub use entry::{Counters, Entry, Holding};
 pub use homes::{HomeMap, Homes};
 pub use machine::{Config, Machine};
 pub use memory::{Memory, Policy};
+pub use pin::Pinned;
 pub use sync::{SyncEffect, SyncHome};
 pub use violation::Violation;

@@ -14,6 +14,7 @@ use crate::entry::Entry;
 use crate::flush::{Flushes, Waiter};
 use crate::homes::HomeMap;
 use crate::memory::Memory;
+use crate::pin::Pinned;
 use crate::requests::Requests;
 use crate::sides::Sides;
 use crate::turn::{Resume, Turn};
@@ -142,6 +143,19 @@ impl<H: HomeMap> Machine<H> {
             sides.cache.on_hold_expired(home, object, &mut turn);
         }
         sides.settle(&mut turn);
+    }
+
+    /// Keeps the rights that this node's threads have to an object until [`Machine::on_hold_expired`] is called for it,
+    /// once for each pin. See [`Pinned`] for what to do if that is not possible.
+    ///
+    /// Panics if the object has no home in this job.
+    pub fn pin<D>(&mut self, object: ObjectId, access: Access, memory: &dyn Memory<D>) -> Pinned {
+        let home = self.home_of(object);
+        if home == self.config.node {
+            self.directory.pin(object, access, memory)
+        } else {
+            self.cache.pin(object, access)
+        }
     }
 
     /// Whether the end of a hold of this object, and nothing else, lets something go on: a request at its

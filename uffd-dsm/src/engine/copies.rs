@@ -138,7 +138,8 @@ impl Engine {
             let Some(object) = self.oldest_copy() else {
                 return Ok(());
             };
-            if self.awaited.contains(&object) || self.copies.is_new(object, now_ns) {
+            let stays = self.awaited.contains(&object) || self.pins.contains(object);
+            if stays || self.copies.is_new(object, now_ns) {
                 self.copies.clean.push_back(object);
                 skipped += 1;
                 if skipped > self.copies.clean.len() {
@@ -207,6 +208,7 @@ impl Engine {
                 && self.copies.known.contains_key(&next)
                 && !self.hidden.contains_key(&next)
                 && !self.awaited.contains(&next)
+                && !self.pins.contains(next)
                 && !self.copies.is_new(next, now_ns)
                 && self.machine.rights(next).is_some()
                 && place(next).page_address() == address + count as usize * PAGE_BYTES;

@@ -28,6 +28,12 @@ impl Strengthened {
         self.objects.insert(object);
     }
 
+    /// For a request of the engine itself.
+    pub(super) fn next_token(&mut self) -> Token {
+        self.asked += 1;
+        Token(OWN_TOKENS | self.asked)
+    }
+
     pub(super) fn contains(&self, object: ObjectId) -> bool {
         self.objects.contains(&object)
     }
@@ -41,8 +47,7 @@ impl Engine {
         {
             return;
         }
-        self.strengthened.asked += 1;
-        let token = Token(OWN_TOKENS | self.strengthened.asked);
+        let token = self.strengthened.next_token();
         self.machine
             .strengthen(object, token, &mut self.memory, &mut self.effects);
     }

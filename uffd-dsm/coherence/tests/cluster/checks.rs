@@ -18,6 +18,16 @@ impl Cluster {
                 ));
             }
         }
+        for (rank, node) in self.nodes.iter().enumerate() {
+            for (object, access) in &node.pins {
+                let view = node.memory.pages[object].view;
+                if view < Some(*access) {
+                    self.fail(&format!(
+                        "node {rank} pinned {object:?} for {access:?} and has {view:?}"
+                    ));
+                }
+            }
+        }
         if self.has_races {
             return;
         }
@@ -81,6 +91,15 @@ impl Cluster {
                     || !self.nodes[rank].operations.is_empty()
                 {
                     self.carry_out(rank);
+                    is_quiet = false;
+                }
+                while !self.nodes[rank].pins.is_empty() {
+                    self.unpin(rank);
+                    while !self.nodes[rank].outbox.is_empty()
+                        || !self.nodes[rank].resumes.is_empty()
+                    {
+                        self.carry_out(rank);
+                    }
                     is_quiet = false;
                 }
                 while let Some(object) = self.nodes[rank].holds.pop() {

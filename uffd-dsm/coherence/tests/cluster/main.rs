@@ -9,7 +9,7 @@ mod node;
 use std::collections::{BTreeMap, VecDeque};
 
 use node::{Data, Node, Page, Pages};
-use umbel_coherence::{Config, Effect, HomeMap, Homes, Machine, Policy};
+use umbel_coherence::{Config, Effect, HomeMap, Homes, Machine, Pinned, Policy};
 use umbel_wire::{
     Access, Coherence, Consistency, NodeId, ObjectId, Operation, OperationKind, Protocol, Token,
 };
@@ -74,6 +74,7 @@ impl Cluster {
                 resumes: VecDeque::new(),
                 operations: VecDeque::new(),
                 holds: Vec::new(),
+                pins: Vec::new(),
                 written: BTreeMap::new(),
                 flushes: BTreeMap::new(),
                 operated: BTreeMap::new(),
@@ -282,7 +283,7 @@ impl Cluster {
         }
         let object = OBJECTS[self.below(OBJECTS.len())];
         let is_home = usize::from(HOMES.home(object).0) == rank;
-        match self.below(24) {
+        match self.below(26) {
             0..=8 => {
                 let other = self.below(NODES);
                 self.deliver(other, rank);
@@ -388,8 +389,30 @@ impl Cluster {
                     |machine, memory, out| machine.strengthen(object, token, memory, out),
                 );
             }
+            24 => self.pin(rank, object),
+            25 if !self.nodes[rank].pins.is_empty() => self.unpin(rank),
             _ => {}
         }
+    }
+
+    /// Pins what a thread can use now.
+    fn pin(&mut self, rank: usize, object: ObjectId) {
+        let node = &mut self.nodes[rank];
+        let Some(access) = node.memory.pages[&object].view else {
+            return;
+        };
+        if node.machine.pin(object, access, &node.memory) == Pinned::Held {
+            node.pins.push((object, access));
+            self.trace
+                .push(format!("node {rank}: pins {object:?} for {access:?}"));
+        }
+    }
+
+    fn unpin(&mut self, rank: usize) {
+        let (object, _) = self.nodes[rank].pins.remove(0);
+        self.input(rank, format!("unpin {object:?}"), |machine, memory, out| {
+            machine.on_hold_expired(object, memory, out)
+        });
     }
 }
 

@@ -58,6 +58,7 @@ pub struct Node {
     pub resumes: VecDeque<ObjectId>,
     pub operations: VecDeque<(ObjectId, NodeId, Token, Operation)>,
     pub holds: Vec<ObjectId>,
+    pub pins: Vec<(ObjectId, Access)>,
     pub written: BTreeMap<(ObjectId, usize), u64>,
     pub flushes: BTreeMap<Token, BTreeMap<(ObjectId, usize), u64>>,
     /// The words that operations under way are about.
