@@ -17,7 +17,7 @@ use crate::decode;
 use crate::error::Error;
 use crate::sys::context;
 use crate::sys::pool::Pool;
-use crate::sys::posts::{Need, Needs};
+use crate::sys::posts::{Need, Needs, Posts};
 use crate::sys::signal::{self, Birthmark, Delivery, Published};
 use crate::sys::windows::{self, Window};
 
@@ -143,7 +143,7 @@ pub(crate) fn deliver(delivery: &Delivery) {
             // Nothing of the window can be run, whatever the rights.
             && !delivery.is_fetch()
         {
-            posts.wait(needs(delivery, window, address));
+            serve(delivery, window, posts, address);
             return;
         }
         call_hook(&Access {
@@ -184,41 +184,45 @@ pub(crate) fn warm_up() {
     });
 }
 
-/// The pages that the interrupted instruction needs; at least the one that it has faulted on.
-fn needs(delivery: &Delivery, window: &Window, address: usize) -> Needs {
+/// Has the fault served. Apart from `deliver`, for its frame: the others must do with less stack.
+#[inline(never)]
+fn serve(delivery: &Delivery, window: &Window, posts: &Posts, address: usize) {
     let fault = Need {
         address: address & !(PAGE_BYTES - 1),
         write: delivery.is_write(),
     };
-    let mut needs = Needs::new();
-    needs.add(fault);
-    let context = delivery.context();
-    let code = context.register(libc::REG_RIP) as usize;
+    let mut needs = Needs::new(fault);
+    if !add_decoded(delivery, window, fault, &mut needs) {
+        needs = Needs::new(fault);
+    }
+    posts.wait(&needs);
+}
+
+/// Adds the pages that the interrupted instruction needs; `false` if it isn't understood.
+#[inline(never)]
+fn add_decoded(delivery: &Delivery, window: &Window, fault: Need, needs: &mut Needs) -> bool {
     // If all are in use, the access faults once for each page.
     let Some(mut workspace) = WORKSPACES.take() else {
-        return needs;
+        return false;
     };
+    let context = delivery.context();
+    let code = context.register(libc::REG_RIP) as usize;
     let Some(instruction) = context::instruction_at(code) else {
-        return needs;
+        return false;
     };
-    let mut decoded = needs;
     let mut is_explained = false;
     decode::spans(&instruction, &context, &mut workspace, |span| {
         for page in span.pages() {
             is_explained |= page == fault.address;
             if window.contains(page) {
-                decoded.add(Need {
+                needs.add(Need {
                     address: page,
                     write: span.write,
                 });
             }
         }
     });
-    match is_explained {
-        true => decoded,
-        // Not understood.
-        false => needs,
-    }
+    is_explained
 }
 
 /// As many threads can look at their instructions at once.

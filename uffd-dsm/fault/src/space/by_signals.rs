@@ -79,7 +79,7 @@ impl Signals {
         self.posts.take(&mut taken);
         for posted in taken.drain(..) {
             let mut open = 0u32;
-            for (index, need) in posted.needs().iter().enumerate() {
+            for (index, need) in posted.needs().enumerate() {
                 let rights = match need.write {
                     true => Rights::Write,
                     false => Rights::Read,
@@ -140,7 +140,7 @@ impl State {
     fn wake(&mut self, range: Range<usize>) {
         let mut index = 0;
         while let Some(waiting) = self.waiting.get_mut(index) {
-            for (bit, need) in waiting.posted.needs().iter().enumerate() {
+            for (bit, need) in waiting.posted.needs().enumerate() {
                 if range.contains(&need.address) {
                     waiting.open &= !(1 << bit);
                 }

@@ -18,6 +18,17 @@ impl Context {
         unsafe { (*self.0).uc_mcontext.gregs[register as usize] }
     }
 
+    /// Bytes below this frame, if it lies on the thread's alternate stack.
+    pub fn stack_left(self) -> usize {
+        // SAFETY: as above.
+        let stack = unsafe { (*self.0).uc_stack };
+        let bottom = stack.ss_sp as usize;
+        match (self.0 as usize).checked_sub(bottom) {
+            Some(left) if left < stack.ss_size => left,
+            Some(_) | None => usize::MAX,
+        }
+    }
+
     /// Bytes of the saved vector state from `offset`; zero where the processor has not saved any.
     fn state<const N: usize>(self, component: u32, offset: usize) -> [u8; N] {
         // SAFETY: as above.

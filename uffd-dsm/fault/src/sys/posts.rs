@@ -18,43 +18,42 @@ pub struct Need {
     pub write: bool,
 }
 
-/// What one instruction needs.
-#[derive(Clone, Copy, Debug)]
+/// What one instruction needs: page addresses, the lowest bit says that it is stored to. It lies on a handler's
+/// stack, which may be small.
+#[derive(Debug)]
 pub struct Needs {
-    list: [Need; NEEDS_MAX],
+    list: [usize; NEEDS_MAX],
     len: usize,
 }
 
 impl Needs {
-    /// Nothing yet.
-    pub fn new() -> Self {
-        let nowhere = Need {
-            address: 0,
-            write: false,
-        };
-        Self {
-            list: [nowhere; NEEDS_MAX],
+    /// One page.
+    pub fn new(first: Need) -> Self {
+        let mut needs = Self {
+            list: [0; NEEDS_MAX],
             len: 0,
-        }
+        };
+        needs.add(first);
+        needs
     }
 
     /// Adds a page, or the store to it; not more than there is room for: the access faults again.
     pub fn add(&mut self, need: Need) {
         let known = self.list[..self.len].iter_mut();
-        if let Some(known) = known
-            .into_iter()
-            .find(|known| known.address == need.address)
-        {
-            known.write |= need.write;
+        if let Some(known) = known.into_iter().find(|known| **known & !1 == need.address) {
+            *known |= usize::from(need.write);
         } else if self.len < NEEDS_MAX {
-            self.list[self.len] = need;
+            self.list[self.len] = need.address | usize::from(need.write);
             self.len += 1;
         }
     }
 
     /// The pages.
-    pub fn as_slice(&self) -> &[Need] {
-        &self.list[..self.len]
+    pub fn iter(&self) -> impl Iterator<Item = Need> {
+        self.list[..self.len].iter().map(|page| Need {
+            address: page & !1,
+            write: page & 1 != 0,
+        })
     }
 }
 
@@ -63,7 +62,7 @@ struct Cell {
     /// The futex its thread sleeps on: [`WAITING`] or [`DONE`].
     state: AtomicU32,
     thread: u32,
-    needs: Needs,
+    needs: *const Needs,
 }
 
 /// Where handlers post.
@@ -93,7 +92,7 @@ impl Posts {
 
     /// Posts and sleeps until somebody has called [`Posted::finish`]. For signal handlers: no signal handler that may
     /// leave by a jump can run meanwhile, for all are blocked.
-    pub fn wait(&self, needs: Needs) {
+    pub fn wait(&self, needs: &Needs) {
         let mut cell = Cell {
             next: ptr::null(),
             state: AtomicU32::new(WAITING),
@@ -164,9 +163,11 @@ unsafe impl Send for Posted {}
 
 impl Posted {
     /// What it needs.
-    pub fn needs(&self) -> &[Need] {
+    pub fn needs(&self) -> impl Iterator<Item = Need> {
         // SAFETY: the cell lives until `finish`, and its thread doesn't change it while it sleeps.
-        unsafe { &*self.0 }.needs.as_slice()
+        let needs = unsafe { &*self.0 }.needs;
+        // SAFETY: as the cell.
+        unsafe { &*needs }.iter()
     }
 
     /// Who sleeps.

@@ -245,10 +245,15 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
     let before = unsafe { *errno };
+    let context = Context(context.cast());
+    if context.stack_left() < STACK_BYTES {
+        // Beyond its end we would fault, and begin again at its top, for ever.
+        return set_default(signal);
+    }
     signals::deliver(&Delivery {
         signal,
         info,
-        context: Context(context.cast()),
+        context,
     });
     // SAFETY: as above.
     unsafe { *errno = before };
@@ -359,6 +364,8 @@ const SYNCHRONOUS: u64 = 1 << (libc::SIGSEGV - 1)
     | 1 << (libc::SIGTRAP - 1)
     | 1 << (libc::SIGILL - 1)
     | 1 << (libc::SIGFPE - 1);
+/// What our handler needs of a stack, without the kernel's part (measured: 1.4 KiB).
+const STACK_BYTES: usize = 2 << 10;
 /// si_code of a signal of the kernel's that isn't about an address.
 const SI_KERNEL: i32 = 0x80;
 /// In a page fault's error code: it was a store.
