@@ -188,12 +188,21 @@ static SEGV_WAS_BLOCKED: AtomicBool = AtomicBool::new(false);
 /// Notes the address, and makes its page accessible.
 extern "C" fn on_fault(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the handler is called with what the kernel passed.
-    let address = unsafe { (*info).si_addr() } as usize;
+    let address = unsafe { address_of(info) };
     SEEN.store(address, Ordering::Relaxed);
     COUNT.fetch_add(1, Ordering::Relaxed);
     WAS_BLOCKED.store(is_blocked(libc::SIGUSR1), Ordering::Relaxed);
     SEGV_WAS_BLOCKED.store(is_blocked(libc::SIGUSR2), Ordering::Relaxed);
     open(address);
+}
+
+/// # Safety
+/// The kernel passed `info` to a handler of an access.
+unsafe fn address_of(info: *mut libc::siginfo_t) -> usize {
+    // SAFETY: the caller's promise.
+    let info = unsafe { *info };
+    // SAFETY: as above.
+    unsafe { info.si_addr() as usize }
 }
 
 fn open(address: usize) {
@@ -272,11 +281,13 @@ fn handler() {
         &[],
     );
     let page = page();
+    // SAFETY: always succeeds.
+    let errno = unsafe { libc::__errno_location() };
     // SAFETY: the calling thread's own errno.
-    unsafe { *libc::__errno_location() = 77 };
+    unsafe { *errno = 77 };
     assert_eq!(load(page + 9), 0);
     // SAFETY: as above.
-    assert_eq!(unsafe { *libc::__errno_location() }, 77);
+    assert_eq!(unsafe { *errno }, 77);
     assert_eq!(SEEN.load(Ordering::Relaxed), page + 9);
     let asked = signals::program_action(libc::SIGSEGV, None);
     assert_eq!(asked.sa_sigaction, on_fault as *const () as usize);
@@ -297,10 +308,8 @@ fn mask() {
     assert!(!is_blocked(libc::SIGUSR1));
     let asked = signals::program_action(libc::SIGSEGV, None);
     // SAFETY: the set is live.
-    assert_eq!(
-        unsafe { libc::sigismember(&asked.sa_mask, libc::SIGUSR1) },
-        1
-    );
+    let is_kept = unsafe { libc::sigismember(&asked.sa_mask, libc::SIGUSR1) };
+    assert_eq!(is_kept, 1);
 }
 
 /// A handler that faults itself.
@@ -311,7 +320,7 @@ fn nodefer() {
             load(INNER.load(Ordering::Relaxed));
         }
         // SAFETY: the handler is called with what the kernel passed.
-        open(unsafe { (*info).si_addr() } as usize);
+        open(unsafe { address_of(info) });
     }
     INNER.store(page(), Ordering::Relaxed);
     let flags = libc::SA_SIGINFO | libc::SA_NODEFER;
@@ -348,7 +357,7 @@ fn bus() {
     extern "C" fn on_bus(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
         COUNT.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the handler is called with what the kernel passed.
-        let address = unsafe { (*info).si_addr() } as usize;
+        let address = unsafe { address_of(info) };
         assert_eq!(address, PAGE.load(Ordering::Relaxed));
         let (wanted, fixed) = (
             libc::PROT_READ,
@@ -398,17 +407,21 @@ unsafe extern "C" {
 /// Bytes of a jmp_buf, and some more.
 static mut BUFFER: [u64; 64] = [0; 64];
 
+fn buffer() -> *mut u64 {
+    (&raw mut BUFFER).cast()
+}
+
 /// Out of handlers, many times: nothing stays behind, and the window works afterwards.
 fn jump() {
     extern "C" fn leave(_: i32) {
         COUNT.fetch_add(1, Ordering::Relaxed);
         // SAFETY: `jump` is still running.
-        unsafe { siglongjmp(&raw mut BUFFER as *mut u64, 1) };
+        unsafe { siglongjmp(buffer(), 1) };
     }
     set(libc::SIGSEGV, leave as *const () as usize, 0, &[]);
     let page = page();
     // SAFETY: nothing with a destructor is between here and the handler.
-    unsafe { __sigsetjmp(&raw mut BUFFER as *mut u64, 1) };
+    unsafe { __sigsetjmp(buffer(), 1) };
     if COUNT.load(Ordering::Relaxed) < 100 {
         load(page);
     }
@@ -540,7 +553,7 @@ fn window_in_handler() {
     extern "C" fn use_window(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
         COUNT.fetch_add(load(WINDOW + PAGE_BYTES) as usize, Ordering::Relaxed);
         // SAFETY: the handler is called with what the kernel passed.
-        open(unsafe { (*info).si_addr() } as usize);
+        open(unsafe { address_of(info) });
     }
     set(
         libc::SIGSEGV,
