@@ -12,9 +12,12 @@ const POLLFD: usize = size_of::<libc::pollfd>();
 const EVENT: usize = size_of::<libc::epoll_event>();
 /// What the kernel reads and writes of a set of signals.
 const SIGNALS: usize = 8;
+const STACK: usize = size_of::<libc::stack_t>();
 const SIGNAL_INFO: usize = size_of::<libc::siginfo_t>();
 
 calls! {
+    fn tcgetwinsize(fd: c_int, size: Object[8]) -> c_int;
+    fn tcsetwinsize(fd: c_int, size: Source[8]) -> c_int;
     fn pipe(pair: Object[8]) -> c_int;
     fn pipe2(pair: Object[8], flags: c_int) -> c_int;
     fn socketpair(domain: c_int, kind: c_int, protocol: c_int, pair: Object[8]) -> c_int;
@@ -41,6 +44,7 @@ calls! {
     fn sigpending(signals: Object[SIGNALS]) -> c_int;
     fn sigwaitinfo(signals: Source[SIGNALS], info: Object[SIGNAL_INFO]) -> c_int;
     fn sigtimedwait(signals: Source[SIGNALS], info: Object[SIGNAL_INFO], timeout: Source[TIMESPEC]) -> c_int;
+    fn sigaltstack(new: Source[STACK], old: Object[STACK]) -> c_int;
     fn sigwait(signals: Source[SIGNALS], signal: Object[4]) -> c_int;
 }
 

@@ -7,7 +7,6 @@ use std::ptr;
 use libc::FILE;
 
 use super::frame::Frame;
-use super::kinds::{Opaque, Source};
 use super::stdio::fwrite;
 use super::transfer::write;
 use crate::sys::process::set_errno;
@@ -116,12 +115,8 @@ unsafe fn to_stream(
         return -1;
     };
     // SAFETY: private memory of that many bytes, and the program's stream.
-    let done = unsafe { fwrite(Source(text.cast()), 1, bytes, Opaque(stream.cast())) };
-    if done == bytes.cast_signed() {
-        bytes as c_int
-    } else {
-        -1
-    }
+    let done = unsafe { fwrite(text.cast(), 1, bytes, stream) };
+    if done == bytes { bytes as c_int } else { -1 }
 }
 
 /// # Safety
@@ -142,7 +137,7 @@ unsafe fn to_descriptor(
         // SAFETY: within the text.
         let rest = unsafe { text.add(written) };
         // SAFETY: private memory of that many bytes.
-        let done = unsafe { write(fd, Source(rest.cast()), bytes - written) };
+        let done = unsafe { write(fd, rest.cast(), bytes - written) };
         let Ok(done) = usize::try_from(done) else {
             return -1;
         };

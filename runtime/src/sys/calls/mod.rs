@@ -65,6 +65,7 @@ pub fn shared<T>(pointer: *const T) -> bool {
 /// Every function that this module stands before.
 static ALL: &[&[&next::Next]] = &[
     transfer::ALL,
+    transfer::OWN,
     files::ALL,
     files::OWN,
     stdio::ALL,

@@ -56,6 +56,8 @@ calls! {
     fn setdomainname(name: Source[bytes], bytes: usize) -> c_int;
     fn klogctl(kind: c_int, buffer: Target[bytes_of(room, 1)], room: c_int) -> c_int;
     fn mincore(address: Opaque, bytes: usize, resident: Object[bytes.div_ceil(4096)]) -> c_int;
+    fn capget(header: Object[8], sets: Object[24]) -> c_int;
+    fn capset(header: Object[8], sets: Source[24]) -> c_int;
     fn getcpu(processor: Object[4], node: Object[4]) -> c_int;
 
     fn sched_setaffinity(process: pid_t, bytes: usize, set: Source[bytes]) -> c_int;
@@ -79,6 +81,8 @@ calls! {
     fn mq_setattr(queue: c_int, new: Source[MESSAGE_STATE], old: Object[MESSAGE_STATE]) -> c_int;
     fn msgsnd(queue: c_int, message: Source[bytes.saturating_add(MESSAGE_KIND)], bytes: usize, flags: c_int) -> c_int;
     fn msgrcv(queue: c_int, message: Object[room.saturating_add(MESSAGE_KIND)], room: usize, kind: i64, flags: c_int) -> isize;
+    fn msgctl(queue: c_int, request: c_int, state: Object[size_of::<libc::msqid_ds>()]) -> c_int;
+    fn shmctl(memory: c_int, request: c_int, state: Object[size_of::<libc::shmid_ds>()]) -> c_int;
     fn semop(set: c_int, operations: Source[bytes_of(count, size_of::<libc::sembuf>())], count: usize) -> c_int;
     fn semtimedop(set: c_int, operations: Source[bytes_of(count, size_of::<libc::sembuf>())], count: usize, timeout: Source[TIMESPEC]) -> c_int;
 

@@ -23,6 +23,7 @@ calls! {
     fn nanosleep(time: Source[TIMESPEC], left: Object[TIMESPEC]) -> c_int;
     fn adjtimex(state: Object[TIMEX]) -> c_int;
     fn clock_adjtime(clock: clockid_t, state: Object[TIMEX]) -> c_int;
+    fn ntp_adjtime(state: Object[TIMEX]) -> c_int;
     fn getitimer(which: c_int, timer: Object[ITIMER]) -> c_int;
     fn setitimer(which: c_int, timer: Source[ITIMER], old: Object[ITIMER]) -> c_int;
     fn timer_create(clock: clockid_t, event: Source[SIGEVENT], timer: Object[8]) -> c_int;
@@ -40,5 +41,8 @@ calls! {
     fn pthread_rwlock_timedwrlock(lock: Opaque, until: Source[TIMESPEC]) -> c_int;
     fn pthread_timedjoin_np(thread: pthread_t, result: Opaque, until: Source[TIMESPEC]) -> c_int;
     fn sem_timedwait(semaphore: Opaque, until: Source[TIMESPEC]) -> c_int;
+    fn mtx_timedlock(mutex: Opaque, until: Source[TIMESPEC]) -> c_int;
+    fn cnd_timedwait(condition: Opaque, mutex: Opaque, until: Source[TIMESPEC]) -> c_int;
+    fn thrd_sleep(time: Source[TIMESPEC], left: Object[TIMESPEC]) -> c_int;
     fn sem_clockwait(semaphore: Opaque, clock: clockid_t, until: Source[TIMESPEC]) -> c_int;
 }

@@ -1,26 +1,25 @@
 //! Bytes to and from descriptors.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 
 use libc::{off_t, socklen_t};
 
+use super::frame::Frame;
 use super::kinds::{
-    Gather, Named, Object, Received, ReceivedMany, Scatter, Sent, SentMany, Source, Target,
-    bytes_of,
+    Argument, Gather, Named, Object, Received, ReceivedMany, Scatter, Sent, SentMany, Source,
+    Target, bytes_of,
 };
+use super::shared;
 
 const TIMESPEC_BYTES: usize = size_of::<libc::timespec>();
 
 calls! {
     fn read(fd: c_int, buffer: Target[count], count: usize) -> isize;
     fn __read_chk(fd: c_int, buffer: Target[count], count: usize, room: usize) -> isize;
-    fn write(fd: c_int, buffer: Source[count], count: usize) -> isize;
     fn pread(fd: c_int, buffer: Target[count], count: usize, offset: off_t) -> isize;
     fn pread64(fd: c_int, buffer: Target[count], count: usize, offset: off_t) -> isize;
     fn __pread_chk(fd: c_int, buffer: Target[count], count: usize, offset: off_t, room: usize) -> isize;
     fn __pread64_chk(fd: c_int, buffer: Target[count], count: usize, offset: off_t, room: usize) -> isize;
-    fn pwrite(fd: c_int, buffer: Source[count], count: usize, offset: off_t) -> isize;
-    fn pwrite64(fd: c_int, buffer: Source[count], count: usize, offset: off_t) -> isize;
 
     fn readv(fd: c_int, vector: Scatter[bytes_of(count, 1)], count: c_int) -> isize;
     fn writev(fd: c_int, vector: Gather[bytes_of(count, 1)], count: c_int) -> isize;
@@ -53,3 +52,51 @@ calls! {
     fn getdents64(fd: c_int, buffer: Target[count], count: usize) -> isize;
     fn eventfd_read(fd: c_int, value: Object[8]) -> c_int;
 }
+
+own_calls! {
+    fn write(fd: c_int, buffer: *const c_void, count: usize) -> isize
+        where shared(buffer) => |next| in_pieces(buffer, count, |private, _, bytes| {
+            // SAFETY: the program's own call, or a part of it.
+            unsafe { next(fd, private, bytes) }
+        });
+    fn pwrite(fd: c_int, buffer: *const c_void, count: usize, offset: off_t) -> isize
+        where shared(buffer) => |next| in_pieces(buffer, count, |private, done, bytes| {
+            // SAFETY: the program's own call, or a part of it.
+            unsafe { next(fd, private, bytes, offset + done as off_t) }
+        });
+    fn pwrite64(fd: c_int, buffer: *const c_void, count: usize, offset: off_t) -> isize
+        where shared(buffer) => |next| in_pieces(buffer, count, |private, done, bytes| {
+            // SAFETY: the program's own call, or a part of it.
+            unsafe { next(fd, private, bytes, offset + done as off_t) }
+        });
+}
+
+/// Writes by `call(private copy, bytes written before, bytes)`, in pieces, so that a large write does not need as
+/// much memory again. What a piece left ends the write, as the kernel does it.
+pub fn in_pieces(
+    buffer: *const c_void,
+    count: usize,
+    mut call: impl FnMut(*const c_void, usize, usize) -> isize,
+) -> isize {
+    let mut done = 0;
+    loop {
+        let bytes = PIECE_BYTES.min(count - done);
+        let mut frame = Frame::new();
+        let rest = buffer.wrapping_byte_add(done);
+        // SAFETY: within what the program has passed.
+        let private = unsafe { Source(rest).enter(&mut frame, bytes) };
+        let result = call(private.0, done, bytes);
+        match usize::try_from(result) {
+            Ok(written) => done += written,
+            Err(_) if done == 0 => return result,
+            // The error comes again with the next write.
+            Err(_) => return done.cast_signed(),
+        }
+        if result != bytes.cast_signed() || done == count {
+            return done.cast_signed();
+        }
+    }
+}
+
+/// Larger than any datagram.
+pub const PIECE_BYTES: usize = 16 << 20;

@@ -9,7 +9,7 @@ use super::frame::{Frame, element, put, set};
 use super::shared;
 
 /// The kernel takes no longer arrays; with one that it will refuse, nothing is done.
-const VECTOR_MAX: usize = 1024;
+pub const VECTOR_MAX: usize = 1024;
 
 // A message with its length starts with its header.
 const _: () = assert!(std::mem::offset_of!(mmsghdr, msg_hdr) == 0);
@@ -230,7 +230,9 @@ pub unsafe fn messages(
     count: usize,
     copy_of: unsafe fn(&mut Frame, *const msghdr) -> Option<*mut msghdr>,
 ) -> Option<*mut mmsghdr> {
-    let array = frame.take(count.checked_mul(size_of::<mmsghdr>())?)?;
+    // The kernel takes no more at a time.
+    let count = count.min(VECTOR_MAX);
+    let array = frame.take(count * size_of::<mmsghdr>())?;
     let array = array.cast::<mmsghdr>();
     for i in 0..count {
         // SAFETY: by the contract above.
