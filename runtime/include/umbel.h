@@ -165,8 +165,15 @@ extern int dist_cond_destroy(dist_cond_t *cond);
  * written is sent to the copies), remote (atomic operations go to the object's home).
  *
  * System calls read and write shared objects as the calling thread would: what they store are its stores.  Not so
- * where the kernel keeps the buffer beyond the call (O_DIRECT, io_uring, vmsplice), or is called without the C
- * library: use private memory there, or dist_pin. */
+ * where the kernel keeps the buffer beyond the call (O_DIRECT, io_uring, vmsplice): use private memory there, or
+ * dist_pin.
+ * Where the kernel cannot wait for an object (`umbel doctor`: every fault backend but device and syscall), the C
+ * library's functions copy through private memory: reading and writing, sockets and messages, names of files and
+ * what is known of them, stdio, waits, time, processes, syscall().  Not these, which fail with EFAULT unless the
+ * object happens to be here, or is pinned: system calls made without the C library; aio_*, io_submit, semctl,
+ * getcontext and its kin; ioctl whose request has not the size of its argument, or that leads on to other memory
+ * (SIOCGIFCONF); syscall() by rare numbers.  There, a wrong pointer into shared memory ends the program as a load
+ * would, instead of EFAULT.  pthread objects in shared memory are for one node's threads at best: use dist_mutex_t. */
 
 /* Makes everything that this node's threads wrote before visible on every node, and returns when it is.  For
  * programs that tell each other of data by other means than threads, synchronization objects, and atomic or
