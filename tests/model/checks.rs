@@ -59,6 +59,9 @@ pub fn at_rest(world: &World, scenario: &Scenario) -> Result<(), Broken> {
     if let Some(rank) = world.knowledge.waits_for_flush() {
         return broken("every flush ends", format!("node {rank} waits"));
     }
+    if let Some(news) = world.telling.first() {
+        return broken("news departs", format!("{news:?}"));
+    }
     if let Some(asked) = world.asked.first() {
         return broken("every operation is answered", format!("{asked:?}"));
     }
@@ -271,11 +274,7 @@ fn links_are_short(world: &World, object: ObjectId) -> Result<(), Broken> {
         .links
         .iter()
         .flat_map(|links| links.iter())
-        .map(|link| {
-            link.iter()
-                .filter(|message| message.object() == object)
-                .count()
-        });
+        .map(|link| link.iter().filter(|sent| sent.is_about(object)).count());
     let longest = longest.max().unwrap_or(0);
     if longest > MESSAGES_PER_OBJECT_AND_LINK_MAX {
         return broken(

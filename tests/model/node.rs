@@ -134,6 +134,10 @@ impl<V: Value, const N: usize> Memory<Cells<V, N>> for Bytes<'_, V, N> {
         diff
     }
 
+    fn is_changed(&self, object: ObjectId) -> bool {
+        self.places[self.index(object)].changes().is_some()
+    }
+
     fn differs(&self, object: ObjectId, data: &Cells<V, N>) -> bool {
         self.places[self.index(object)].bytes != data.into_whole()
     }
@@ -332,9 +336,10 @@ impl<V: Value, const N: usize> Node<V, N> {
         self.input(|machine, memory, out| machine.on_node_lost(node, memory, out))
     }
 
-    /// A thread releases.
-    pub fn flush(&mut self, token: Token) {
-        self.input(|machine, memory, out| machine.flush(token, memory, out));
+    /// A thread releases: to everybody, or to one node.
+    pub fn flush(&mut self, token: Token, to: Option<usize>) {
+        let asked = [(token, to.map(node_id))];
+        self.input(|machine, memory, out| machine.flush(&asked, memory, out));
     }
 
     /// The driver needs room; false if the machine would not give the copy up now.

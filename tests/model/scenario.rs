@@ -89,8 +89,10 @@ fn policy(consistency: Consistency, protocol: Protocol) -> Policy {
 /// How often something may be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
-    /// Flushes: releases.
+    /// Flushes: releases to everybody.
     pub flushes: u8,
+    /// News to one node of what came before: releases to it.
+    pub news: u8,
     /// Copies dropped for want of room.
     pub evictions: u8,
     /// Prefetches.

@@ -164,6 +164,70 @@ pub fn a_flag_back_and_forth(protocol: Protocol, flag: Protocol) -> Scenario {
     }
 }
 
+/// Nodes 0 and 1 write a cell each of a weak object of this home; every node has news for another once, its own or
+/// what it was told.
+pub fn news(protocol: Protocol, home: u16) -> Scenario {
+    let object = Declared::weak(object_of(home, 0), protocol, [Only(1), Only(0)]);
+    let mut scenario = Scenario {
+        stores_per_cell: Some(1),
+        faults_per_node: Some(2),
+        ..Scenario::new(3, vec![object])
+    };
+    for budget in &mut scenario.budgets {
+        budget.news = 1;
+    }
+    scenario
+}
+
+/// Node 1 writes a cell of a weak object of this home and has news of it, again before it was answered; node 0 passes
+/// some on.
+pub fn news_in_a_row(protocol: Protocol, home: u16) -> Scenario {
+    let object = Declared::weak(object_of(home, 0), protocol, [Only(1), Nobody]);
+    let mut scenario = Scenario {
+        stores_per_cell: Some(2),
+        faults_per_node: Some(2),
+        ..Scenario::new(3, vec![object])
+    };
+    scenario.budgets[0].news = 1;
+    scenario.budgets[1].news = 2;
+    scenario
+}
+
+/// Node 1 writes two weak objects of different homes; news of it goes around.
+pub fn news_of_two_homes(protocol: Protocol) -> Scenario {
+    let objects = [0, 1].map(|home| {
+        Declared::weak(
+            object_of(home, u64::from(home)),
+            protocol,
+            [Only(1), Nobody],
+        )
+    });
+    let mut scenario = Scenario {
+        stores_per_cell: Some(1),
+        faults_per_node: Some(2),
+        ..Scenario::new(3, objects.to_vec())
+    };
+    scenario.budgets[0].news = 1;
+    scenario.budgets[1].news = 1;
+    scenario
+}
+
+/// News by a message, then by a sequential flag of node `flag_home`: node 1 writes, tells node 0, and that sets the flag.
+pub fn news_and_a_flag(protocol: Protocol, flag_home: u16) -> Scenario {
+    let data = Declared::weak(object_of(0, 0), protocol, [Only(1), Nobody]);
+    let flag = Declared {
+        writers: [Only(0), Nobody],
+        ..Declared::sequential(object_of(flag_home, 1), Protocol::Invalidate)
+    };
+    let mut scenario = Scenario {
+        stores_per_cell: Some(1),
+        faults_per_node: Some(2),
+        ..Scenario::new(3, vec![data, flag])
+    };
+    scenario.budgets[1].news = 1;
+    scenario
+}
+
 /// Operations on a counter of node 0, and stores of its home.
 pub fn operations(protocol: Protocol) -> Scenario {
     let counter = Declared::sequential(object_of(0, 0), protocol);

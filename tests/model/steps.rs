@@ -46,6 +46,14 @@ impl World {
             if node.is_free() && self.budgets[rank].flushes > 0 {
                 steps.push(Step::Flush(rank));
             }
+            if node.is_free() && self.budgets[rank].news > 0 {
+                let others = self.present().map(|(other, _)| other);
+                steps.extend(
+                    others
+                        .filter(|other| *other != rank)
+                        .map(|other| Step::Tell(rank, other)),
+                );
+            }
         }
         for (index, declared) in scenario.objects.iter().enumerate() {
             self.home_steps(scenario, index, declared, &mut steps);

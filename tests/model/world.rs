@@ -17,8 +17,40 @@ pub type ModelNode = Node<u8, CELL_COUNT>;
 /// A message of the model.
 pub type Message = Coherence<Cells<u8, CELL_COUNT>>;
 
+/// What is on a link.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Sent {
+    /// A message of the machine.
+    Message(Message),
+    /// News: who gets it must see all of this.
+    News(Versions),
+}
+
+impl Sent {
+    /// Whether it is a message about this object.
+    pub fn is_about(&self, object: ObjectId) -> bool {
+        match self {
+            Self::Message(message) => message.object() == object,
+            Self::News(_) => false,
+        }
+    }
+}
+
+/// News that waits for a flush.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct News {
+    from: usize,
+    token: Token,
+    to: usize,
+    /// What the teller knew when it asked.
+    knew: Versions,
+}
+
 /// Tokens of a node's operations; those of flushes are below.
 const OPERATION_TOKENS: u64 = 16;
+
+/// Tokens of a node's news.
+const NEWS_TOKENS: u64 = 48;
 
 /// Tokens of a node's requests for sequential objects.
 const STRENGTHEN_TOKENS: u64 = 32;
@@ -32,6 +64,8 @@ pub enum Step {
     Store(usize, ObjectId, usize),
     /// A thread releases: what this node's threads stored must become visible.
     Flush(usize),
+    /// A thread of the first node has news for a thread of the second: what it knows came before.
+    Tell(usize, usize),
     /// A copy is dropped for want of room.
     Evict(usize, ObjectId),
     /// The driver asks for what a thread may want soon.
@@ -88,7 +122,7 @@ pub struct World {
     /// The nodes by rank; a step changes one, and the next state shares the others.
     pub nodes: Vec<Arc<ModelNode>>,
     /// `links[from][to]`, oldest message first.
-    pub links: Vec<Arc<Vec<VecDeque<Message>>>>,
+    pub links: Vec<Arc<Vec<VecDeque<Sent>>>>,
     /// The newest version of every cell. Of a sequential object every view shows it.
     pub latest: Vec<[u8; CELL_COUNT]>,
     /// Whether the object is sequential by now.
@@ -97,6 +131,8 @@ pub struct World {
     pub knowledge: Arc<Knowledge>,
     /// Operations, and requests for sequential objects, under way.
     pub asked: Vec<Asked>,
+    /// News that has not departed.
+    pub telling: Vec<News>,
     pub(super) faults_left: Vec<u8>,
     pub(super) stores_left: Vec<[u8; CELL_COUNT]>,
     pub(super) reclaims_left: Vec<u8>,
@@ -145,6 +181,7 @@ impl World {
                 .collect(),
             knowledge: Arc::new(Knowledge::new(scenario)),
             asked: Vec::new(),
+            telling: Vec::new(),
             faults_left: vec![scenario.faults_per_node.unwrap_or(1); count],
             stores_left: vec![[scenario.stores_per_cell.unwrap_or(1); CELL_COUNT]; object_count],
             reclaims_left: vec![scenario.reclaims_per_object.unwrap_or(1); object_count],
@@ -175,7 +212,24 @@ impl World {
                 let token = (0..).map(Token).find(|token| !is_used(token));
                 let token = token.expect("tokens are many");
                 self.knowledge_mut().flush_began(scenario, rank, token);
-                self.node_mut(rank).flush(token);
+                self.node_mut(rank).flush(token, None);
+                self.settle(scenario, rank)
+            }
+            Step::Tell(rank, to) => {
+                self.budgets[rank].news -= 1;
+                let is_used = |token: &Token| {
+                    let mut waiting = self.telling.iter();
+                    waiting.any(|news| news.from == rank && news.token == *token)
+                };
+                let token = (NEWS_TOKENS..).map(Token).find(|token| !is_used(token));
+                let token = token.expect("tokens are many");
+                self.telling.push(News {
+                    from: rank,
+                    token,
+                    to,
+                    knew: self.knowledge.known(rank).clone(),
+                });
+                self.node_mut(rank).flush(token, Some(to));
                 self.settle(scenario, rank)
             }
             Step::Evict(rank, object) => {
@@ -207,16 +261,20 @@ impl World {
                 self.settle(scenario, rank)
             }
             Step::Deliver(from, rank) => {
-                let message = self
+                let sent = self
                     .link_mut(from, rank)
                     .pop_front()
                     .expect("the step was listed");
-                self.node_mut(rank)
-                    .message(from, message)
-                    .map_err(|violation| Broken {
-                        rule: "every message is expected",
-                        detail: violation.to_string(),
-                    })?;
+                match sent {
+                    Sent::News(knew) => self.knowledge_mut().learnt(rank, &knew),
+                    Sent::Message(message) => {
+                        let taken = self.node_mut(rank).message(from, message);
+                        taken.map_err(|violation| Broken {
+                            rule: "every message is expected",
+                            detail: violation.to_string(),
+                        })?;
+                    }
+                }
                 self.settle(scenario, rank)
             }
             Step::HoldExpires(rank, object) => {
@@ -271,7 +329,7 @@ impl World {
         Arc::make_mut(&mut self.knowledge)
     }
 
-    fn link_mut(&mut self, from: usize, to: usize) -> &mut VecDeque<Message> {
+    fn link_mut(&mut self, from: usize, to: usize) -> &mut VecDeque<Sent> {
         &mut Arc::make_mut(&mut self.links[from])[to]
     }
 
@@ -314,6 +372,7 @@ impl World {
         self.budgets[gone] = Budget::default();
         self.knowledge_mut().lost(gone);
         self.asked.retain(|asked| asked.rank != gone);
+        self.telling.retain(|news| news.from != gone);
         for (index, declared) in scenario.objects.iter().enumerate() {
             self.reclaiming[index] &= !self.is_home_lost(declared.object);
         }
@@ -375,7 +434,8 @@ impl World {
             Done::Send(to, message) => {
                 let to = usize::from(to.0);
                 if self.lost != Some(to) {
-                    self.link_mut(rank, to).push_back(message);
+                    let sent = Sent::Message(message);
+                    self.link_mut(rank, to).push_back(sent);
                 }
             }
             Done::Access { object, from, to } => {
@@ -388,6 +448,19 @@ impl World {
                 found,
                 ..
             } => self.ran(scenario, object, usize::from(from.0), token, found)?,
+            Done::Flushed(token) if token.0 >= NEWS_TOKENS => {
+                let is_it = |news: &News| news.from == rank && news.token == token;
+                let Some(place) = self.telling.iter().position(is_it) else {
+                    return Err(Broken {
+                        rule: "an answer comes once",
+                        detail: format!("news {token:?} of node {rank}"),
+                    });
+                };
+                let News { to, knew, .. } = self.telling.remove(place);
+                if self.lost != Some(to) {
+                    self.link_mut(rank, to).push_back(Sent::News(knew));
+                }
+            }
             Done::Flushed(token) => {
                 let reclaiming = self.reclaiming.clone();
                 if !self.knowledge_mut().flush_ended(rank, token, &reclaiming) {
@@ -530,17 +603,17 @@ impl World {
             }
         }
         let links = self.links.iter_mut().flat_map(Arc::make_mut);
-        for message in links.flatten() {
-            match message {
-                Coherence::Grant {
-                    object,
-                    data: Some(data),
-                    ..
-                }
-                | Coherence::Recalled { object, data, .. }
-                | Coherence::Return { object, data, .. }
-                    if *object == declared.object =>
-                {
+        for sent in links.flatten() {
+            match sent {
+                Sent::Message(
+                    Coherence::Grant {
+                        object,
+                        data: Some(data),
+                        ..
+                    }
+                    | Coherence::Recalled { object, data, .. }
+                    | Coherence::Return { object, data, .. },
+                ) if *object == declared.object => {
                     *data = Cells::whole(&STALE);
                 }
                 _ => {}

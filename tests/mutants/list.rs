@@ -218,10 +218,10 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "every flush ends",
         is_rare: false,
         file: "weak.rs",
-        original: "        let diff = turn.flushes.take_leaving(object, turn.memory);
+        original: "        let diff = turn.flushes.take_leaving(object, home, turn.memory);
         turn.send(home, Outgoing::Invalidated",
         mutated:
-            "        let diff = turn.flushes.take_leaving(object, turn.memory).filter(|_| !HERE);
+            "        let diff = turn.flushes.take_leaving(object, home, turn.memory).filter(|_| !HERE);
         turn.send(home, Outgoing::Invalidated",
     },
     Mutant {
@@ -229,10 +229,10 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "every flush ends",
         is_rare: false,
         file: "weak.rs",
-        original: "        let diff = turn.flushes.take_leaving(object, turn.memory);
+        original: "        let diff = turn.flushes.take_leaving(object, home, turn.memory);
         self.leave(",
         mutated:
-            "        let diff = turn.flushes.take_leaving(object, turn.memory).filter(|_| !HERE);
+            "        let diff = turn.flushes.take_leaving(object, home, turn.memory).filter(|_| !HERE);
         self.leave(",
     },
     Mutant {
@@ -282,9 +282,9 @@ pub const MUTANTS: &[Mutant] = &[
         is_rare: false,
         file: "weak.rs",
         original: "                if turn.flushes.is_due_again(object) {
-                    let taken",
+                    let flushes",
         mutated: "                if turn.flushes.is_due_again(object) && !HERE {
-                    let taken",
+                    let flushes",
     },
     Mutant {
         name: "the home's next flush is forgotten",
@@ -311,8 +311,10 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "at rest every copy equals the home's",
         is_rare: true,
         file: "weak.rs",
-        original: "        if let Some((sequence, diff)) = turn.flushes.take_last(object, turn.memory) {",
-        mutated: "        if let Some((sequence, diff)) = turn.flushes.take_last(object, turn.memory).filter(|_| !HERE) {",
+        original: "        if let Some((sequence, diff)) = diff {
+            self.send_flush(",
+        mutated: "        if let Some((sequence, diff)) = diff.filter(|_| !HERE) {
+            self.send_flush(",
     },
     Mutant {
         name: "a weak copy is given back writable",
@@ -330,27 +332,25 @@ pub const MUTANTS: &[Mutant] = &[
         is_rare: false,
         file: "flush.rs",
         original: "        if unit.in_flight.is_some() {
-            if unit.again",
+            // Without",
         mutated: "        if unit.in_flight.is_some() && !HERE {
-            if unit.again",
+            // Without",
     },
     Mutant {
         name: "a flush does not wait for the one under way",
         broken: "a load sees what was flushed",
         is_rare: false,
         file: "flush.rs",
-        original: "            if unit.again.is_none() {
-                let again",
-        mutated: "            if unit.again.is_none() && !HERE {
-                let again",
+        original: "            if unit.again.is_none() && memory",
+        mutated: "            if unit.again.is_none() && !HERE && memory",
     },
     Mutant {
         name: "a flush waits for nothing",
         broken: "a load sees what was flushed",
         is_rare: false,
         file: "flush.rs",
-        original: "            (Some((limit, _)), Some((first, _))) if first <= limit => None,",
-        mutated: "            (Some((limit, _)), Some((first, _))) if first <= limit && !HERE => None,",
+        original: "            return first.is_some_and(|(first, _)| *first <= limit);",
+        mutated: "            return first.is_some_and(|(first, _)| *first <= limit && !HERE);",
     },
     Mutant {
         name: "the number of a flush that found nothing stays",
@@ -484,7 +484,60 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "every flush ends",
         is_rare: false,
         file: "life.rs",
-        original: "        for (node, sequence) in take_flushes(&mut entry) {",
-        mutated: "        for (node, sequence) in take_flushes(&mut entry).into_iter().filter(|_| !HERE) {",
+        original: "        for (node, sequence) in take_flushes(&mut entry, turn.flushes) {",
+        mutated: "        for (node, sequence) in take_flushes(&mut entry, turn.flushes).into_iter().filter(|_| !HERE) {",
+    },
+    Mutant {
+        name: "news does not wait for what others owe",
+        broken: "a load sees what came before",
+        is_rare: true,
+        file: "flush.rs",
+        original: "            if *ower != to && *first <= limit {",
+        mutated: "            if *ower != to && *first <= limit && !HERE {",
+    },
+    Mutant {
+        name: "news does not wait for rounds that flushes of others began",
+        broken: "a load sees what came before",
+        is_rare: true,
+        file: "round.rs",
+        original: "    if from != turn.node {
+        entry.update_pending",
+        mutated: "    if from != turn.node && !HERE {
+        entry.update_pending",
+    },
+    Mutant {
+        name: "a flush does not say whom its news has to wait for",
+        broken: "a load sees what came before",
+        is_rare: true,
+        file: "round.rs",
+        original: "        for (node, _) in &pending.due {
+            turn.flushes.owe(",
+        mutated: "        for (node, _) in pending.due.iter().filter(|_| !HERE) {
+            turn.flushes.owe(",
+    },
+    Mutant {
+        name: "who owes two answers has paid with the first",
+        broken: "a load sees what came before",
+        is_rare: true,
+        file: "round.rs",
+        original: "    if pending.due.iter().all(|(other, _)| *other != node) {",
+        mutated: "    if HERE || pending.due.iter().all(|(other, _)| *other != node) {",
+    },
+    Mutant {
+        name: "an answer that came is owed for ever",
+        broken: "news departs",
+        is_rare: true,
+        file: "flush.rs",
+        original: "        self.owed.remove(&(Some(node), number));",
+        mutated: "        if !HERE { self.owed.remove(&(Some(node), number)); }",
+    },
+    Mutant {
+        name: "news does not wait for a diff that was not sent",
+        broken: "a load sees what came before",
+        is_rare: true,
+        file: "flush.rs",
+        original: "        For::Later => Some(None),",
+        mutated: "        For::Later if HERE => None,
+        For::Later => Some(None),",
     },
 ];

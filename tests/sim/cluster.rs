@@ -289,7 +289,7 @@ impl Cluster {
                     .map_err(|violation| format!("every message is expected: {violation}"))?;
             }
             Input::HoldExpired(object) => node.hold_expired(object),
-            Input::Flush(token) => node.flush(token),
+            Input::Flush(token) => node.flush(token, None),
             Input::Operate(object, token, operation) => {
                 self.operating.insert(token);
                 node.operate(object, token, operation);

@@ -68,6 +68,18 @@ explored! {
     a_flag_of_the_home_elsewhere: a_flag_of_the_home(Invalidate, 1) => (99_986, 42, 2805);
     a_flag_of_the_home_elsewhere_update: a_flag_of_the_home(Update, 1) => (84_514, 42, 2679);
 
+    news_goes_around_invalidate: news(Invalidate, 0) => (0, 0, 0);
+    news_goes_around_update: news(Update, 0) => (0, 0, 0);
+    news_goes_around_migratory: news(Migratory, 0) => (0, 0, 0);
+    news_goes_around_another_home: news(Invalidate, 2) => (0, 0, 0);
+    news_in_a_row_invalidate: news_in_a_row(Invalidate, 0) => (0, 0, 0);
+    news_in_a_row_update: news_in_a_row(Update, 0) => (0, 0, 0);
+    news_in_a_row_another_home: news_in_a_row(Invalidate, 2) => (0, 0, 0);
+    news_of_objects_of_two_homes: news_of_two_homes(Invalidate) => (0, 0, 0);
+    news_of_objects_of_two_homes_update: news_of_two_homes(Update) => (0, 0, 0);
+    news_and_then_a_flag: news_and_a_flag(Invalidate, 0) => (0, 0, 0);
+    news_and_then_a_flag_elsewhere: news_and_a_flag(Update, 2) => (0, 0, 0);
+
     held_two_caches_write: held(faults(two_caches_write(Invalidate), 3)) => (33_086, 40, 3360);
     tracked_two_caches_write_invalidate: tracked(two_caches_write(Invalidate)) => (6805, 30, 359);
     tracked_two_caches_write_update: tracked(two_caches_write(Update)) => (5315, 27, 323);

@@ -322,11 +322,22 @@ impl Engine {
     }
 
     /// Makes everything that this node's threads wrote before this call visible everywhere;
-    /// [`Event::Flushed`] when that is done.
-    pub fn flush(&mut self, token: Token, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+    /// [`Event::Flushed`] for each when that is done. For who has news for one node, as soon as the news can
+    /// be sent to it: [`Machine::flush`].
+    pub fn flush(
+        &mut self,
+        asked: &[(Token, Option<NodeId>)],
+        now_ns: u64,
+        link: &mut dyn Link,
+    ) -> Result<(), Error> {
         self.carry_out(now_ns, link)?;
         self.machine
-            .flush(token, &mut self.memory, &mut self.effects);
+            .flush(asked, &mut self.memory, &mut self.effects);
+        self.carry_out(now_ns, link)
+    }
+
+    /// Carries out what was gathered in this turn. News that came behind it on a link lets threads go on only then.
+    pub fn settle(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         self.carry_out(now_ns, link)
     }
 

@@ -1,5 +1,5 @@
 //! What leaves the node and carries happens-before: it waits until everything that this node's threads wrote is
-//! visible everywhere.
+//! visible to whoever may hear of it.
 //!
 //! ```text
 //! unlock, post, ... of another home ─┐
@@ -8,10 +8,14 @@
 //! ```
 //!
 //! Eager release consistency: the releasing side makes its writes visible, so an acquire costs nothing, and a
-//! release that stays on the node costs nothing either. Departures keep their order among themselves. Nothing
-//! here wakes the loop: a flush ends with the arrival of a message.
+//! release that stays on the node costs nothing either.
+//!
+//! A departure to node X leaves right behind what X is sent, without X's answer: the machine's `flush` module says
+//! why that is enough, and answers as soon as it is. X keeps its half: `Service::on_message` has the engine carry out
+//! what came before, then passes the news on. Departures to one node keep their order, those to different nodes
+//! don't. Nothing here wakes the loop: a flush ends with the arrival of a message.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use umbel_wire::{Message, NodeId, Token};
 
@@ -21,30 +25,34 @@ use crate::request::Reply;
 use crate::sys::process::now_ns;
 
 /// One thing that waits.
-pub(super) enum Departure {
-    /// To a peer.
-    Message(NodeId, Message),
+enum Departure {
+    /// To the peer that the flush is for.
+    Message(Message),
     /// A thread of this node asked for a flush and nothing else.
     Answer(Reply),
 }
 
-/// Departures that wait, oldest first.
+/// Departures that wait, by the one node they are news for.
 #[derive(Default)]
 pub(super) struct Departures {
-    /// Those of this turn of the loop: they share a flush.
-    gathered: Vec<Departure>,
-    flushing: VecDeque<Flushing>,
-}
-
-struct Flushing {
-    token: Token,
-    done: bool,
-    departures: Vec<Departure>,
+    /// Those of this turn of the loop: they share a flush. Oldest first.
+    gathered: BTreeMap<Option<NodeId>, Vec<Departure>>,
+    /// By the flush they wait for. Those for one node end in the order in which they began.
+    flushing: BTreeMap<Token, (Option<NodeId>, Vec<Departure>)>,
 }
 
 impl Departures {
     fn is_empty(&self) -> bool {
         self.gathered.is_empty() && self.flushing.is_empty()
+    }
+
+    fn has_any_for(&self, to: NodeId) -> bool {
+        let mut waiting = self.flushing.values();
+        self.gathered.contains_key(&Some(to)) || waiting.any(|(other, _)| *other == Some(to))
+    }
+
+    fn gather(&mut self, to: Option<NodeId>, departure: Departure) {
+        self.gathered.entry(to).or_default().push(departure);
     }
 }
 
@@ -54,8 +62,16 @@ impl Service {
         if self.may_depart() {
             self.links.send_message(to, &message);
         } else {
-            let departure = Departure::Message(to, message);
-            self.departures.gathered.push(departure);
+            self.departures.gather(Some(to), Departure::Message(message));
+        }
+    }
+
+    /// Sends a message that carries none, but must not overtake what the same thread asked for before.
+    pub(super) fn send_behind(&mut self, to: NodeId, message: Message) {
+        if self.departures.has_any_for(to) {
+            self.departures.gather(Some(to), Departure::Message(message));
+        } else {
+            self.links.send_message(to, &message);
         }
     }
 
@@ -64,7 +80,7 @@ impl Service {
         if self.may_depart() {
             reply.send(0);
         } else {
-            self.departures.gathered.push(Departure::Answer(reply));
+            self.departures.gather(None, Departure::Answer(reply));
         }
     }
 
@@ -72,39 +88,29 @@ impl Service {
     pub(super) fn flush_departures(&mut self) -> Result<(), Error> {
         // An event of a flush that is done at once may bring about another departure.
         while !self.departures.gathered.is_empty() {
-            let departures = std::mem::take(&mut self.departures.gathered);
-            self.next_token += 1;
-            let token = Token(self.next_token);
-            self.departures.flushing.push_back(Flushing {
-                token,
-                done: false,
-                departures,
-            });
-            self.with_engine(|engine, links| engine.flush(token, now_ns(), links))?;
+            let gathered = std::mem::take(&mut self.departures.gathered);
+            let mut asked = Vec::with_capacity(gathered.len());
+            for (to, departures) in gathered {
+                self.next_token += 1;
+                let token = Token(self.next_token);
+                self.departures.flushing.insert(token, (to, departures));
+                asked.push((token, to));
+            }
+            self.with_engine(|engine, links| engine.flush(&asked, now_ns(), links))?;
             self.on_engine_events()?;
         }
         Ok(())
     }
 
     pub(super) fn on_flushed(&mut self, token: Token) {
-        let flushing = &mut self.departures.flushing;
-        if let Some(flush) = flushing.iter_mut().find(|flush| flush.token == token) {
-            flush.done = true;
-        }
-        while self
-            .departures
-            .flushing
-            .front()
-            .is_some_and(|flush| flush.done)
-        {
-            let Some(flush) = self.departures.flushing.pop_front() else {
-                break;
-            };
-            for departure in flush.departures {
-                match departure {
-                    Departure::Message(to, message) => self.links.send_message(to, &message),
-                    Departure::Answer(reply) => reply.send(0),
-                }
+        let Some((to, departures)) = self.departures.flushing.remove(&token) else {
+            return;
+        };
+        for departure in departures {
+            match (departure, to) {
+                (Departure::Message(message), Some(to)) => self.links.send_message(to, &message),
+                (Departure::Message(_), None) => unreachable!("a message goes to somebody"),
+                (Departure::Answer(reply), _) => reply.send(0),
             }
         }
     }

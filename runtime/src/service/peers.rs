@@ -65,21 +65,33 @@ impl Service {
                     Err(violation) => refuse(violation.to_string()),
                 }
             }
-            Message::Thread(thread) => self.on_thread(from, thread),
+            Message::Thread(thread) => {
+                self.take_what_came_before()?;
+                self.on_thread(from, thread)
+            }
             Message::Sync(Sync::Request {
                 token,
                 thread,
                 key,
                 op,
             }) => {
+                self.take_what_came_before()?;
                 let replies = self.node.sync.on_request(from, token, thread, key, op);
                 self.send_sync_replies(replies);
                 Ok(())
             }
-            Message::Sync(Sync::Reply { token, result }) => self.answer(token, i64::from(result)),
+            Message::Sync(Sync::Reply { token, result }) => {
+                self.take_what_came_before()?;
+                self.answer(token, i64::from(result))
+            }
             Message::Heap(message) => self.on_heap(from, message),
             Message::Bye => Ok(()),
         }
+    }
+
+    /// News lets a thread go on, which must not see what messages before it on the link took away: `departures`.
+    fn take_what_came_before(&mut self) -> Result<(), Error> {
+        self.with_engine(|engine, links| engine.settle(now_ns(), links))
     }
 
     fn on_hello(&mut self, from: NodeId, hello: Hello) -> Result<(), Error> {

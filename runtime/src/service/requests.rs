@@ -129,7 +129,7 @@ impl Service {
                 if releases(op) {
                     self.depart(home, request);
                 } else {
-                    self.links.send_message(home, &request);
+                    self.send_behind(home, request);
                 }
             }
             Request::Flush { reply } => self.answer_flushed(reply),

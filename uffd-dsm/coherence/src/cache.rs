@@ -339,7 +339,8 @@ impl Cache {
             (Shared | Upgrading | Exclusive | Dirty | Resting | Returning, true) => {
                 self.drop_copy(home, object, turn);
             }
-            (Shared | Upgrading, false) if copy.holds > 0 => {
+            // A weak copy goes at once, whatever an earlier life left: what follows may be news of this.
+            (Shared | Upgrading, false) if copy.holds > 0 && !copy.is_weak() => {
                 copy.deferred = Some(Deferred::Invalidate);
             }
             (Shared | Upgrading | Resting, false) => self.drop_copy(home, object, turn),

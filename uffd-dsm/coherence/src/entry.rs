@@ -171,10 +171,20 @@ pub(crate) struct Pending {
     pub(crate) due: Vec<(NodeId, Answer)>,
     /// Flushes to be answered when the work is done, sorted; those of the home itself among them.
     pub(crate) flushes: Vec<(NodeId, u64)>,
+    /// The number under which this node's departures wait for the work, on account of flushes of other nodes.
+    pub(crate) foreign_round: Option<u64>,
     /// The object's life ends as soon as no work is in progress.
     pub(crate) reclaim: Option<Token>,
     /// The protocol to change to as soon as no work is in progress.
     pub(crate) switch: Option<Protocol>,
+}
+
+impl Pending {
+    /// What this node's departures call the work: the numbers that are owed by those of whom an answer is due.
+    pub(crate) fn numbers(&self, home: NodeId) -> impl Iterator<Item = u64> {
+        let own = self.flushes.iter().filter(move |(node, _)| *node == home);
+        own.map(|(_, number)| *number).chain(self.foreign_round)
+    }
 }
 
 /// Directory entry of one object, kept by its home.

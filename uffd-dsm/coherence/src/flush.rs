@@ -1,18 +1,51 @@
-//! Flushes of one node: which copies were written, whose diffs are under way, and who waits for them.
+//! Flushes of one node: which copies were written, whose diffs are under way, who owes answers, and who waits.
 //!
 //! A *unit* is a copy with a twin, or with a diff under way; a copy of another home and an object of this
-//! home alike. At most one flush of a unit is under way. A unit that is to be flushed meanwhile gets the
-//! number of its next flush at once, its *again*: who asks for a flush waits for it, too.
+//! home alike. At most one flush of a unit is under way. A unit that is to be flushed meanwhile, and was written
+//! since, gets the number of its next flush at once, its *again*: who asks for a flush waits for it, too.
 //!
 //! Who asks for a flush waits until no number is outstanding that is not above the last one given out when
 //! he asked. He waits for flushes that others began before, for they may bring what he wrote.
 //!
 //! Numbers start again from 1 when none is outstanding: no message then carries one.
+//!
+//! # News to one node need not wait for that node
+//!
+//! What a flush is for is to tell somebody: a *departure* is a message that says "this happened before". It waits
+//! for answers, but not for those of the node it goes to, X: a link keeps order, X takes what was sent before the
+//! departure first, and answers it without waiting for anything. So each outstanding number lists who *owes* an answer:
+//!
+//! | number | owed by |
+//! |---|---|
+//! | a diff, or a copy that leaves, on its way to its home h | h |
+//! | the next flush of a unit whose last one is under way | nobody: it has not been sent |
+//! | a diff of this home's own threads | the copies that have not answered |
+//! | work at this home that flushes of other nodes began or joined, a *foreign round* | the same |
+//!
+//! and a departure to X leaves as soon as all that is outstanding, up to the last number given out when it was asked
+//! for, is owed by X alone. Everybody else waits for all of it: bytes of sequential objects, operations, callers
+//! who tell nobody in particular.
+//!
+//! *Why foreign rounds count.* A diff whose home is X may be merged and nothing more when the departure behind it lets a
+//! thread of X go on: other nodes still have the old bytes. What that thread says next leaves X after the round, or
+//! goes to the only node that has not answered, behind the message that takes its old bytes.
+//!
+//! *Transitivity.* Say that a node *knows* a store if a thread of it made it, or came after it by departures or by
+//! sequential bytes. For each store that node n knows and each node z: z shows it, or newer bytes, in all it can read
+//! and will fetch; or the store is n's and not flushed; or n counts a number for it that z, or its home, owes.
+//! A departure to X is behind n's flush: nothing of n is left unflushed, and only X owes. X then takes what it
+//! owes before it takes the departure. If n is the home, X has dropped or merged. If X is, it has
+//! merged, and counts a number that all z which have not answered owe. So the claim holds for X, too, and for
+//! whoever X tells. It needs that what X is sent takes effect when it comes, before what is behind it: no hold puts
+//! off the invalidation of a weak copy, and the driver carries effects out before it passes on news.
+//!
+//! *No circles.* Departures, and bytes of sequential objects, wait for answers about weak objects. Those are given
+//! at once: neither a foreign round nor anything else that is counted here is waited for before one.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use umbel_wire::{ObjectId, Token};
+use umbel_wire::{NodeId, ObjectId, Token};
 
 use crate::limits::IDLE_FLUSHES_MAX;
 use crate::memory::Memory;
@@ -32,11 +65,21 @@ struct Unit {
     again: Option<u64>,
 }
 
+/// What a number is for, which says who owes an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum For {
+    /// The next flush of a unit: nothing was sent.
+    Later,
+    /// A message to this home.
+    Home(NodeId),
+    /// Work at this home: [`Flushes::owe`] and [`Flushes::paid`] say who.
+    Copies,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Outstanding {
     object: ObjectId,
-    /// False while the number waits to be used.
-    is_sent: bool,
+    is_for: For,
 }
 
 /// Who waits for a flush.
@@ -68,11 +111,14 @@ pub(crate) struct Flushes {
     last: u64,
     units: BTreeMap<ObjectId, Unit>,
     outstanding: BTreeMap<u64, Outstanding>,
-    /// In order of asking, so that limits never fall.
-    waiting: VecDeque<(u64, Waiter)>,
+    /// Who owes an answer for which number; `None`: it was not sent.
+    owed: BTreeSet<(Option<NodeId>, u64)>,
+    /// By whom their news goes to, if to one node alone; in order of asking, so that limits never fall.
+    waiting: BTreeMap<Option<NodeId>, VecDeque<(u64, Waiter)>>,
 }
 
 impl Flushes {
+    /// Whether nothing is to be looked at, nor waited for.
     pub(crate) fn is_clean(&self) -> bool {
         self.units.is_empty() && self.outstanding.is_empty()
     }
@@ -117,8 +163,13 @@ impl Flushes {
         self.update(object, |unit| unit.is_tracked = true);
     }
 
-    /// What a flush of this unit has to send now; if one is under way, the unit is marked for another.
-    pub(crate) fn take<D>(&mut self, object: ObjectId, memory: &mut dyn Memory<D>) -> Taken<D> {
+    /// What a flush of this unit has to send now, and to whom; if one is under way, the unit is marked for another.
+    pub(crate) fn take<D>(
+        &mut self,
+        object: ObjectId,
+        is_for: For,
+        memory: &mut dyn Memory<D>,
+    ) -> Taken<D> {
         let Some(unit) = self.units.get(&object).copied() else {
             return Taken::Nothing;
         };
@@ -126,15 +177,16 @@ impl Flushes {
             return Taken::Nothing;
         }
         if unit.in_flight.is_some() {
-            if unit.again.is_none() {
-                let again = self.number(object, false);
+            // Without a store since, what is under way is all there is.
+            if unit.again.is_none() && memory.is_changed(object) {
+                let again = self.number(object, For::Later);
                 self.update(object, |unit| unit.again = Some(again));
             }
             return Taken::Nothing;
         }
         match memory.take_diff(object) {
             Some(diff) => {
-                let sequence = self.number(object, true);
+                let sequence = self.number(object, is_for);
                 self.update(object, |unit| {
                     unit.in_flight = Some(sequence);
                     unit.idle = 0;
@@ -149,12 +201,13 @@ impl Flushes {
     pub(crate) fn take_last<D>(
         &mut self,
         object: ObjectId,
+        is_for: For,
         memory: &mut dyn Memory<D>,
     ) -> Option<(u64, D)> {
         let diff = memory.take_diff(object);
         let unit = self.units.get(&object).copied().unwrap_or_default();
         debug_assert!(unit.in_flight.is_none(), "callers saw no flush under way");
-        let sequence = diff.map(|diff| (self.number(object, true), diff));
+        let sequence = diff.map(|diff| (self.number(object, is_for), diff));
         self.update(object, |unit| {
             unit.is_dirty = false;
             unit.in_flight = sequence.as_ref().map(|(sequence, _)| *sequence);
@@ -167,16 +220,17 @@ impl Flushes {
     pub(crate) fn take_leaving<D>(
         &mut self,
         object: ObjectId,
+        home: NodeId,
         memory: &mut dyn Memory<D>,
     ) -> Option<(u64, D)> {
         let diff = memory.take_diff(object);
         let unit = self.units.remove(&object).unwrap_or_default();
         match (diff, unit.again) {
             (Some(diff), Some(again)) => {
-                self.sent(again);
+                self.sent(again, For::Home(home));
                 Some((again, diff))
             }
-            (Some(diff), None) => Some((self.number(object, true), diff)),
+            (Some(diff), None) => Some((self.number(object, For::Home(home)), diff)),
             (None, Some(again)) => {
                 self.release(again);
                 None
@@ -185,18 +239,34 @@ impl Flushes {
         }
     }
 
-    /// A number for a message that is answered by `Flushed`.
-    pub(crate) fn number(&mut self, object: ObjectId, is_sent: bool) -> u64 {
+    /// A number for a message that is answered by `Flushed`, or for work at this home.
+    pub(crate) fn number(&mut self, object: ObjectId, is_for: For) -> u64 {
         self.last += 1;
         self.outstanding
-            .insert(self.last, Outstanding { object, is_sent });
+            .insert(self.last, Outstanding { object, is_for });
+        self.owed.extend(ower(is_for).map(|ower| (ower, self.last)));
         self.last
+    }
+
+    /// `node` owes an answer for work at this home.
+    pub(crate) fn owe(&mut self, number: u64, node: NodeId) {
+        self.owed.insert((Some(node), number));
+    }
+
+    /// `node` owes none any more for work at this home.
+    pub(crate) fn paid(&mut self, number: u64, node: NodeId) {
+        self.owed.remove(&(Some(node), number));
+    }
+
+    /// Work at this home is done.
+    pub(crate) fn done(&mut self, number: u64) {
+        self.release(number);
     }
 
     /// Whether `Flushed` may come with this number.
     pub(crate) fn is_under_way(&self, object: ObjectId, sequence: u64) -> bool {
         let found = self.outstanding.get(&sequence);
-        found.is_some_and(|found| found.object == object && found.is_sent)
+        found.is_some_and(|found| found.object == object && found.is_for != For::Later)
     }
 
     /// The flush of this number is answered. True if it was its unit's, whose next may be due.
@@ -221,6 +291,7 @@ impl Flushes {
     pub(crate) fn take_again<D>(
         &mut self,
         object: ObjectId,
+        is_for: For,
         memory: &mut dyn Memory<D>,
     ) -> Taken<D> {
         let unit = self.units.get_mut(&object);
@@ -229,7 +300,7 @@ impl Flushes {
         };
         match memory.take_diff(object) {
             Some(diff) => {
-                self.sent(again);
+                self.sent(again, is_for);
                 self.update(object, |unit| {
                     unit.in_flight = Some(again);
                     unit.idle = 0;
@@ -258,31 +329,64 @@ impl Flushes {
     /// Nobody will answer any flush of the object any more. True if there is a twin.
     pub(crate) fn abandon(&mut self, object: ObjectId) -> bool {
         let is_dirty = self.forget(object);
-        self.outstanding.retain(|_, found| found.object != object);
+        let numbers = self.outstanding.iter();
+        let numbers: Vec<u64> = numbers
+            .filter(|(_, found)| found.object == object)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in numbers {
+            self.release(number);
+        }
         is_dirty
     }
 
-    /// `waiter` waits for all that is outstanding now.
-    pub(crate) fn wait(&mut self, waiter: Waiter) {
-        self.waiting.push_back((self.last, waiter));
+    /// `waiter` waits for all that is outstanding now; if it has news for one node alone, not for what that owes.
+    pub(crate) fn wait(&mut self, waiter: Waiter, to: Option<NodeId>) {
+        let queue = self.waiting.entry(to).or_default();
+        queue.push_back((self.last, waiter));
     }
 
     pub(crate) fn cancel(&mut self, waiter: Waiter) {
-        self.waiting.retain(|(_, other)| *other != waiter);
+        for queue in self.waiting.values_mut() {
+            queue.retain(|(_, other)| *other != waiter);
+        }
+        self.waiting.retain(|_, queue| !queue.is_empty());
     }
 
     /// Who waits no longer.
     pub(crate) fn next_done(&mut self) -> Option<Waiter> {
-        let first = self.outstanding.first_key_value();
-        match (self.waiting.front(), first) {
-            (Some((limit, _)), Some((first, _))) if first <= limit => None,
-            (Some(_), Some(_) | None) => self.waiting.pop_front().map(|(_, waiter)| waiter),
-            (None, Some(_)) => None,
-            (None, None) => {
-                self.last = 0;
-                None
-            }
+        if self.waiting.is_empty() && self.outstanding.is_empty() {
+            self.last = 0;
         }
+        let mut fronts = self.waiting.iter();
+        let (to, _) = fronts.find(|(to, queue)| {
+            let front = queue.front();
+            front.is_some_and(|(limit, _)| !self.is_owed_elsewhere(*limit, **to))
+        })?;
+        let to = *to;
+        let queue = self.waiting.get_mut(&to)?;
+        let (_, waiter) = queue.pop_front()?;
+        if queue.is_empty() {
+            self.waiting.remove(&to);
+        }
+        Some(waiter)
+    }
+
+    /// Whether an answer up to this number is owed by another node than `to`.
+    fn is_owed_elsewhere(&self, limit: u64, to: Option<NodeId>) -> bool {
+        if to.is_none() {
+            let first = self.outstanding.first_key_value();
+            return first.is_some_and(|(first, _)| *first <= limit);
+        }
+        // The smallest number of each who owes: they are few, the numbers may be many.
+        let mut next = self.owed.first();
+        while let Some((ower, first)) = next {
+            if *ower != to && *first <= limit {
+                return true;
+            }
+            next = self.owed.range((*ower, u64::MAX)..).next();
+        }
+        false
     }
 
     fn found_nothing<D>(&mut self, object: ObjectId, tracks_writes: bool) -> Taken<D> {
@@ -309,13 +413,27 @@ impl Flushes {
         }
     }
 
-    fn sent(&mut self, sequence: u64) {
+    fn sent(&mut self, sequence: u64, is_for: For) {
         if let Some(found) = self.outstanding.get_mut(&sequence) {
-            found.is_sent = true;
+            found.is_for = is_for;
+            self.owed.remove(&(None, sequence));
+            self.owed.extend(ower(is_for).map(|ower| (ower, sequence)));
         }
     }
 
     fn release(&mut self, sequence: u64) {
-        self.outstanding.remove(&sequence);
+        let found = self.outstanding.remove(&sequence);
+        if let Some(ower) = found.and_then(|found| ower(found.is_for)) {
+            self.owed.remove(&(ower, sequence));
+        }
+    }
+}
+
+/// Who owes the answer, as far as the number says.
+fn ower(is_for: For) -> Option<Option<NodeId>> {
+    match is_for {
+        For::Later => Some(None),
+        For::Home(home) => Some(Some(home)),
+        For::Copies => None,
     }
 }

@@ -9,7 +9,7 @@ use umbel_wire::{Access, NodeId, ObjectId};
 use crate::cache::Cache;
 use crate::copy::{Copy, CopyState};
 use crate::effect::{Effect, Outgoing};
-use crate::flush::Waiter;
+use crate::flush::{For, Waiter};
 use crate::turn::{Resume, Turn};
 
 impl Cache {
@@ -89,7 +89,7 @@ impl Cache {
     ) {
         let (sequence, diff) = match diff {
             Some((sequence, diff)) => (sequence, Some(diff)),
-            None => (turn.flushes.number(object, true), None),
+            None => (turn.flushes.number(object, For::Home(home)), None),
         };
         if let Some(copy) = self.copies.get_mut(&object) {
             copy.state = CopyState::Leaving { was_owner: false };
@@ -129,7 +129,7 @@ impl Cache {
                 }
             }
             Returning => {
-                let sequence = turn.flushes.number(object, true);
+                let sequence = turn.flushes.number(object, For::Home(home));
                 copy.state = Leaving { was_owner: true };
                 turn.send(home, Outgoing::Return { object, sequence });
             }

@@ -17,7 +17,7 @@ use umbel_wire::{NodeId, ObjectId, Token};
 use crate::directory::{Directory, invalidate_copies};
 use crate::effect::{Effect, Outgoing};
 use crate::entry::{Answer, Awaited, Holding, Want, count};
-use crate::round::{answer_flush, become_alone_if_last, take_flushes};
+use crate::round::{answer_flush, become_alone_if_last, note_paid, take_flushes};
 use crate::turn::Turn;
 
 impl Directory {
@@ -85,7 +85,7 @@ impl Directory {
             .remove(&object)
             .expect("the caller found this entry");
         let token = entry.reclaim().expect("only a reclaim ends a life");
-        for (node, sequence) in take_flushes(&mut entry) {
+        for (node, sequence) in take_flushes(&mut entry, turn.flushes) {
             answer_flush(object, node, sequence, false, turn);
         }
         turn.end_writing(object);
@@ -138,6 +138,7 @@ impl Directory {
                         work.request = work.request.take().filter(|request| request.node != node);
                     }
                 });
+                note_paid(entry, node, turn.node, turn.flushes);
             }
             entry.copyset.remove(node);
             let was_owner = entry.holding == Holding::Owned(node);

@@ -168,16 +168,23 @@ impl<H: HomeMap> Machine<H> {
         }
     }
 
-    /// Answers with [`Effect::Flushed`] when everything this node's threads wrote before this call is
+    /// Answers each with [`Effect::Flushed`] when everything that this node's threads wrote before this call is
     /// visible everywhere; at once if nothing is on its way.
+    ///
+    /// Who has news for one node alone names it: then the answer comes as soon as that node will see everything
+    /// before what is sent to it behind the effects so far, and everybody else sees it: `flush`'s head says why
+    /// that is enough.
     pub fn flush<D: Clone>(
         &mut self,
-        token: Token,
+        asked: &[(Token, Option<NodeId>)],
         memory: &mut dyn Memory<D>,
         out: &mut Vec<Effect<D>>,
     ) {
         let (mut sides, mut turn) = self.turn(memory, out);
-        sides.flush(Waiter::Caller(token), &mut turn);
+        sides.send_written(&mut turn);
+        for (token, to) in asked {
+            turn.flushes.wait(Waiter::Caller(*token), *to);
+        }
         sides.settle(&mut turn);
     }
 

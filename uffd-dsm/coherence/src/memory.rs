@@ -69,6 +69,11 @@ pub trait Memory<D> {
     /// What changed since the twin was made, or since the last diff; the twin takes it. `None`: nothing.
     fn take_diff(&mut self, object: ObjectId) -> Option<D>;
 
+    /// Whether `take_diff` would find something; true if that is not known without much ado.
+    fn is_changed(&self, _object: ObjectId) -> bool {
+        true
+    }
+
     /// Whether `data`, an owner's bytes, are other than the home's older ones: did he write?
     fn differs(&self, object: ObjectId, data: &D) -> bool;
 }

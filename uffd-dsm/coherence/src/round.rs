@@ -43,7 +43,7 @@ use crate::cache::Refusal;
 use crate::directory::{Directory, UNSHARED, flushed, invalidate_copies};
 use crate::effect::{Effect, Outgoing};
 use crate::entry::{Answer, Awaited, Entry, Holding, count};
-use crate::flush::Taken;
+use crate::flush::{Flushes, For, Taken};
 use crate::grant::limit_view;
 use crate::turn::{Resume, Turn};
 
@@ -88,13 +88,14 @@ impl Directory {
 
     /// Sends what the home's own threads wrote.
     pub(crate) fn flush<D: Clone>(&mut self, object: ObjectId, turn: &mut Turn<'_, D>) {
-        let taken = turn.flushes.take(object, turn.memory);
+        let taken = turn.flushes.take(object, For::Copies, turn.memory);
         self.propagate_own(object, taken, turn);
     }
 
     /// A flush of the home is answered, and it was asked for another.
     pub(crate) fn on_again<D: Clone>(&mut self, object: ObjectId, turn: &mut Turn<'_, D>) {
-        let taken = turn.flushes.take_again(object, turn.memory);
+        let is_for = For::Copies;
+        let taken = turn.flushes.take_again(object, is_for, turn.memory);
         self.propagate_own(object, taken, turn);
     }
 
@@ -107,7 +108,8 @@ impl Directory {
             return;
         }
         entry.is_dirty = false;
-        let diff = turn.flushes.take_last(object, turn.memory);
+        let is_for = For::Copies;
+        let diff = turn.flushes.take_last(object, is_for, turn.memory);
         turn.out.push(Effect::DropTwin { object });
         if let Some((sequence, diff)) = diff {
             self.propagate_own(object, Taken::Diff(sequence, diff), turn);
@@ -175,6 +177,7 @@ impl Directory {
                 | Awaited::Reply { .. },
             ) => unreachable!("there are no weak copies beside this work"),
         }
+        note_owed(entry, object, from, turn);
         if !entry.is_anything_due() {
             self.finish(object, turn);
         }
@@ -206,6 +209,7 @@ impl Directory {
         if (brings && !may_bring) || !entry.settle(from, Answer::Invalidated) {
             return Err(entry.state_name());
         }
+        note_paid(entry, from, turn.node, turn.flushes);
         entry.copyset.remove(from);
         if entry.holding == Holding::Owned(from) {
             entry.holding = Holding::Home;
@@ -242,6 +246,7 @@ impl Directory {
         if is_odd || !entry.settle(from, Answer::Updated) {
             return Err(entry.state_name());
         }
+        note_paid(entry, from, turn.node, turn.flushes);
         if leave {
             entry.copyset.remove(from);
             if entry.copyset.is_empty() {
@@ -265,7 +270,7 @@ impl Directory {
             return;
         };
         become_alone_if_last(entry, object, turn);
-        let flushes = take_flushes(entry);
+        let flushes = take_flushes(entry, turn.flushes);
         let only = only_copy(entry, &flushes).filter(|_| is_round);
         if let Some(node) = only {
             limit_view(entry, object, None, turn);
@@ -283,10 +288,49 @@ impl Directory {
     }
 }
 
-pub(crate) fn take_flushes(entry: &mut Entry) -> Vec<(NodeId, u64)> {
-    match entry.pending.is_some() {
-        true => entry.update_pending(|pending| core::mem::take(&mut pending.flushes)),
-        false => Vec::new(),
+/// The flushes to be answered now; the work is done that this node's departures waited for on their account.
+pub(crate) fn take_flushes(entry: &mut Entry, own: &mut Flushes) -> Vec<(NodeId, u64)> {
+    if entry.pending.is_none() {
+        return Vec::new();
+    }
+    let (flushes, foreign_round) = entry.update_pending(|pending| {
+        let flushes = core::mem::take(&mut pending.flushes);
+        (flushes, pending.foreign_round.take())
+    });
+    if let Some(number) = foreign_round {
+        own.done(number);
+    }
+    flushes
+}
+
+/// A flush of `from` began or joined the work: until all that is due has come, this node's departures wait for it.
+fn note_owed<D>(entry: &mut Entry, object: ObjectId, from: NodeId, turn: &mut Turn<'_, D>) {
+    let flushes = &mut *turn.flushes;
+    if from != turn.node {
+        entry.update_pending(|pending| {
+            let number = || flushes.number(object, For::Copies);
+            pending.foreign_round.get_or_insert_with(number);
+        });
+    }
+    let Some(pending) = &entry.pending else {
+        return;
+    };
+    for number in pending.numbers(turn.node) {
+        for (node, _) in &pending.due {
+            turn.flushes.owe(number, *node);
+        }
+    }
+}
+
+/// `node` has answered, or is gone; it may owe more than one answer.
+pub(crate) fn note_paid(entry: &Entry, node: NodeId, home: NodeId, own: &mut Flushes) {
+    let Some(pending) = &entry.pending else {
+        return;
+    };
+    if pending.due.iter().all(|(other, _)| *other != node) {
+        for number in pending.numbers(home) {
+            own.paid(number, node);
+        }
     }
 }
 

@@ -119,6 +119,12 @@ impl<H: HomeMap> Sides<'_, H> {
 
     /// Sends all that was written here; `waiter` waits for it, and for all that is under way already.
     pub(crate) fn flush<D: Clone>(&mut self, waiter: Waiter, turn: &mut Turn<'_, D>) {
+        self.send_written(turn);
+        turn.flushes.wait(waiter, None);
+    }
+
+    /// Sends all that was written here.
+    pub(crate) fn send_written<D: Clone>(&mut self, turn: &mut Turn<'_, D>) {
         for object in turn.flushes.units(turn.memory) {
             let home = self.homes.home(object);
             if home == turn.node {
@@ -127,7 +133,6 @@ impl<H: HomeMap> Sides<'_, H> {
                 self.cache.flush(home, object, turn);
             }
         }
-        turn.flushes.wait(waiter);
     }
 
     /// Goes on with what waited for flushes that are done now.

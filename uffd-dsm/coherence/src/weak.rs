@@ -32,7 +32,7 @@ use umbel_wire::{Access, NodeId, ObjectId};
 use crate::cache::{Cache, Refusal};
 use crate::copy::CopyState;
 use crate::effect::{Effect, Outgoing};
-use crate::flush::Taken;
+use crate::flush::{For, Taken};
 use crate::limits::{RESTING_UPDATES_MAX, UNUSED_UPDATES_MAX};
 use crate::turn::{Resume, Turn};
 
@@ -60,7 +60,7 @@ impl Cache {
 
     /// Sends what was written to this copy.
     pub(crate) fn flush<D>(&mut self, home: NodeId, object: ObjectId, turn: &mut Turn<'_, D>) {
-        let taken = turn.flushes.take(object, turn.memory);
+        let taken = turn.flushes.take(object, For::Home(home), turn.memory);
         self.send_flush(home, object, taken, turn);
     }
 
@@ -95,7 +95,8 @@ impl Cache {
             return;
         };
         copy.state = CopyState::Shared;
-        if let Some((sequence, diff)) = turn.flushes.take_last(object, turn.memory) {
+        let diff = turn.flushes.take_last(object, For::Home(home), turn.memory);
+        if let Some((sequence, diff)) = diff {
             self.send_flush(home, object, Taken::Diff(sequence, diff), turn);
         }
         turn.out.push(Effect::DropTwin { object });
@@ -104,14 +105,14 @@ impl Cache {
     /// The rights were taken: the last diff answers the `Invalidate`.
     pub(crate) fn on_revoked<D>(&mut self, home: NodeId, object: ObjectId, turn: &mut Turn<'_, D>) {
         self.copies.remove(&object);
-        let diff = turn.flushes.take_leaving(object, turn.memory);
+        let diff = turn.flushes.take_leaving(object, home, turn.memory);
         turn.send(home, Outgoing::Invalidated { object, diff });
         turn.out.push(Effect::DropTwin { object });
     }
 
     /// The rights were taken: the last diff leaves with the copy.
     pub(crate) fn on_evicted<D>(&mut self, home: NodeId, object: ObjectId, turn: &mut Turn<'_, D>) {
-        let diff = turn.flushes.take_leaving(object, turn.memory);
+        let diff = turn.flushes.take_leaving(object, home, turn.memory);
         self.leave(home, object, diff, turn);
         turn.out.push(Effect::DropTwin { object });
     }
@@ -219,7 +220,8 @@ impl Cache {
             (Shared | Dirty | Resting, false) => {
                 turn.flushes.answered(object, sequence);
                 if turn.flushes.is_due_again(object) {
-                    let taken = turn.flushes.take_again(object, turn.memory);
+                    let flushes = &mut *turn.flushes;
+                    let taken = flushes.take_again(object, For::Home(home), turn.memory);
                     self.send_flush(home, object, taken, turn);
                 }
             }

@@ -281,6 +281,22 @@ impl Memory<Vec<u8>> for ObjectMemory {
         Some(diff)
     }
 
+    fn is_changed(&self, object: ObjectId) -> bool {
+        if self.tracks_writes(object) {
+            // It is asked for because the kernel said so.
+            return true;
+        }
+        let Some((first_byte, twin)) = self.twins.get(object) else {
+            return false;
+        };
+        let mut bytes = [0; PAGE_BYTES];
+        let bytes = &mut bytes[..twin.len()];
+        let place = place(object);
+        let start = place.page_file_offset() + (place.offset_in_page() + first_byte) as u64;
+        self.space.read(start, bytes);
+        bytes != twin
+    }
+
     fn differs(&self, object: ObjectId, data: &Vec<u8>) -> bool {
         parse(object, data).is_none_or(|Travelled { offset, bytes, .. }| {
             let mut own = [0; PAGE_BYTES];

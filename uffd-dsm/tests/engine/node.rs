@@ -205,7 +205,9 @@ impl Node {
         let now_ns = self.now_ns;
         self.next_token += 1;
         let token = Token(self.next_token);
-        self.engine.flush(token, now_ns, &mut self.sent).unwrap();
+        self.engine
+            .flush(&[(token, None)], now_ns, &mut self.sent)
+            .unwrap();
         for _ in 0..1000 {
             for message in self.take_sent() {
                 for reply in answer(&message) {

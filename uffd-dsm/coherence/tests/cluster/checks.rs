@@ -171,7 +171,7 @@ impl Cluster {
             let token = Token(u64::MAX - rank as u64);
             self.nodes[rank].flushes.insert(token, BTreeMap::new());
             self.input(rank, "flush".into(), |machine, memory, out| {
-                machine.flush(token, memory, out)
+                machine.flush(&[(token, None)], memory, out)
             });
             self.rest();
         }

@@ -327,7 +327,7 @@ impl Cluster {
                 }
                 node.flushes.insert(token, promised);
                 self.input(rank, "flush".into(), |machine, memory, out| {
-                    machine.flush(token, memory, out)
+                    machine.flush(&[(token, None)], memory, out)
                 });
             }
             17 | 18 if !is_home => {

@@ -105,7 +105,7 @@ impl Node {
     }
 
     pub fn flush(&mut self, token: u64) -> Effects {
-        self.input(|machine, memory, out| machine.flush(Token(token), memory, out))
+        self.input(|machine, memory, out| machine.flush(&[(Token(token), None)], memory, out))
     }
 
     pub fn resumed(&mut self, object: ObjectId) -> Effects {
