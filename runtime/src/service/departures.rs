@@ -62,14 +62,16 @@ impl Service {
         if self.may_depart() {
             self.links.send_message(to, &message);
         } else {
-            self.departures.gather(Some(to), Departure::Message(message));
+            self.departures
+                .gather(Some(to), Departure::Message(message));
         }
     }
 
     /// Sends a message that carries none, but must not overtake what the same thread asked for before.
     pub(super) fn send_behind(&mut self, to: NodeId, message: Message) {
         if self.departures.has_any_for(to) {
-            self.departures.gather(Some(to), Departure::Message(message));
+            self.departures
+                .gather(Some(to), Departure::Message(message));
         } else {
             self.links.send_message(to, &message);
         }
