@@ -123,7 +123,7 @@ fn from_elsewhere(node: &'static Node, key: SyncKey, op: SyncOp) {
         key,
         home: HOME,
         op,
-        reply: reply.clone(),
+        reply: Some(reply.clone()),
     });
     reply.wait();
 }

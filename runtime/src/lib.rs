@@ -19,6 +19,7 @@ mod error;
 mod globals;
 mod happens_before;
 mod heap;
+mod held;
 mod launch;
 mod links;
 mod local;

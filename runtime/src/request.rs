@@ -88,8 +88,8 @@ pub enum Request {
         home: NodeId,
         /// What to do.
         op: SyncOp,
-        /// As in `sync::Sync::Reply`.
-        reply: Reply,
+        /// As in `sync::Sync::Reply`; none if the thread has gone on, for it will be 0.
+        reply: Option<Reply>,
     },
     /// Make everything that this node's threads wrote visible everywhere.
     Flush {

@@ -20,6 +20,7 @@ use umbel_wire::{NodeId, ObjectId, ThreadId, Token};
 
 use crate::atomics::{SEQUENTIAL, note_remote};
 use crate::error::Error;
+use crate::happens_before;
 use crate::launch::Launch;
 use crate::links::{Links, Socket};
 use crate::node::{MAIN, Node};
@@ -109,6 +110,7 @@ impl Service {
                     hold_ns: launch.hold_ns,
                     cache_bytes: launch.cache_bytes,
                     policy_of: policy::of,
+                    release_count: happens_before::release_count,
                 })?;
                 engine.set_heap(&node.heap.objects);
                 engine.set_pages_together(policy::pages_together);

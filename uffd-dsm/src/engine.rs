@@ -100,6 +100,18 @@ pub struct EngineConfig {
     pub cache_bytes: u64,
     /// What the source says of an object of this home.
     pub policy_of: fn(&Found) -> Policy,
+    /// How often threads of this node have released something. A hold ends with the next release after it began: its
+    /// thread has run, and others may wait for the object that was guarded.
+    pub release_count: fn() -> u64,
+}
+
+/// A granted copy that stays for now.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    deadline_ns: u64,
+    /// Releases before it began.
+    release_count: u64,
+    object: ObjectId,
 }
 
 /// The distributed shared memory of one node.
@@ -110,9 +122,10 @@ pub struct Engine {
     effects: Vec<Effect<Vec<u8>>>,
     /// The last object whose effects wait for more of their kind; see [`turn`].
     put_off: Option<ObjectId>,
-    /// Holds in force, oldest first: all last equally long.
-    holds: VecDeque<(u64, ObjectId)>,
+    /// Holds in force, oldest first: all last equally long, or until a thread releases something.
+    holds: VecDeque<Hold>,
     hold_ns: u64,
+    release_count: fn() -> u64,
     /// Somebody may wait for holds that end up to this time: the others need no timer.
     awaited_until_ns: u64,
     faults: Vec<Fault>,
@@ -157,6 +170,7 @@ impl Engine {
             put_off: None,
             holds: VecDeque::new(),
             hold_ns: config.hold_ns,
+            release_count: config.release_count,
             awaited_until_ns: 0,
             faults: Vec::new(),
             awaited: BTreeSet::new(),
@@ -277,8 +291,8 @@ impl Engine {
     /// Only for holds that somebody waits for; the others end with the next call, whenever that is. A timer
     /// for each would interrupt the threads that were just served.
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        let (deadline, _) = self.holds.front()?;
-        (*deadline <= self.awaited_until_ns).then_some(*deadline)
+        let deadline_ns = self.holds.front()?.deadline_ns;
+        (deadline_ns <= self.awaited_until_ns).then_some(deadline_ns)
     }
 
     /// Ends the turn: the holds that are over, and what was gathered.
@@ -292,10 +306,12 @@ impl Engine {
     }
 
     fn expire_holds(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
-        while let Some((deadline_ns, object)) = self.holds.front().copied() {
-            if deadline_ns > now_ns {
+        let releases = (self.release_count)();
+        while let Some(hold) = self.holds.front().copied() {
+            if hold.deadline_ns > now_ns && hold.release_count == releases {
                 break;
             }
+            let object = hold.object;
             self.carry_out(now_ns, link)?;
             self.holds.pop_front();
             self.machine
@@ -333,6 +349,24 @@ impl Engine {
         self.carry_out(now_ns, link)?;
         self.machine
             .flush(asked, &mut self.memory, &mut self.effects);
+        self.carry_out(now_ns, link)
+    }
+
+    /// As [`Machine::begin_debt`].
+    pub fn begin_debt(&mut self, to: NodeId) -> u64 {
+        self.machine.begin_debt(to)
+    }
+
+    /// As [`Machine::end_debt`].
+    pub fn end_debt(
+        &mut self,
+        number: u64,
+        now_ns: u64,
+        link: &mut dyn Link,
+    ) -> Result<(), Error> {
+        self.carry_out(now_ns, link)?;
+        self.machine
+            .end_debt(number, &mut self.memory, &mut self.effects);
         self.carry_out(now_ns, link)
     }
 

@@ -5,6 +5,8 @@ use umbel_wire::NodeId;
 use umbel_wire::sync::{SyncKey, SyncOp};
 
 use crate::capi_keys::{LOCAL_BIT, MODULE_LOG2, key_in_window};
+use crate::happens_before::{count_release, releases};
+use crate::held::{self, UNANSWERED};
 use crate::local;
 use crate::modules;
 use crate::node::Node;
@@ -46,10 +48,26 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
     node.refuse_copy("used a synchronization object");
     let thread = local::with(|local| local.thread);
     let _why = recorder::because(recorder::why_of(op), key.0);
+    if releases(op) {
+        count_release();
+    }
     if home == node.rank {
         return node.sync.run(thread, key, op, |replies| {
             node.submit(Request::SyncReplies(replies))
         });
+    }
+    if UNANSWERED.begin() {
+        if held::must_succeed(key, op) {
+            node.submit(Request::Sync {
+                thread,
+                key,
+                home,
+                op,
+                reply: None,
+            });
+            return 0;
+        }
+        UNANSWERED.end();
     }
     let reply = Reply::new();
     node.submit(Request::Sync {
@@ -57,9 +75,11 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
         key,
         home,
         op,
-        reply: reply.clone(),
+        reply: Some(reply.clone()),
     });
-    reply.wait() as i32
+    let result = reply.wait() as i32;
+    held::learn(key, op, result);
+    result
 }
 
 /// For calls that only succeed or fail.

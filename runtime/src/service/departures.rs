@@ -14,13 +14,19 @@
 //! why that is enough, and answers as soon as it is. X keeps its half: `Service::on_message` has the engine carry out
 //! what came before, then passes the news on. Departures to one node keep their order, those to different nodes
 //! don't. Nothing here wakes the loop: a flush ends with the arrival of a message.
+//!
+//! A thread that unlocks its mutex of another home, or posts a semaphore that is known there, goes on at once: the
+//! answer can only be 0 (`capi/sync.rs`). It is a *debt* until it comes, and departures to others wait for it. If it is
+//! an error after all, for the program took the object away or posted 2^31 times, that is told on standard error.
 
 use std::collections::BTreeMap;
 
+use umbel_wire::sync::{SyncKey, SyncOp};
 use umbel_wire::{Message, NodeId, Token};
 
 use super::Service;
 use crate::error::Error;
+use crate::held::UNANSWERED;
 use crate::request::Reply;
 use crate::sys::process::now_ns;
 
@@ -39,6 +45,17 @@ pub(super) struct Departures {
     gathered: BTreeMap<Option<NodeId>, Vec<Departure>>,
     /// By the flush they wait for. Those for one node end in the order in which they began.
     flushing: BTreeMap<Token, (Option<NodeId>, Vec<Departure>)>,
+    /// Requests whose threads have gone on, by their tokens.
+    debts: BTreeMap<Token, Debt>,
+}
+
+/// A request whose thread has gone on.
+struct Debt {
+    /// As the machine calls it.
+    number: Option<u64>,
+    to: NodeId,
+    key: SyncKey,
+    op: SyncOp,
 }
 
 impl Departures {
@@ -115,6 +132,41 @@ impl Service {
                 (Departure::Answer(reply), _) => reply.send(0),
             }
         }
+    }
+
+    /// A token for an answer that no thread waits for.
+    pub(super) fn begin_debt(&mut self, to: NodeId, key: SyncKey, op: SyncOp) -> Token {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        let number = self.engine.as_mut().map(|engine| engine.begin_debt(to));
+        let debt = Debt {
+            number,
+            to,
+            key,
+            op,
+        };
+        self.departures.debts.insert(token, debt);
+        token
+    }
+
+    /// An answer has come; false if a thread waits for it.
+    pub(super) fn end_debt(&mut self, token: Token, result: i32) -> Result<bool, Error> {
+        let Some(debt) = self.departures.debts.remove(&token) else {
+            return Ok(false);
+        };
+        UNANSWERED.end();
+        if result < 0 {
+            let Debt { to, key, op, .. } = debt;
+            let error = std::io::Error::from_raw_os_error(-result);
+            eprintln!(
+                "umbel: node {}: {op:?} of object {:#x} of node {} failed after its thread went on: {error}",
+                self.rank.0, key.0, to.0
+            );
+        }
+        if let Some(number) = debt.number {
+            self.with_engine(|engine, links| engine.end_debt(number, now_ns(), links))?;
+        }
+        Ok(true)
     }
 
     fn may_depart(&self) -> bool {

@@ -78,8 +78,7 @@ impl Service {
         reply: Option<(Reply, HeapReply)>,
     ) {
         let token = reply.map(|(reply, answer)| self.wait_for(Waiting::Heap(reply, answer)));
-        self.links
-            .send_message(home, &heap::message(address, site, token));
+        self.send_behind(home, heap::message(address, site, token));
     }
 
     pub(super) fn on_heap(&mut self, from: NodeId, message: Heap) -> Result<(), Error> {

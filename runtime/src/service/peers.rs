@@ -82,6 +82,9 @@ impl Service {
             }
             Message::Sync(Sync::Reply { token, result }) => {
                 self.take_what_came_before()?;
+                if self.end_debt(token, result)? {
+                    return Ok(());
+                }
                 self.answer(token, i64::from(result))
             }
             Message::Heap(message) => self.on_heap(from, message),

@@ -119,7 +119,10 @@ impl Service {
                 op,
                 reply,
             } => {
-                let token = self.wait_for(Waiting::Reply(reply));
+                let token = match reply {
+                    Some(reply) => self.wait_for(Waiting::Reply(reply)),
+                    None => self.begin_debt(home, key, op),
+                };
                 let request = Message::Sync(Sync::Request {
                     token,
                     thread,

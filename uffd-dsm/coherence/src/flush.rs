@@ -21,6 +21,7 @@
 //! | the next flush of a unit whose last one is under way | nobody: it has not been sent |
 //! | a diff of this home's own threads | the copies that have not answered |
 //! | work at this home that flushes of other nodes began or joined, a *foreign round* | the same |
+//! | what the driver asked of node a and goes on without the answer, a *debt* ([`crate::Machine::begin_debt`]) | a |
 //!
 //! and a departure to X leaves as soon as all that is outstanding, up to the last number given out when it was asked
 //! for, is owed by X alone. Everybody else waits for all of it: bytes of sequential objects, operations, callers
@@ -39,8 +40,12 @@
 //! whoever X tells. It needs that what X is sent takes effect when it comes, before what is behind it: no hold puts
 //! off the invalidation of a weak copy, and the driver carries effects out before it passes on news.
 //!
+//! *Debts* keep the order of what a thread does: a semaphore that it posted without waiting has risen, for
+//! whoever hears of anything that it did later.
+//!
 //! *No circles.* Departures, and bytes of sequential objects, wait for answers about weak objects. Those are given
-//! at once: neither a foreign round nor anything else that is counted here is waited for before one.
+//! at once: neither a foreign round nor anything else that is counted here is waited for before one. What a debt is for
+//! may wait for smaller numbers itself, and is answered at once.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -74,11 +79,14 @@ pub(crate) enum For {
     Home(NodeId),
     /// Work at this home: [`Flushes::owe`] and [`Flushes::paid`] say who.
     Copies,
+    /// Something that the driver asked of this node.
+    Debt(NodeId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Outstanding {
-    object: ObjectId,
+    /// None of a debt.
+    object: Option<ObjectId>,
     is_for: For,
 }
 
@@ -149,7 +157,7 @@ impl Flushes {
     /// Objects with a flush under way, or due.
     pub(crate) fn under_way(&self) -> Vec<ObjectId> {
         let objects = self.outstanding.values();
-        objects.map(|found| found.object).collect()
+        objects.filter_map(|found| found.object).collect()
     }
 
     pub(crate) fn begin_writing(&mut self, object: ObjectId) {
@@ -241,6 +249,27 @@ impl Flushes {
 
     /// A number for a message that is answered by `Flushed`, or for work at this home.
     pub(crate) fn number(&mut self, object: ObjectId, is_for: For) -> u64 {
+        self.next_number(Some(object), is_for)
+    }
+
+    /// A number for something else that this node has to answer.
+    pub(crate) fn begin_debt(&mut self, node: NodeId) -> u64 {
+        self.next_number(None, For::Debt(node))
+    }
+
+    /// Nobody will answer for this node any more.
+    pub(crate) fn forgive(&mut self, node: NodeId) {
+        let owed = self.outstanding.iter();
+        let numbers: Vec<u64> = owed
+            .filter(|(_, found)| found.is_for == For::Debt(node))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in numbers {
+            self.release(number);
+        }
+    }
+
+    fn next_number(&mut self, object: Option<ObjectId>, is_for: For) -> u64 {
         self.last += 1;
         self.outstanding
             .insert(self.last, Outstanding { object, is_for });
@@ -258,7 +287,7 @@ impl Flushes {
         self.owed.remove(&(Some(node), number));
     }
 
-    /// Work at this home is done.
+    /// Work at this home is done, or a debt.
     pub(crate) fn done(&mut self, number: u64) {
         self.release(number);
     }
@@ -266,7 +295,7 @@ impl Flushes {
     /// Whether `Flushed` may come with this number.
     pub(crate) fn is_under_way(&self, object: ObjectId, sequence: u64) -> bool {
         let found = self.outstanding.get(&sequence);
-        found.is_some_and(|found| found.object == object && found.is_for != For::Later)
+        found.is_some_and(|found| found.object == Some(object) && found.is_for != For::Later)
     }
 
     /// The flush of this number is answered. True if it was its unit's, whose next may be due.
@@ -331,7 +360,7 @@ impl Flushes {
         let is_dirty = self.forget(object);
         let numbers = self.outstanding.iter();
         let numbers: Vec<u64> = numbers
-            .filter(|(_, found)| found.object == object)
+            .filter(|(_, found)| found.object == Some(object))
             .map(|(number, _)| *number)
             .collect();
         for number in numbers {
@@ -433,7 +462,7 @@ impl Flushes {
 fn ower(is_for: For) -> Option<Option<NodeId>> {
     match is_for {
         For::Later => Some(None),
-        For::Home(home) => Some(Some(home)),
+        For::Home(node) | For::Debt(node) => Some(Some(node)),
         For::Copies => None,
     }
 }

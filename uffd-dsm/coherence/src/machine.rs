@@ -188,6 +188,24 @@ impl<H: HomeMap> Machine<H> {
         sides.settle(&mut turn);
     }
 
+    /// The driver asks something of `to`, and the thread goes on without the answer: whoever hears of what it
+    /// does next must find that done. A number for [`Machine::end_debt`].
+    pub fn begin_debt(&mut self, to: NodeId) -> u64 {
+        self.flushes.begin_debt(to)
+    }
+
+    /// The answer to what the driver asked has come.
+    pub fn end_debt<D: Clone>(
+        &mut self,
+        number: u64,
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let (mut sides, mut turn) = self.turn(memory, out);
+        turn.flushes.done(number);
+        sides.settle(&mut turn);
+    }
+
     /// Whether a flush would be answered at once, for there is nothing to look at.
     pub fn is_clean(&self) -> bool {
         self.flushes.is_clean()
@@ -338,6 +356,7 @@ impl<H: HomeMap> Machine<H> {
         let is_lost = |object| homes.home(object) == node;
         sides.cache.on_home_lost(is_lost, &mut lost, &mut turn);
         sides.requests.on_home_lost(is_lost, &mut lost, &mut turn);
+        turn.flushes.forgive(node);
         sides.settle(&mut turn);
         lost
     }

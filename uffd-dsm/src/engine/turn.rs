@@ -14,7 +14,7 @@ use umbel_fault::{Error, PAGE_BYTES, Rights};
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Protocol, Token};
 
 use super::memory::{parse, place};
-use super::{Engine, Event, Link};
+use super::{Engine, Event, Hold, Link};
 use crate::stream::Way;
 use crate::trace::Traced;
 
@@ -165,7 +165,11 @@ impl Engine {
                         self.memory.space.wake(address)?;
                     }
                 }
-                Effect::Hold { object } => self.holds.push_back((now_ns + self.hold_ns, object)),
+                Effect::Hold { object } => self.holds.push_back(Hold {
+                    deadline_ns: now_ns + self.hold_ns,
+                    release_count: (self.release_count)(),
+                    object,
+                }),
                 Effect::Resume { object } => again.push_back(Again::Resumed(object)),
                 Effect::Operate {
                     object,

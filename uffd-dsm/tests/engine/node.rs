@@ -54,6 +54,7 @@ pub fn node() -> MutexGuard<'static, Node> {
             hold_ns: 0,
             cache_bytes: crate::CACHE_BYTES,
             policy_of,
+            release_count: || 0,
         })
         .expect("a fault backend is needed for this test");
         engine.set_pages_together(|found| if found.record == WEAK + 8 { 4 } else { 1 });
