@@ -355,7 +355,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the number of a flush that found nothing stays",
         broken: "every flush ends",
-        is_rare: false,
+        is_rare: true,
         file: "flush.rs",
         original: "            (None, Some(again)) => {
                 self.release(again);

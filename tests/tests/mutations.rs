@@ -82,8 +82,8 @@ fn scenarios() -> Vec<Scenario> {
         scenarios::a_copy_rests(),
         scenarios::a_flag(Invalidate, 2),
         scenarios::a_flag_of_the_home(Invalidate, 0),
-        scenarios::news(Invalidate, 0),
-        scenarios::news(Update, 0),
+        scenarios::news_in_a_row(Invalidate, 0),
+        scenarios::news_in_a_row(Update, 0),
     ]);
     scenarios.insert(0, plain);
     scenarios

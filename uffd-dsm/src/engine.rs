@@ -358,12 +358,7 @@ impl Engine {
     }
 
     /// As [`Machine::end_debt`].
-    pub fn end_debt(
-        &mut self,
-        number: u64,
-        now_ns: u64,
-        link: &mut dyn Link,
-    ) -> Result<(), Error> {
+    pub fn end_debt(&mut self, number: u64, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         self.carry_out(now_ns, link)?;
         self.machine
             .end_debt(number, &mut self.memory, &mut self.effects);
