@@ -35,6 +35,8 @@ pub struct Node {
     pub heap: SharedHeap,
     /// Whether a launcher started it.
     launched: bool,
+    /// Whether the service thread looks for events before it sleeps.
+    looks: bool,
     requests: SegQueue<Request>,
     /// Wakes the service thread.
     pub bell: Bell,
@@ -100,6 +102,14 @@ impl Node {
             && let Err(error) = self.bell.ring()
         {
             die(&format!("cannot wake the service thread: {error}"));
+        }
+    }
+
+    /// The calling thread is about to wait for something that comes through the service thread. If that looks for events
+    /// while everybody waits, it must know: asleep, it would be woken by the answer only 20 us after that came.
+    pub fn note_waiting(&self) {
+        if self.looks {
+            self.wake_service();
         }
     }
 
@@ -274,6 +284,7 @@ fn start() -> Result<&'static Node, Error> {
         sync: SyncTable::new(rank),
         heap: SharedHeap::new(homes.stacks(rank), node_count > 1),
         launched: launch.control.is_some(),
+        looks: launch.spin_ns > 0,
         requests: SegQueue::new(),
         bell: Bell::new().map_err(Error::system("make the event loop's bell"))?,
         service_sleeps: AtomicBool::new(false),

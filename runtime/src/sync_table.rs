@@ -54,13 +54,15 @@ impl SyncTable {
         }
     }
 
-    /// Runs `op` for the calling thread and waits until it is answered. `send` gets the answers to other nodes.
+    /// Runs `op` for the calling thread and waits until it is answered. `send` gets the answers to other nodes; `waits` is
+    /// called if the thread is about to sleep.
     pub fn run(
         &self,
         thread: ThreadId,
         key: SyncKey,
         op: SyncOp,
         send: impl FnOnce(Vec<RemoteReply>),
+        waits: impl FnOnce(),
     ) -> i32 {
         let mut state = self.state.lock().expect("no code under this lock panics");
         state.next_token += 1;
@@ -88,7 +90,10 @@ impl SyncTable {
         }
         match (own, reply) {
             (Some(result), _) => result,
-            (None, Some(reply)) => reply.wait() as i32,
+            (None, Some(reply)) => {
+                waits();
+                reply.wait() as i32
+            }
             (None, None) => unreachable!("one of the two was made above"),
         }
     }

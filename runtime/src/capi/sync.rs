@@ -52,9 +52,13 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
         count_release();
     }
     if home == node.rank {
-        return node.sync.run(thread, key, op, |replies| {
-            node.submit(Request::SyncReplies(replies))
-        });
+        return node.sync.run(
+            thread,
+            key,
+            op,
+            |replies| node.submit(Request::SyncReplies(replies)),
+            || node.note_waiting(),
+        );
     }
     if UNANSWERED.begin() {
         if held::must_succeed(key, op) {

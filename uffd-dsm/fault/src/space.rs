@@ -206,6 +206,17 @@ impl Space {
         }
     }
 
+    /// Takes the right to write from `pages` pages from `address`, all of one view, that nobody waits for: those that are
+    /// mapped can be read afterwards, the others stay absent. One call, where [`Space::set_rights`] needs three for
+    /// pages that are mapped.
+    pub fn lower(&self, address: usize, pages: usize) -> Result<(), Error> {
+        let range = address..address + pages * PAGE_BYTES;
+        match &self.driver {
+            Driver::Userfaultfd(driver) => driver.lower(&self.views, range),
+            Driver::Signals(driver) => driver.set_rights(&self.views, range, Rights::Read),
+        }
+    }
+
     /// Copies `target.len()` bytes of the file from `file_offset`.
     pub fn read(&self, file_offset: u64, target: &mut [u8]) {
         self.engine_view.read(file_offset as usize, target);

@@ -226,14 +226,23 @@ impl Engine {
             self.hidden.remove(&object);
             self.asked_ahead.remove(&object);
         }
+        let address = place(first).page_address();
         let rights = match access {
+            // The home lets others read what it may have written. What is absent here stays so until it is used.
+            Access::Read if self.memory.is_own(object) && !self.is_awaited(first, count) => {
+                return self.memory.space.lower(address, count as usize);
+            }
             Access::Read => Rights::Read,
             Access::Write => Rights::Write,
         };
-        let address = place(first).page_address();
         self.memory
             .space
             .set_rights(address, count as usize, rights)
+    }
+
+    fn is_awaited(&self, first: ObjectId, count: u64) -> bool {
+        let mut awaited = self.awaited.range(first..ObjectId(first.0 + count));
+        awaited.next().is_some()
     }
 
     /// Nobody waits for a copy that was asked for ahead: the fault that reaches it will show it, with its

@@ -1,5 +1,6 @@
 //! Rights as page-table states: the userfaultfd backends.
 
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -19,6 +20,11 @@ pub(super) struct Userfaultfd {
     /// Of the tracked views.
     tracker: Option<Tracker>,
     events: EventBuffer,
+    /// Pages that threads wait to write and that were mapped, write-protected, when they faulted. Raising the rights of
+    /// such a page takes one call instead of three.
+    protected: RefCell<Vec<usize>>,
+    /// Takes since the tracker was last asked although there was something else.
+    takes: u32,
 }
 
 impl Userfaultfd {
@@ -52,6 +58,8 @@ impl Userfaultfd {
             uffd,
             tracker,
             events: EventBuffer::new(EVENTS_PER_READ),
+            protected: RefCell::default(),
+            takes: 0,
         })
     }
 
@@ -73,14 +81,16 @@ impl Userfaultfd {
         }
     }
 
-    /// Adds faults; `true` if there may be more.
+    /// Adds faults; `true` if there may be more. Descriptors that were not read stay readable.
     pub(super) fn take_faults(&mut self, faults: &mut Vec<Fault>) -> Result<bool, Error> {
-        let mut is_more = false;
-        let tracked = self.tracker.iter().map(|tracker| &tracker.uffd);
-        for uffd in std::iter::once(&self.uffd).chain(tracked) {
-            let before = faults.len();
-            read_faults(uffd, &mut self.events, faults)?;
-            is_more |= faults.len() - before == EVENTS_PER_READ;
+        let protected = self.protected.get_mut();
+        let mut is_more = read_faults(&self.uffd, &mut self.events, faults, protected)?;
+        self.takes += 1;
+        if let Some(tracker) = &self.tracker
+            && (faults.is_empty() || self.takes >= TAKES_PER_TRACKER)
+        {
+            self.takes = 0;
+            is_more |= read_faults(&tracker.uffd, &mut self.events, faults, protected)?;
         }
         Ok(is_more)
     }
@@ -98,10 +108,34 @@ impl Userfaultfd {
         };
         assert!(!tracked, "stores to a tracked page can't be refused");
         match rights {
-            Rights::None => revoke(views, range),
+            Rights::None => {
+                let mut protected = self.protected.borrow_mut();
+                protected.retain(|page| !range.contains(page));
+                revoke(views, range)
+            }
             Rights::Read => self.map(views, engine_view, range, true),
+            Rights::Write if self.was_protected(&range) => {
+                // Wakes too.
+                self.protect(views, range.start, range.len(), false)
+            }
             Rights::Write => self.map(views, engine_view, range, false),
         }
+    }
+
+    /// Takes the right to write from those pages that are mapped; nobody is woken.
+    pub(super) fn lower(&self, views: &Views, range: Range<usize>) -> Result<(), Error> {
+        self.protect(views, range.start, range.len(), true)
+    }
+
+    /// Whether the one page of the range is known to be mapped, write-protected.
+    fn was_protected(&self, range: &Range<usize>) -> bool {
+        let mut protected = self.protected.borrow_mut();
+        let place = protected.iter().position(|page| *page == range.start);
+        let Some(place) = place.filter(|_| range.len() == PAGE_BYTES) else {
+            return false;
+        };
+        protected.swap_remove(place);
+        true
     }
 
     pub(super) fn wake(&self, views: &Views, address: usize) -> Result<(), Error> {
@@ -206,7 +240,9 @@ fn read_faults(
     uffd: &Uffd,
     events: &mut EventBuffer,
     faults: &mut Vec<Fault>,
-) -> Result<(), Error> {
+    protected: &mut Vec<usize>,
+) -> Result<bool, Error> {
+    let before = faults.len();
     let error = |error| Error::system("read page faults", io::Error::other(error), OUR_FAULT);
     for event in uffd.read_events(events).map_err(error)? {
         // No other event was asked for.
@@ -217,14 +253,18 @@ fn read_faults(
             thread_id,
         } = event.map_err(error)?
         {
+            let page = addr as usize & !(PAGE_BYTES - 1);
+            if kind == FaultKind::WriteProtected && !protected.contains(&page) {
+                protected.push(page);
+            }
             faults.push(Fault {
-                address: addr as usize & !(PAGE_BYTES - 1),
+                address: page,
                 write: rw == ReadWrite::Write || kind == FaultKind::WriteProtected,
                 thread: thread_id.as_raw() as u32,
             });
         }
     }
-    Ok(())
+    Ok(faults.len() - before == EVENTS_PER_READ)
 }
 
 /// Adjacent views of one kind as one range each: (address, length, whether they are tracked).
@@ -249,5 +289,7 @@ fn uffd_error(operation: &str, error: userfaultfd::Error) -> Error {
 
 /// Faults taken with one read: more threads than this wait for the next turn.
 const EVENTS_PER_READ: usize = 32;
+/// Of so many takes that find something, one asks the tracker too.
+const TAKES_PER_TRACKER: u32 = 8;
 const MADV_POPULATE_WRITE: libc::c_int = 23;
 const MADV_DONTNEED_LOCKED: libc::c_int = 24;
