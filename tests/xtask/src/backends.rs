@@ -176,7 +176,7 @@ fn settings(prefix: &Path, logs: &Path, quick: bool) -> Result<Vec<Setting>> {
 }
 
 /// Why a backend can't be used; none if it can. The launcher looks before it looks for the program.
-fn refusal(prefix: &Path, backend: &str) -> Result<Option<String>> {
+pub fn refusal(prefix: &Path, backend: &str) -> Result<Option<String>> {
     let mut command = Command::new(prefix.join("bin/umbel"));
     command.args(["run", "--fault-backend", backend, "/no/such/program"]);
     let output = command.output().context("cannot run the staged umbel")?;

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: criterion's benches of the pure crates, then the program that measures the
 //! rest and prints everything as one table. `cargo xtask bench patterns`: only the patterns of sharing.
-//! `cargo xtask bench peers`: only the comparison with others.
+//! `cargo xtask bench peers`: only the comparison with others. `cargo xtask bench backends`: the tables of fault backends.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::step::{run as call, step};
 use crate::workspace::{cargo, target};
-use crate::{deps, stage};
+use crate::{backend_table, deps, stage};
 
 /// A part that can be measured by itself.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -19,6 +19,8 @@ pub enum Part {
     /// MPI, OpenSHMEM and the floor beside ours, over TCP and in shared memory. What follows -- goes to the
     /// program: --only WORDS, --peers TRANSPORT.
     Peers,
+    /// What operations cost with each fault backend, and which system calls work: writes ARCHITECTURE.md's tables.
+    Backends,
 }
 
 pub fn run(part: Option<Part>, quick: bool, options: &[String]) -> Result<()> {
@@ -26,6 +28,11 @@ pub fn run(part: Option<Part>, quick: bool, options: &[String]) -> Result<()> {
     let prefix = stage::stage()?;
     let output = target()?.join("bench-programs");
     fs::create_dir_all(&output)?;
+    if part == Some(Part::Backends) {
+        return step("fault backends", || {
+            backend_table::run(&prefix, &output, quick)
+        });
+    }
     let quick: &[&str] = match quick {
         true => &["--quick"],
         false => &[],

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod backend_table;
 mod backends;
 mod bench;
 mod conformance;
