@@ -24,6 +24,12 @@
  * that runs on one node, it has copies of all.)  Its end is not the job's.  vfork, posix_spawn, system, popen and
  * exec work as ever; what they start runs alone.  A node that calls exec itself leaves the job, which then ends.
  *
+ * Signals: SIGSEGV and SIGBUS are taken for faults of the shared memory first; what is not, reaches the program's own
+ * handlers as ever, set by sigaction or signal before or after.  Where faults are signals (`umbel doctor`: guard,
+ * mprotect) a thread that blocks them, or SIGTRAP, goes on getting them, though it is told what it set; a handler of
+ * theirs on a stack of its own (SA_ONSTACK) needs room for ours, some KiB.  Don't change masks by system calls of
+ * your own, nor in a ucontext_t.
+ *
  * Functions that return int return 0, or an error number from <errno.h> as POSIX threads do; errno is
  * left alone.  All may be called from any thread on any node, but not from signal handlers.
  */
