@@ -6,7 +6,7 @@
 //! | protocol | evidence | enough | what ends it |
 //! |---|---|---|---|
 //! | `migratory` | n alone has read since m wrote, and writes now (upgrade, or flush) | 3 | as many grants that came back unwritten; a new trial |
-//! | `update` | n flushes again, and a node whose copy its last flush dropped has fetched it since; or two nodes have written at once | 3 | every copy left by itself; a new trial |
+//! | `update` | n flushes again, and a node whose copy its last flush dropped, or the home whose rights it took, has read since; or two nodes have written at once | 3 | every copy left by itself; a new trial |
 //! | `read_only` | a read request of another node since the last write | 16 | a write |
 //! | `remote` | a write request takes the object from another node, and nobody has read it since that one wrote | 4 | 32 operations in a row of one node |
 //!
@@ -18,6 +18,9 @@
 //! reader nothing; what spoke for them may have ended long ago. So after some recalls, or some flushes each of
 //! another node than the one before, `invalidate` looks again. A trial costs about 3 hand-overs; whenever it ends
 //! with the same protocol, the time until the next doubles.
+//!
+//! Whether the home still reads what the only other copy's node flushes is not seen, either: now and then its rights
+//! are taken. If they are still gone at the next flush, the writer becomes owner ([`crate::round`]).
 //!
 //! `update` is for weak objects, `remote` for sequential ones whose operations are compiled as calls. A node that
 //! writes with a copy to itself is noted as the writer when it is recalled, if its bytes differ from the home's.
@@ -32,6 +35,9 @@ const UPDATE_ENOUGH: u8 = 3;
 const READS_ENOUGH: u8 = 16;
 const HANDOVERS_ENOUGH: u8 = 4;
 const OPERATIONS_ENOUGH: u8 = 32;
+
+/// Flushes until the home has to show that it reads them: that takes an interrupt and a fault, 20 us.
+const UNSEEN_ENOUGH: u8 = 32;
 
 /// Hand-overs until a protocol is tried anew, at first and at most.
 const TRIAL_AFTER_MIN: u8 = 16;
@@ -52,7 +58,7 @@ pub(crate) struct Scores {
     writer: Option<NodeId>,
     /// Who has read since.
     readers: Readers,
-    /// A node whose copy the last flush dropped.
+    /// A node whose copy the last flush dropped, or the home if the flush took its rights.
     dropped: Option<NodeId>,
     /// Who operated last.
     operator: Option<NodeId>,
@@ -61,6 +67,8 @@ pub(crate) struct Scores {
     update: u8,
     handovers: u8,
     operations_in_row: u8,
+    /// Flushes under `update` that only the home may have seen, since it has shown that it does.
+    unseen: u8,
     /// Hand-overs under the protocol in force.
     turns: u8,
     /// As many end it.
@@ -92,6 +100,7 @@ impl Scores {
             update: 0,
             handovers: 0,
             operations_in_row: 0,
+            unseen: 0,
             turns: 0,
             trial_after: TRIAL_AFTER_MIN,
             chosen: None,
@@ -269,8 +278,23 @@ impl Entry {
         if is_idle {
             self.switch();
             let mut others = self.copyset.iter().filter(|node| *node != from);
-            self.scores.dropped = others.next();
+            let is_home_dropped = from != home && !self.is_dirty && self.view.is_some();
+            self.scores.dropped = others.next().or(is_home_dropped.then_some(home));
         }
+    }
+
+    /// A flush of the only copy but the home's is answered. True if the home has to show anew that it reads it.
+    pub(crate) fn is_home_to_show(&mut self) -> bool {
+        let scores = &mut self.scores;
+        if !scores.is_auto || self.mode.protocol != Protocol::Update || self.view.is_none() {
+            return false;
+        }
+        raise(&mut scores.unseen, UNSEEN_ENOUGH);
+        let is_enough = scores.unseen == UNSEEN_ENOUGH;
+        if is_enough {
+            scores.unseen = 0;
+        }
+        is_enough
     }
 
     /// The last copy left because it was not used.
@@ -298,6 +322,7 @@ impl Entry {
                 update,
                 handovers,
                 operations_in_row,
+                unseen,
                 turns,
                 trial_after,
                 chosen,
@@ -309,6 +334,7 @@ impl Entry {
             *reads = 0;
             *handovers = 0;
             *operations_in_row = 0;
+            *unseen = 0;
             *turns = 0;
             if matches!(next, Protocol::Migratory | Protocol::Update) {
                 *trial_after = match *chosen == Some(next) {

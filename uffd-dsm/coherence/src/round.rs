@@ -18,8 +18,8 @@
 //! the program has a race.
 //!
 //! A diff that comes with Invalidated joins the round in the same way. At the end, if n's is the only copy left and
-//! the home's threads have nothing unflushed: `update` makes n the owner if the home has no rights; all others take
-//! the home's rights and make n the owner. Nobody waiting for the object is a condition, too. If no copy is left,
+//! the home's threads have nothing unflushed: `update` makes n the owner if the home has no rights, which are taken now
+//! and then to see whether it wants them (auto.rs); all others take the home's rights and make n the owner. Nobody waiting for the object is a condition, too. If no copy is left,
 //! the home is alone: no twin.
 //!
 //! | state | Flush of a listed m | Flush of others | Updated from m | Invalidated with diff from m |
@@ -277,6 +277,8 @@ impl Directory {
             entry.copyset.remove(node);
             entry.holding = Holding::Owned(node);
             entry.is_used = false;
+        } else if is_round && is_for_the_home(entry, &flushes) && entry.is_home_to_show() {
+            limit_view(entry, object, None, turn);
         }
         for (node, sequence) in flushes {
             answer_flush(object, node, sequence, only == Some(node), turn);
@@ -356,6 +358,14 @@ pub(crate) fn become_alone_if_last<D>(entry: &mut Entry, object: ObjectId, turn:
     entry.holding = Holding::Home;
     entry.is_dirty = false;
     turn.end_writing(object);
+}
+
+/// Nobody but the home may have use for these flushes, and its threads don't write.
+fn is_for_the_home(entry: &Entry, flushes: &[(NodeId, u64)]) -> bool {
+    let mut copies = entry.copyset.iter();
+    let only = copies.next().filter(|_| copies.next().is_none());
+    let is_last = matches!((only, flushes), (Some(node), [(other, _)]) if node == *other);
+    is_last && entry.holding == Holding::Shared && !entry.is_dirty
 }
 
 /// The node that may become owner: its flush is about to be answered, and it has the only copy.

@@ -1,6 +1,6 @@
 //! How a home chooses the protocol of an object whose source does not say, as its head's table tells.
 
-use umbel_coherence::{Effect, Outgoing};
+use umbel_coherence::{Effect, Holding, Outgoing};
 use umbel_wire::{Coherence, NodeId, Protocol};
 
 use crate::home::{INVALIDATE, UPDATE};
@@ -165,4 +165,49 @@ fn one_writer_keeps_update() {
         answer(&mut home, out);
     }
     assert_eq!(protocol(&home), UPDATE);
+}
+
+/// Node 1 has a copy, writes and flushes; the home's threads read before, unless they don't any more.
+fn write_for_the_home(home: &mut Node, sequence: u64, home_reads: bool) {
+    if home_reads {
+        let out = home.fault(OBJECT, READ);
+        answer(home, out);
+    }
+    home.receive(1, flush(sequence, 7));
+}
+
+fn holding(home: &Node) -> Holding {
+    let entry = home.machine.entry(OBJECT);
+    entry.expect("node 1 has a copy").holding()
+}
+
+#[test]
+fn a_home_that_reads_what_one_node_writes_speaks_for_update() {
+    let mut home = Node::new(0, None);
+    home.receive(1, get(OBJECT, READ));
+    for sequence in 1..=4 {
+        assert_eq!(protocol(&home), INVALIDATE);
+        write_for_the_home(&mut home, sequence, true);
+    }
+    assert_eq!(protocol(&home), UPDATE);
+    for sequence in 5..200 {
+        write_for_the_home(&mut home, sequence, true);
+    }
+    assert_eq!(protocol(&home), UPDATE);
+    assert_eq!(holding(&home), Holding::Shared);
+}
+
+#[test]
+fn a_home_that_reads_no_more_makes_the_writer_owner() {
+    let mut home = Node::new(0, None);
+    home.receive(1, get(OBJECT, READ));
+    for sequence in 1..=8 {
+        write_for_the_home(&mut home, sequence, true);
+    }
+    assert_eq!(protocol(&home), UPDATE);
+    let flushes = (9..200).take_while(|sequence| {
+        write_for_the_home(&mut home, *sequence, false);
+        holding(&home) != Holding::Owned(NodeId(1))
+    });
+    assert!(flushes.count() <= 32);
 }
