@@ -53,7 +53,7 @@ pub fn run(part: Option<Part>, quick: bool, options: &[String]) -> Result<()> {
             compare.arg("--prefix").arg(&prefix);
             compare.arg("--output").arg(&output).args(quick);
             if !options.iter().any(|option| option.starts_with("--peers")) {
-                compare.args(["--peers", "tcp"]);
+                compare.args(["--peers", "tcp", "--peers", "shm"]);
             }
             call(compare.args(options))
         });

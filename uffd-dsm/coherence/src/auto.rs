@@ -5,7 +5,7 @@
 //!
 //! | protocol | evidence | enough | what ends it |
 //! |---|---|---|---|
-//! | `migratory` | n alone has read since m wrote, and writes now (upgrade, or flush) | 3 | as many grants that came back unwritten; a new trial |
+//! | `migratory`, or `update` if it is weak and only the home and one other node have used it | n alone has read since m wrote, and writes now (upgrade, or flush) | 3 | as many grants that came back unwritten; a new trial |
 //! | `update` | n flushes again, and a node whose copy its last flush dropped, or the home whose rights it took, has read since; or two nodes have written at once | 3 | every copy left by itself; a new trial |
 //! | `read_only` | a read request of another node since the last write | 16 | a write |
 //! | `remote` | a write request takes the object from another node, and nobody has read it since that one wrote | 4 | 32 operations in a row of one node |
@@ -21,6 +21,9 @@
 //!
 //! Whether the home still reads what the only other copy's node flushes is not seen, either: now and then its rights
 //! are taken. If they are still gone at the next flush, the writer becomes owner ([`crate::round`]).
+//!
+//! Between two nodes `update` hands a weak object over with the messages of a mutex or flag: nobody misses, and nobody
+//! else gets what he doesn't want.
 //!
 //! `update` is for weak objects, `remote` for sequential ones whose operations are compiled as calls. A node that
 //! writes with a copy to itself is noted as the writer when it is recalled, if its bytes differ from the home's.
@@ -62,6 +65,8 @@ pub(crate) struct Scores {
     dropped: Option<NodeId>,
     /// Who operated last.
     operator: Option<NodeId>,
+    /// Who has used it besides the home, under `invalidate` and since.
+    partners: Readers,
     reads: u8,
     migratory: u8,
     update: u8,
@@ -84,6 +89,16 @@ enum Readers {
     Many,
 }
 
+impl Readers {
+    fn and(self, node: NodeId) -> Self {
+        match self {
+            Self::None => Self::One(node),
+            Self::One(other) if other == node => self,
+            Self::One(_) | Self::Many => Self::Many,
+        }
+    }
+}
+
 impl Scores {
     pub(crate) fn new(policy: Policy) -> Self {
         Self {
@@ -95,6 +110,7 @@ impl Scores {
             readers: Readers::None,
             dropped: None,
             operator: None,
+            partners: Readers::None,
             reads: 0,
             migratory: 0,
             update: 0,
@@ -114,14 +130,10 @@ impl Scores {
         if self.writer == Some(node) {
             return;
         }
-        self.readers = match self.readers {
-            Readers::None => Readers::One(node),
-            Readers::One(other) if other == node => Readers::One(node),
-            Readers::One(_) | Readers::Many => {
-                self.migratory = self.migratory.saturating_sub(1);
-                Readers::Many
-            }
-        };
+        self.readers = self.readers.and(node);
+        if self.readers == Readers::Many {
+            self.migratory = self.migratory.saturating_sub(1);
+        }
     }
 
     /// `node` has written, or is about to; `is_beside_twin`: perhaps not it alone.
@@ -163,6 +175,12 @@ impl Scores {
         }
     }
 
+    fn note_partner(&mut self, node: NodeId, home: NodeId) {
+        if node != home {
+            self.partners = self.partners.and(node);
+        }
+    }
+
     fn note_operation(&mut self, node: NodeId) {
         if self.operator == Some(node) {
             raise(&mut self.operations_in_row, OPERATIONS_ENOUGH);
@@ -174,14 +192,16 @@ impl Scores {
 
     fn next(&self, mode: Mode) -> Protocol {
         let is_weak = mode.consistency == Consistency::Weak;
+        let is_between_two =
+            self.migratory >= MIGRATORY_ENOUGH && matches!(self.partners, Readers::One(_));
         match mode.protocol {
             Protocol::Invalidate | Protocol::ReadOnly => {
                 if self.operations && !is_weak && self.handovers >= HANDOVERS_ENOUGH {
                     Protocol::Remote
+                } else if is_weak && (self.update >= UPDATE_ENOUGH || is_between_two) {
+                    Protocol::Update
                 } else if self.migratory >= MIGRATORY_ENOUGH {
                     Protocol::Migratory
-                } else if is_weak && self.update >= UPDATE_ENOUGH {
-                    Protocol::Update
                 } else if self.reads >= READS_ENOUGH {
                     Protocol::ReadOnly
                 } else {
@@ -203,6 +223,7 @@ impl Entry {
             return;
         }
         let node = request.node;
+        self.scores.note_partner(node, home);
         match request.want {
             Want::Access(Access::Read) => {
                 if node != home {
@@ -265,11 +286,13 @@ impl Entry {
         if !scores.is_auto {
             return;
         }
+        scores.note_partner(from, home);
         let is_crossed = core::mem::replace(&mut scores.is_crossed, is_beside_twin);
         if is_late || is_round || (from == home && is_crossed) {
             scores.note_write_at_once(from);
         } else {
-            let is_turn = scores.writer != Some(from) && !is_beside_twin;
+            let is_turn =
+                scores.writer != Some(from) && !is_beside_twin && scores.partners == Readers::Many;
             if is_turn && self.mode.protocol == Protocol::Update {
                 scores.note_turn();
             }
@@ -317,6 +340,7 @@ impl Entry {
                 readers,
                 dropped,
                 operator,
+                partners,
                 reads,
                 migratory,
                 update,
@@ -331,6 +355,9 @@ impl Entry {
             *readers = Readers::None;
             *dropped = None;
             *operator = None;
+            if next == Protocol::Invalidate {
+                *partners = Readers::None;
+            }
             *reads = 0;
             *handovers = 0;
             *operations_in_row = 0;

@@ -63,6 +63,19 @@ fn write_at_once(home: &mut Node, sequence: u64) {
     answer(home, out);
 }
 
+/// Node 1 writes, then the home.
+fn write_in_turns(home: &mut Node, sequence: u64) {
+    if protocol(home) == INVALIDATE {
+        home.receive(1, get(OBJECT, READ));
+    }
+    let out = home.receive(1, flush(sequence, 7));
+    answer(home, out);
+    let out = home.fault(OBJECT, WRITE);
+    answer(home, out);
+    let out = home.writes(8).flush(sequence);
+    answer(home, out);
+}
+
 /// Hand-overs from now on until another protocol is in force.
 fn hand_overs_until(home: &mut Node, wanted: Protocol, sequence: &mut u64) -> usize {
     for count in 0..1000 {
@@ -88,15 +101,24 @@ fn writing_beside_the_homes_twin_speaks_for_update_and_against_migratory() {
 #[test]
 fn a_home_that_writes_after_the_flush_has_not_written_at_once() {
     let mut home = Node::new(0, None);
+    home.receive(2, get(OBJECT, READ));
     for sequence in 1..=3 {
-        home.receive(1, get(OBJECT, READ));
-        home.receive(1, flush(sequence, 7));
-        let out = home.fault(OBJECT, WRITE);
-        answer(&mut home, out);
-        let out = home.writes(8).flush(sequence);
-        answer(&mut home, out);
+        write_in_turns(&mut home, sequence);
     }
     assert_ne!(protocol(&home), UPDATE);
+}
+
+#[test]
+fn between_two_nodes_turns_speak_for_update_that_stays() {
+    let mut home = Node::new(0, None);
+    for sequence in 1..=4 {
+        assert_eq!(protocol(&home), INVALIDATE);
+        write_in_turns(&mut home, sequence);
+    }
+    for sequence in 5..200 {
+        assert_eq!(protocol(&home), UPDATE);
+        write_in_turns(&mut home, sequence);
+    }
 }
 
 #[test]
