@@ -21,7 +21,14 @@ int main(int argc, char **argv)
         rounds = ROUNDS_MAX;
     double (*grid)[COLUMNS] = dist_aligned_alloc(PAGE, ROWS * sizeof *grid);
     double *edge = dist_aligned_alloc(PAGE, ROWS * sizeof *edge), corner = 0;
-    dist_sem_t passed, finished;
+    /* Each on the node that waits for it. */
+    dist_sem_t *passed, finished;
+    void make_passed(int unused)
+    {
+        (void)unused;
+        passed = dist_malloc(sizeof *passed);
+        dist_sem_init(passed, 0, 0);
+    }
     dist_barrier_t both;
     _Atomic int passed_rows = 0, finished_rows = 0;
 
@@ -32,12 +39,12 @@ int main(int argc, char **argv)
         if (by_flag)
             *flag_of(node) = rows;
         else
-            dist_sem_post(node == 0 ? &passed : &finished);
+            dist_sem_post(node == 0 ? passed : &finished);
     }
     void wait_for(int by_flag, int node, int rows)
     {
         if (!by_flag)
-            dist_sem_wait(node == 0 ? &passed : &finished);
+            dist_sem_wait(node == 0 ? passed : &finished);
         while (by_flag && *flag_of(node) < rows)
             ;
     }
@@ -106,7 +113,7 @@ int main(int argc, char **argv)
             report(names[variant], &samples);
     }
 
-    dist_sem_init(&passed, 0, 0);
+    dist_thr_join(dist_thr_create_on(last, make_passed, 0));
     dist_sem_init(&finished, 0, 0);
     dist_barrier_init(&both, 0, 2);
     for (int variant = 0; variant < 4; variant++) {
