@@ -102,6 +102,14 @@ impl Socket {
         &mut self.incoming
     }
 
+    fn traffic_to(&self, rank: usize) -> PeerTraffic {
+        PeerTraffic {
+            rank: rank as u16,
+            messages: self.sent,
+            bytes: self.bytes_sent,
+        }
+    }
+
     /// Whether the other side has closed and everything it sent was read.
     pub fn closed(&self) -> bool {
         self.end.is_some()
@@ -179,6 +187,8 @@ pub struct Links {
     pub sockets: Vec<Option<Socket>>,
     /// There are so few sockets that asking each by a system call is quicker than asking for all.
     asks: bool,
+    /// What went to peers that are gone.
+    departed: Vec<PeerTraffic>,
     /// Counts since the start.
     pub traffic: Traffic,
 }
@@ -204,6 +214,7 @@ impl Links {
         Self {
             sockets,
             asks,
+            departed: Vec::new(),
             traffic: Traffic::default(),
         }
     }
@@ -286,16 +297,18 @@ impl Links {
     /// What went to each peer so far.
     pub fn peers(&self) -> Vec<PeerTraffic> {
         let sockets = self.sockets.iter().enumerate();
-        sockets
-            .filter_map(|(rank, socket)| {
-                let socket = socket.as_ref()?;
-                Some(PeerTraffic {
-                    rank: rank as u16,
-                    messages: socket.sent,
-                    bytes: socket.bytes_sent,
-                })
-            })
-            .collect()
+        let here = sockets.filter_map(|(rank, socket)| Some(socket.as_ref()?.traffic_to(rank)));
+        let mut peers: Vec<PeerTraffic> = self.departed.iter().copied().chain(here).collect();
+        peers.sort_unstable_by_key(|peer| peer.rank);
+        peers
+    }
+
+    /// Drops a peer's link if it is closed and everything that came was taken; what was counted stays.
+    pub fn drop_if_closed(&mut self, peer: NodeId) {
+        let rank = usize::from(peer.0);
+        let closed = self.sockets[rank].take_if(|socket| socket.closed());
+        self.departed
+            .extend(closed.map(|socket| socket.traffic_to(rank)));
     }
 
     /// Writes what every link has queued.

@@ -38,9 +38,8 @@ impl Service {
         while let Some(message) = self.links.next_message(from).map_err(refuse)? {
             self.on_message(from, message)?;
         }
-        let socket = &mut self.links.sockets[usize::from(from.0)];
         // Perhaps cut off inside a message: the launcher reports the death.
-        socket.take_if(|socket| socket.closed());
+        self.links.drop_if_closed(from);
         Ok(())
     }
 
