@@ -314,6 +314,9 @@ impl Engine {
             let object = hold.object;
             self.carry_out(now_ns, link)?;
             self.holds.pop_front();
+            if self.pins.outlasts_hold(object) {
+                continue;
+            }
             self.machine
                 .on_hold_expired(object, &mut self.memory, &mut self.effects);
             self.carry_out(now_ns, link)?;

@@ -17,8 +17,17 @@ use super::{Engine, Event, Link};
 /// Pins in force, and those that wait for rights.
 #[derive(Default)]
 pub(super) struct Pins {
-    held: HashMap<ObjectId, u32>,
+    held: HashMap<ObjectId, Held>,
     waiting: VecDeque<Pinning>,
+}
+
+/// Pins of one object.
+#[derive(Default)]
+struct Held {
+    count: u32,
+    /// Minimum holds of the object that ended meanwhile: the machine, which only counts, is told after the last pin.
+    /// One left over from an earlier life of the place would else end a pin.
+    holds_over: u32,
 }
 
 /// A range being pinned.
@@ -35,6 +44,12 @@ struct Pinning {
 impl Pins {
     pub(super) fn contains(&self, object: ObjectId) -> bool {
         self.held.contains_key(&object)
+    }
+
+    /// A minimum hold is over; whether the machine must not be told yet.
+    pub(super) fn outlasts_hold(&mut self, object: ObjectId) -> bool {
+        let held = self.held.get_mut(&object);
+        held.map(|held| held.holds_over += 1).is_some()
     }
 
     pub(super) fn is_anything_waiting(&self) -> bool {
@@ -56,7 +71,10 @@ impl Engine {
         let Some(objects) = self.objects_of(range) else {
             return Ok(false);
         };
-        let is_too_often = |object: &ObjectId| self.pins.held.get(object) >= Some(&PINS_MAX);
+        let is_too_often = |object: &ObjectId| {
+            let held = self.pins.held.get(object);
+            held.is_some_and(|held| held.count >= PINS_MAX)
+        };
         if objects.iter().any(is_too_often) {
             return Ok(false);
         }
@@ -84,15 +102,19 @@ impl Engine {
         }
         self.carry_out(now_ns, link)?;
         for object in objects {
-            if let Some(count) = self.pins.held.get_mut(&object) {
-                *count -= 1;
-                if *count == 0 {
+            let mut holds = 1;
+            if let Some(held) = self.pins.held.get_mut(&object) {
+                held.count -= 1;
+                if held.count == 0 {
+                    holds += held.holds_over;
                     self.pins.held.remove(&object);
                 }
             }
-            self.machine
-                .on_hold_expired(object, &mut self.memory, &mut self.effects);
-            self.carry_out(now_ns, link)?;
+            for _ in 0..holds {
+                self.machine
+                    .on_hold_expired(object, &mut self.memory, &mut self.effects);
+                self.carry_out(now_ns, link)?;
+            }
             self.forget_if_gone(object);
             self.note_waiting(object, now_ns);
         }
@@ -109,7 +131,7 @@ impl Engine {
                 if !self.pin_next(object, &mut pinning, now_ns, link)? {
                     break;
                 }
-                *self.pins.held.entry(object).or_default() += 1;
+                self.pins.held.entry(object).or_default().count += 1;
                 pinning.done += 1;
                 pinning.is_strengthening = false;
             }
