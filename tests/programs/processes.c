@@ -138,6 +138,28 @@ int main(int argc, char **argv)
 		}
 		exit(status_of(child));
 	}
+	/* What is to be started is said in shared objects, which are elsewhere, or here to be read. */
+	char path[] = "/bin/sh", command[] = "exit 31", flag[] = "-c";
+	char *words[] = { path, flag, command, 0 };
+	void shared_words(long is_read)
+	{
+		volatile char sink = is_read ? path[0] + command[0] + flag[0] + (words[0] == 0) : 0;
+		pid_t child;
+		CHECK_EQ(WEXITSTATUS(system(command)), 31);
+		CHECK_EQ(posix_spawn(&child, path, 0, 0, words, environ), 0);
+		CHECK_EQ(status_of(child), 31);
+		FILE *pipe = popen(command, "r");
+		CHECK(pipe);
+		CHECK_EQ(WEXITSTATUS(pclose(pipe)), 31);
+		child = vfork();
+		CHECK(child >= 0);
+		if (child == 0) {
+			execv(path, words);
+			_exit(56);
+		}
+		CHECK_EQ(status_of(child), 31);
+		(void)sink;
+	}
 	/* The child leaves by returning from what its father runs. */
 	void child_returns(void)
 	{
@@ -153,6 +175,8 @@ int main(int argc, char **argv)
 		dist_thr_join_all();
 		return 61;
 	}
+	for (int is_read = 0; is_read < 2; is_read++)
+		dist_thr_join(dist_thr_create_on(dist_node_count() - 1, shared_words, is_read));
 	dist_thr_create_on(dist_node_count() - 1, move, 0);
 	dist_thr_create_on(0, move, 0);
 	int threads = 2 * dist_node_count();
