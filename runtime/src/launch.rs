@@ -52,6 +52,8 @@ pub struct Launch {
     pub spin_ns: u64,
     /// Bytes of copies of other nodes' objects; 0: no limit.
     pub cache_bytes: u64,
+    /// Whether large weak arrays are placed where the kernel tells which pages were written.
+    pub tracks_writes: bool,
     /// Of objects whose source says nothing.
     pub defaults: Defaults,
 }
@@ -92,6 +94,7 @@ impl Launch {
             hold_ns: from_us("UMBEL_HOLD_US", HOLD_US_DEFAULT)?,
             spin_ns: from_us("UMBEL_SPIN_US", 0)?,
             cache_bytes: number("UMBEL_CACHE_BYTES", 0)?,
+            tracks_writes: std::env::var("UMBEL_WRITE_TRACKING").is_ok_and(|value| value == "1"),
             defaults: Defaults {
                 consistency: word("UMBEL_CONSISTENCY", policy::consistency)?
                     .unwrap_or(Defaults::BUILT_IN.consistency),
@@ -112,6 +115,7 @@ impl Launch {
             hold_ns: 0,
             spin_ns: 0,
             cache_bytes: 0,
+            tracks_writes: false,
             defaults: Defaults::BUILT_IN,
         }
     }

@@ -58,8 +58,10 @@ pub struct Service {
     threads_alive: usize,
     /// What happened and was not sent to the launcher yet.
     recording: recording::Recording,
-    /// How long to look for events before sleeping, in nanoseconds.
+    /// How long to look for events before sleeping, in nanoseconds: as launched, and as suits what came lately.
     spin_ns: u64,
+    /// See above.
+    look_ns: u64,
     /// Turns since the kernel was last asked for events.
     turns_unasked: u32,
     /// Names of thread functions by thread, for messages about lost nodes: of threads created here.
@@ -109,6 +111,7 @@ impl Service {
                     node_count,
                     hold_ns: launch.hold_ns,
                     cache_bytes: launch.cache_bytes,
+                    tracks_writes: launch.tracks_writes,
                     policy_of: policy::of,
                     release_count: happens_before::release_count,
                 })?;
@@ -145,6 +148,7 @@ impl Service {
             threads_alive: usize::from(rank == NodeId(0)),
             recording: recording::Recording::default(),
             spin_ns: launch.spin_ns,
+            look_ns: launch.spin_ns,
             turns_unasked: 0,
             names: BTreeMap::new(),
             freed_deadline_ns: 0,

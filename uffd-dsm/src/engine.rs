@@ -98,6 +98,9 @@ pub struct EngineConfig {
     pub hold_ns: u64,
     /// Bytes of copies of foreign objects, and of their twins, that this node keeps; 0: no limit.
     pub cache_bytes: u64,
+    /// Whether the kernel is to tell which pages of the tracked arena were written, if it can. It costs a look at a
+    /// second descriptor for each fault.
+    pub tracks_writes: bool,
     /// What the source says of an object of this home.
     pub policy_of: fn(&Found) -> Policy,
     /// How often threads of this node have released something. A hold ends with the next release after it began: its
@@ -156,7 +159,7 @@ impl Engine {
     /// Reserves the window and registers it.
     pub fn new(config: EngineConfig) -> Result<Self, Error> {
         let homes = Homes::new(config.node_count);
-        let space = Space::new(&window::layout())?;
+        let space = Space::new(&window::layout(config.tracks_writes))?;
         Ok(Self {
             memory: ObjectMemory::new(space, config.node, homes, config.policy_of),
             node_count: config.node_count,

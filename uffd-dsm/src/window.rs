@@ -328,8 +328,8 @@ const WINDOW_SHIFT: u32 = 45;
 const _: () = assert!(contains(SMALL_BASE) && !contains(SMALL_BASE - 1));
 const _: () = assert!(contains(TRACKED_BASE + TRACKED_ARENA_BYTES - 1));
 
-/// The window's mappings.
-pub fn layout() -> SpaceLayout {
+/// The window's mappings; `tracks_writes`: the kernel is to tell which pages of the tracked arena were written.
+pub fn layout(tracks_writes: bool) -> SpaceLayout {
     let small = (0..VIEWS).map(|view| View {
         address: SMALL_BASE + view * VIEW_STRIDE,
         len: VIEW_BYTES,
@@ -346,7 +346,7 @@ pub fn layout() -> SpaceLayout {
         address: TRACKED_BASE,
         len: TRACKED_ARENA_BYTES,
         file_offset: TRACKED_FILE_START as u64,
-        is_tracked: true,
+        is_tracked: tracks_writes,
     };
     SpaceLayout {
         file_bytes: (TRACKED_FILE_START + TRACKED_ARENA_BYTES) as u64,

@@ -16,11 +16,13 @@ impl Service {
     /// interruption.
     ///
     /// Looks first when every thread of this node waits for something that comes through this loop: then nobody
-    /// else wants the processor, and the next event finds it awake.
+    /// else wants the processor, and the next event finds it awake. How long, the last waits tell: a little longer than
+    /// they took, if they were short, and else not so long that it matters.
     pub(super) fn wait(&mut self) -> io::Result<bool> {
         self.poll.clear();
         if self.spin_ns > 0 && self.all_threads_wait() {
-            let end_ns = now_ns() + self.spin_ns;
+            let start_ns = now_ns();
+            let end_ns = start_ns + self.look_ns;
             for look in 1_u32.. {
                 let found = self.links.look();
                 if found || self.node.has_requests() {
@@ -40,6 +42,13 @@ impl Service {
                 }
                 std::hint::spin_loop();
             }
+            let found = self.sleep()?;
+            let waited_ns = now_ns() - start_ns;
+            self.look_ns = match waited_ns < self.spin_ns * LOOK_MAX {
+                true => 2 * waited_ns,
+                false => (self.look_ns / 2).max(self.spin_ns / LOOK_MAX),
+            };
+            return Ok(found);
         }
         self.sleep()
     }
@@ -68,6 +77,10 @@ impl Service {
         self.threads_alive <= faulting + self.waiting.len() + self.node.sync.waiting_count()
     }
 }
+
+/// A thread looks for at most twice so many times as long as it was told at the start, and at least for that part
+/// of it: long enough for steps of computation between two messages, and short enough to be lost in a long wait.
+const LOOK_MAX: u64 = 8;
 
 /// Looks between two questions to the kernel, 0.5 us each, for what no look finds: some microseconds.
 const LOOKS_PER_QUESTION: u32 = 32;

@@ -89,12 +89,12 @@ fn no_two_arenas_share_a_byte_of_the_file_or_an_address() {
         file_end = last.page_file_offset() + PAGE_BYTES as u64;
         address_end = last.page_address() + PAGE_BYTES;
     }
-    assert_eq!(file_end, layout().file_bytes);
+    assert_eq!(file_end, layout(true).file_bytes);
 }
 
 #[test]
 fn every_place_lies_in_the_view_that_maps_it() {
-    let views = layout().views;
+    let views = layout(true).views;
     assert_eq!(views.len(), 128);
     for place in places() {
         let address = place.page_address();

@@ -53,6 +53,7 @@ pub fn node() -> MutexGuard<'static, Node> {
             node_count: 3,
             hold_ns: 0,
             cache_bytes: crate::CACHE_BYTES,
+            tracks_writes: true,
             policy_of,
             release_count: || 0,
         })

@@ -23,8 +23,6 @@ pub(super) struct Userfaultfd {
     /// Pages that threads wait to write and that were mapped, write-protected, when they faulted. Raising the rights of
     /// such a page takes one call instead of three.
     protected: RefCell<Vec<usize>>,
-    /// Takes since the tracker was last asked although there was something else.
-    takes: u32,
 }
 
 impl Userfaultfd {
@@ -36,9 +34,10 @@ impl Userfaultfd {
     ) -> Result<Self, Error> {
         let uffd = crate::sys::adopt(descriptor);
         let mode = RegisterMode::MISSING | RegisterMode::MINOR | RegisterMode::WRITE_PROTECT;
-        let tracker = match write_tracking() {
-            Ok(()) => Tracker::open(backend).ok(),
-            Err(_) => None,
+        let wants_tracker = views.iter().any(|view| view.is_tracked);
+        let tracker = match wants_tracker && write_tracking().is_ok() {
+            true => Tracker::open(backend).ok(),
+            false => None,
         };
         for (address, len, is_tracked) in runs(views) {
             let uffd = match &tracker {
@@ -59,7 +58,6 @@ impl Userfaultfd {
             tracker,
             events: EventBuffer::new(EVENTS_PER_READ),
             protected: RefCell::default(),
-            takes: 0,
         })
     }
 
@@ -81,16 +79,13 @@ impl Userfaultfd {
         }
     }
 
-    /// Adds faults; `true` if there may be more. Descriptors that were not read stay readable.
+    /// Adds faults; `true` if there may be more.
     pub(super) fn take_faults(&mut self, faults: &mut Vec<Fault>) -> Result<bool, Error> {
+        let mut is_more = false;
         let protected = self.protected.get_mut();
-        let mut is_more = read_faults(&self.uffd, &mut self.events, faults, protected)?;
-        self.takes += 1;
-        if let Some(tracker) = &self.tracker
-            && (faults.is_empty() || self.takes >= TAKES_PER_TRACKER)
-        {
-            self.takes = 0;
-            is_more |= read_faults(&tracker.uffd, &mut self.events, faults, protected)?;
+        let tracked = self.tracker.iter().map(|tracker| &tracker.uffd);
+        for uffd in std::iter::once(&self.uffd).chain(tracked) {
+            is_more |= read_faults(uffd, &mut self.events, faults, protected)?;
         }
         Ok(is_more)
     }
@@ -289,7 +284,5 @@ fn uffd_error(operation: &str, error: userfaultfd::Error) -> Error {
 
 /// Faults taken with one read: more threads than this wait for the next turn.
 const EVENTS_PER_READ: usize = 32;
-/// Of so many takes that find something, one asks the tracker too.
-const TAKES_PER_TRACKER: u32 = 8;
 const MADV_POPULATE_WRITE: libc::c_int = 23;
 const MADV_DONTNEED_LOCKED: libc::c_int = 24;
