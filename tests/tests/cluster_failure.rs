@@ -16,6 +16,8 @@ const END: Duration = Duration::from_secs(2);
 struct Job {
     program: Program,
     marks: PathBuf,
+    /// What the nodes' messages travel over, if not what is usual.
+    transport: Option<&'static str>,
 }
 
 impl Job {
@@ -23,7 +25,11 @@ impl Job {
         let program = compile_ours("stays", &["-O2"]);
         let marks = program.path().with_file_name("marks");
         fs::create_dir(&marks).expect("the program's folder is writable");
-        Self { program, marks }
+        Self {
+            program,
+            marks,
+            transport: None,
+        }
     }
 
     /// Starts it and waits until a thread runs on every node; the nodes' processes, by rank.
@@ -36,10 +42,11 @@ impl Job {
             .to_str()
             .expect("temporary folders have plain names");
         let arguments: Vec<&str> = [marks].into_iter().chain(what.iter().copied()).collect();
-        let running = start(
-            &mut self.program.command(On::Nodes(NODES), &[], &arguments),
-            b"",
-        );
+        let mut command = self.program.command(On::Nodes(NODES), &[], &arguments);
+        if let Some(transport) = self.transport {
+            command.env("UMBEL_TRANSPORT", transport);
+        }
+        let running = start(&mut command, b"");
         let process = |rank: usize| {
             fs::read_to_string(self.marks.join(rank.to_string()))
                 .ok()?
@@ -88,8 +95,13 @@ fn check_message(outcome: &Outcome, rank: usize, says: &str) {
 
 #[test]
 fn killing_any_node_ends_the_job_and_names_its_threads() {
-    let job = Job::new();
-    for rank in 0..NODES {
+    let mut job = Job::new();
+    let transports = [None, Some("shm"), Some("unix"), Some("tcp")];
+    for (transport, rank) in transports
+        .into_iter()
+        .flat_map(|transport| (0..NODES).map(move |rank| (transport, rank)))
+    {
+        job.transport = transport;
         let (running, processes) = job.start(&[]);
         assert!(signal(processes[rank], "KILL"));
         let outcome = end(running);
