@@ -21,7 +21,7 @@ pub fn line(row: &Row, transport: Transport, rounds: &[Figures]) -> Line {
             Measure::Rate => beside / ours,
         })
     });
-    let is_within = limit.map(|limit| ours.is_some_and(|ours| ours <= limit));
+    let is_within = limit.and_then(|limit| ours.map(|ours| ours <= limit));
     let is_near = row.goal.and_then(|goal| {
         ratio.map(|ratio| match row.measure {
             Measure::Time | Measure::Count => ratio <= goal,
@@ -121,3 +121,45 @@ const HEAD: [&str; 10] = [
     "MPICH",
     "OpenSHMEM",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::rows::ROWS;
+
+    /// The verdict on the first row of this measure if ours takes so much, and that one so much.
+    fn verdict(measure: Measure, ours: f64, beside: f64) -> String {
+        let is_alike =
+            |row: &&Row| row.measure == measure && row.goal.is_some() && row.beside.len() == 1;
+        let row = ROWS.iter().find(is_alike).expect("there is a row of each");
+        let figures = [(row.ours, ours), (row.beside[0], beside)];
+        let named = |(name, figure): (&str, f64)| (name.to_owned(), figure);
+        let [.., met, _, _, _] = line(
+            row,
+            Transport::Tcp,
+            &[figures.into_iter().map(named).collect()],
+        );
+        met
+    }
+
+    #[test]
+    fn times_and_counts_are_to_be_small_rates_and_speed_ups_large() {
+        for (measure, good, bad) in [
+            (Measure::Time, 1.0, 9.0),
+            (Measure::Count, 1.0, 9.0),
+            (Measure::Rate, 1.0, 9.0),
+            (Measure::Times, 9.0, 1.0),
+        ] {
+            assert_eq!(verdict(measure, good, 3.0), "yes");
+            assert_eq!(verdict(measure, bad, 3.0), "NO");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_neither_met_nor_missed() {
+        let met = ROWS
+            .iter()
+            .map(|row| line(row, Transport::Shm, &[])[6].clone());
+        assert!(met.into_iter().all(|met| met.is_empty()));
+    }
+}

@@ -37,37 +37,38 @@ pub fn run(part: Option<Part>, quick: bool, options: &[String]) -> Result<()> {
         true => &["--quick"],
         false => &[],
     };
-    if part == Some(Part::Patterns) {
-        return step("patterns of sharing", || {
-            let mut compare = cargo(&["run", "--release", "-p", "umbel-benches", "--"])?;
-            compare.arg("--patterns").arg("--prefix").arg(&prefix);
-            call(compare.arg("--output").arg(&output).args(quick))
-        });
-    }
-    if part == Some(Part::Peers) {
-        if quick.is_empty() {
-            deps::for_peers()?;
-        }
-        return step("ours, the others, the floor", || {
-            let mut compare = cargo(&["run", "--release", "-p", "umbel-benches", "--"])?;
-            compare.arg("--prefix").arg(&prefix);
-            compare.arg("--output").arg(&output).args(quick);
-            if !options.iter().any(|option| option.starts_with("--peers")) {
-                compare.args(["--peers", "tcp", "--peers", "shm"]);
-            }
-            call(compare.args(options))
-        });
-    }
-    step("criterion benches", || {
-        // Each bench target, but not the library, whose harness has other options.
-        let mut bench = cargo(&["bench", "-p", "umbel-benches", "--bench", "*", "--"])?;
-        call(bench.args(quick))
-    })?;
-    step("comparison", || {
+    let compare = |options: &[&str]| -> Result<()> {
         let mut compare = cargo(&["run", "--release", "-p", "umbel-benches", "--"])?;
         compare.arg("--prefix").arg(&prefix);
         compare.arg("--output").arg(&output);
-        compare.arg("--criterion").arg(target()?.join("criterion"));
-        call(compare.args(quick))
-    })
+        call(compare.args(quick).args(options))
+    };
+    match part {
+        Some(Part::Patterns) => step("patterns of sharing", || compare(&["--patterns"])),
+        Some(Part::Peers) => {
+            if quick.is_empty() {
+                deps::for_peers()?;
+            }
+            let options = options.iter().map(String::as_str);
+            let mut options: Vec<&str> = options.collect();
+            if !options.iter().any(|option| option.starts_with("--peers")) {
+                options.extend(["--peers", "tcp", "--peers", "shm"]);
+            }
+            step("ours, the others, the floor", || compare(&options))
+        }
+        Some(Part::Backends) | None => {
+            step("criterion benches", || {
+                // Each bench target, but not the library, whose harness has other options.
+                let mut bench = cargo(&["bench", "-p", "umbel-benches", "--bench", "*", "--"])?;
+                call(bench.args(quick))
+            })?;
+            let criterion = target()?.join("criterion").display().to_string();
+            step("comparison", || compare(&["--criterion", &criterion]))?;
+            if quick.is_empty() {
+                return Ok(());
+            }
+            // Without the other libraries, if they aren't installed: only to see that its programs work.
+            step("ours, the floor", || compare(&["--peers", "tcp"]))
+        }
+    }
 }
