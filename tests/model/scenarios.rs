@@ -114,6 +114,14 @@ pub fn a_race(protocol: Protocol) -> Scenario {
     scenario
 }
 
+/// As `two_nodes_write_often`, with stores enough to restore what was there.
+pub fn two_nodes_restore(protocol: Protocol) -> Scenario {
+    Scenario {
+        stores_per_cell: Some(3),
+        ..two_nodes_write_often(protocol)
+    }
+}
+
 /// As `a_race`, of the home and a cache.
 pub fn a_race_with_the_home(protocol: Protocol) -> Scenario {
     let object = Declared::weak(object_of(0, 0), protocol, [Anybody, Nobody]);
@@ -190,6 +198,14 @@ pub fn news_in_a_row(protocol: Protocol, home: u16) -> Scenario {
     };
     scenario.budgets[0].news = 1;
     scenario.budgets[1].news = 2;
+    scenario
+}
+
+/// Node 1 and the home write a cell each of a weak object, and both have news; who hears of both has it twice.
+pub fn news_of_the_home(protocol: Protocol) -> Scenario {
+    let mut scenario = news(protocol, 0);
+    scenario.budgets[1].news = 2;
+    scenario.budgets[2].news = 0;
     scenario
 }
 

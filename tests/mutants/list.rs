@@ -298,7 +298,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an exclusive copy keeps its twin",
-        broken: "every flush ends",
+        broken: "every message is expected",
         is_rare: false,
         file: "weak.rs",
         original: "                turn.end_writing(object);

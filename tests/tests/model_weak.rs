@@ -75,6 +75,9 @@ explored! {
     news_in_a_row_update: news_in_a_row(Update, 0) => (60_699, 28, 1343);
     news_in_a_row_another_home: news_in_a_row(Invalidate, 2) => (115_069, 37, 1894);
     news_and_then_a_flag: news_and_a_flag(Invalidate, 0) => (99_981, 32, 1794);
+    news_of_the_home_too: news_of_the_home(Update) => (194_873, 32, 3966);
+    news_and_then_a_flag_of_the_writer: news_and_a_flag(Invalidate, 1) => (242_819, 33, 3217);
+    restored_by_two_nodes: two_nodes_restore(Invalidate) => (47_426, 30, 6958);
     news_and_then_a_flag_elsewhere: news_and_a_flag(Update, 2) => (134_180, 32, 2192);
 
     held_two_caches_write: held(faults(two_caches_write(Invalidate), 3)) => (33_086, 40, 3360);

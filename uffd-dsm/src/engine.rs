@@ -363,6 +363,11 @@ impl Engine {
         self.machine.begin_debt(to)
     }
 
+    /// As [`Machine::awaited_debtors`].
+    pub fn awaited_debtors(&self) -> Vec<NodeId> {
+        self.machine.awaited_debtors()
+    }
+
     /// As [`Machine::end_debt`].
     pub fn end_debt(&mut self, number: u64, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         self.carry_out(now_ns, link)?;

@@ -16,12 +16,14 @@
 //! don't. Nothing here wakes the loop: a flush ends with the arrival of a message.
 //!
 //! A thread that unlocks its mutex of another home, or posts a semaphore that is known there, goes on at once: the
-//! answer can only be 0 (`capi/sync.rs`). It is a *debt* until it comes, and departures to others wait for it. If it is
-//! an error after all, for the program took the object away or posted 2^31 times, that is told on standard error.
+//! answer could only be 0 (`held.rs`), and is not sent. It is a *debt* of that home until it is known to be done,
+//! and departures to others wait for it. A home does what comes on a link in order, so each answer from it ends the debts
+//! before it; if something waits and no answer is due, a *fence* asks for one. If it fails after all, for the program took
+//! the object away or posted 2^31 times, that is told on standard error.
 
 use std::collections::BTreeMap;
 
-use umbel_wire::sync::{SyncKey, SyncOp};
+use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::{Message, NodeId, Token};
 
 use super::Service;
@@ -47,6 +49,8 @@ pub(super) struct Departures {
     flushing: BTreeMap<Token, (Option<NodeId>, Vec<Departure>)>,
     /// Requests whose threads have gone on, by their tokens.
     debts: BTreeMap<Token, Debt>,
+    /// The last fence of each node that has not answered it, and the newest debt that was sent before it.
+    fences: BTreeMap<NodeId, (Token, Token)>,
 }
 
 /// A request whose thread has gone on.
@@ -56,6 +60,8 @@ struct Debt {
     to: NodeId,
     key: SyncKey,
     op: SyncOp,
+    /// Else it waits to depart.
+    is_sent: bool,
 }
 
 impl Departures {
@@ -77,11 +83,20 @@ impl Service {
     /// Sends a message that carries happens-before, now or after a flush.
     pub(super) fn depart(&mut self, to: NodeId, message: Message) {
         if self.may_depart() {
-            self.links.send_message(to, &message);
+            self.leave(to, &message);
         } else {
             self.departures
                 .gather(Some(to), Departure::Message(message));
         }
+    }
+
+    fn leave(&mut self, to: NodeId, message: &Message) {
+        if let Message::Sync(Sync::Tell { token, .. }) = message
+            && let Some(debt) = self.departures.debts.get_mut(token)
+        {
+            debt.is_sent = true;
+        }
+        self.links.send_message(to, message);
     }
 
     /// Sends a message that carries none, but must not overtake what the same thread asked for before.
@@ -118,6 +133,7 @@ impl Service {
             self.with_engine(|engine, links| engine.flush(&asked, now_ns(), links))?;
             self.on_engine_events()?;
         }
+        self.send_fences();
         Ok(())
     }
 
@@ -127,7 +143,7 @@ impl Service {
         };
         for departure in departures {
             match (departure, to) {
-                (Departure::Message(message), Some(to)) => self.links.send_message(to, &message),
+                (Departure::Message(message), Some(to)) => self.leave(to, &message),
                 (Departure::Message(_), None) => unreachable!("a message goes to somebody"),
                 (Departure::Answer(reply), _) => reply.send(0),
             }
@@ -144,29 +160,81 @@ impl Service {
             to,
             key,
             op,
+            is_sent: false,
         };
         self.departures.debts.insert(token, debt);
         token
     }
 
-    /// An answer has come; false if a thread waits for it.
-    pub(super) fn end_debt(&mut self, token: Token, result: i32) -> Result<bool, Error> {
-        let Some(debt) = self.departures.debts.remove(&token) else {
-            return Ok(false);
+    /// An answer of `from` has come: what was asked of it before is done.
+    pub(super) fn end_debts(
+        &mut self,
+        from: NodeId,
+        token: Token,
+        result: i32,
+    ) -> Result<(), Error> {
+        let newest = match self.departures.fences.get(&from) {
+            Some((fence, newest)) if *fence == token => *newest,
+            // A request: it went behind every debt with a smaller token.
+            Some(_) | None => token,
         };
-        UNANSWERED.end();
-        if result < 0 {
-            let Debt { to, key, op, .. } = debt;
-            let error = std::io::Error::from_raw_os_error(-result);
-            eprintln!(
-                "umbel: node {}: {op:?} of object {:#x} of node {} failed after its thread went on: {error}",
-                self.rank.0, key.0, to.0
-            );
+        if newest != token {
+            self.departures.fences.remove(&from);
         }
-        if let Some(number) = debt.number {
-            self.with_engine(|engine, links| engine.end_debt(number, now_ns(), links))?;
+        let earlier = self.departures.debts.range(..=newest);
+        let ended: Vec<Token> = earlier
+            .filter(|(_, debt)| debt.to == from)
+            .map(|(token, _)| *token)
+            .collect();
+        for ended in ended {
+            let Some(Debt {
+                number,
+                to,
+                key,
+                op,
+                ..
+            }) = self.departures.debts.remove(&ended)
+            else {
+                continue;
+            };
+            UNANSWERED.end();
+            if ended == token && result < 0 {
+                let error = std::io::Error::from_raw_os_error(-result);
+                let rank = self.rank.0;
+                eprintln!(
+                    "umbel: node {rank}: {op:?} of object {:#x} of node {} failed after its thread went on: {error}",
+                    key.0, to.0
+                );
+            }
+            if let Some(number) = number {
+                self.with_engine(|engine, links| engine.end_debt(number, now_ns(), links))?;
+            }
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Asks for the answers that something waits for.
+    fn send_fences(&mut self) {
+        let debtors = match &self.engine {
+            Some(engine) if !self.departures.debts.is_empty() => engine.awaited_debtors(),
+            Some(_) | None => return,
+        };
+        for to in debtors {
+            let mut debts = self.departures.debts.iter();
+            let newest = debts.rfind(|(_, debt)| debt.to == to && debt.is_sent);
+            let Some(newest) = newest.map(|(token, _)| *token) else {
+                continue;
+            };
+            let asked = self.departures.fences.get(&to);
+            if asked.is_none_or(|(_, asked)| *asked < newest) {
+                self.next_token += 1;
+                let token = Token(self.next_token);
+                self.departures.fences.insert(to, (token, newest));
+                // At once: what waits to depart may wait for its answer.
+                let fence = Message::Sync(Sync::Fence { token });
+                self.links.send_message(to, &fence);
+            }
+        }
     }
 
     fn may_depart(&self) -> bool {

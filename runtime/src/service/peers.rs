@@ -6,6 +6,7 @@ use umbel_wire::{Hello, Message, NodeId};
 
 use super::Service;
 use crate::error::Error;
+use crate::sync_table::RemoteReply;
 use crate::sys::process::now_ns;
 
 impl Service {
@@ -79,11 +80,29 @@ impl Service {
                 self.send_sync_replies(replies);
                 Ok(())
             }
+            Message::Sync(Sync::Tell {
+                token,
+                thread,
+                key,
+                op,
+            }) => {
+                self.take_what_came_before()?;
+                let mut replies = self.node.sync.on_request(from, token, thread, key, op);
+                let is_expected = |reply: &RemoteReply| {
+                    (reply.to, reply.token) == (from, token) && reply.result >= 0
+                };
+                replies.retain(|reply| !is_expected(reply));
+                self.send_sync_replies(replies);
+                Ok(())
+            }
+            Message::Sync(Sync::Fence { token }) => {
+                let done = Message::Sync(Sync::Reply { token, result: 0 });
+                self.links.send_message(from, &done);
+                Ok(())
+            }
             Message::Sync(Sync::Reply { token, result }) => {
                 self.take_what_came_before()?;
-                if self.end_debt(token, result)? {
-                    return Ok(());
-                }
+                self.end_debts(from, token, result)?;
                 self.answer(token, i64::from(result))
             }
             Message::Heap(message) => self.on_heap(from, message),

@@ -119,16 +119,21 @@ impl Service {
                 op,
                 reply,
             } => {
-                let token = match reply {
-                    Some(reply) => self.wait_for(Waiting::Reply(reply)),
-                    None => self.begin_debt(home, key, op),
+                let request = match reply {
+                    Some(reply) => Sync::Request {
+                        token: self.wait_for(Waiting::Reply(reply)),
+                        thread,
+                        key,
+                        op,
+                    },
+                    None => Sync::Tell {
+                        token: self.begin_debt(home, key, op),
+                        thread,
+                        key,
+                        op,
+                    },
                 };
-                let request = Message::Sync(Sync::Request {
-                    token,
-                    thread,
-                    key,
-                    op,
-                });
+                let request = Message::Sync(request);
                 if releases(op) {
                     self.depart(home, request);
                 } else {

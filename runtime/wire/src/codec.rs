@@ -29,6 +29,8 @@
 //! | 0x24 | Joined | 12 | [`thread`] |
 //! | 0x30 | Request | 33 | [`sync`] |
 //! | 0x31 | Reply | 12 | [`sync`] |
+//! | 0x32 | Tell | 33 | [`sync`] |
+//! | 0x33 | Fence | 8 | [`sync`] |
 //! | 0x38 | Free | 16 | [`heap`] |
 //! | 0x39 | Find | 24 | [`heap`] |
 //! | 0x3a | Found | 16 to 272 | [`heap`] |
@@ -122,7 +124,9 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
         Kind::Spawn | Kind::Spawned | Kind::Ended | Kind::Join | Kind::Joined => {
             Message::Thread(thread::decode(kind, &mut body)?)
         }
-        Kind::Request | Kind::Reply => Message::Sync(sync::decode(kind, &mut body)?),
+        Kind::Request | Kind::Reply | Kind::Tell | Kind::Fence => {
+            Message::Sync(sync::decode(kind, &mut body)?)
+        }
         Kind::Free | Kind::Find | Kind::Found => Message::Heap(heap::decode(kind, &mut body)?),
         Kind::Ready
         | Kind::Exit
@@ -212,6 +216,8 @@ enum Kind {
     Joined = 0x24,
     Request = 0x30,
     Reply = 0x31,
+    Tell = 0x32,
+    Fence = 0x33,
     Free = 0x38,
     Find = 0x39,
     Found = 0x3a,
@@ -226,7 +232,7 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 36] = [
+    const ALL: [Self; 38] = [
         Self::Hello,
         Self::Bye,
         Self::Get,
@@ -252,6 +258,8 @@ impl Kind {
         Self::Joined,
         Self::Request,
         Self::Reply,
+        Self::Tell,
+        Self::Fence,
         Self::Free,
         Self::Find,
         Self::Found,
@@ -304,6 +312,8 @@ impl Kind {
             Self::Joined => "Joined",
             Self::Request => "Request",
             Self::Reply => "Reply",
+            Self::Tell => "Tell",
+            Self::Fence => "Fence",
             Self::Free => "Free",
             Self::Find => "Find",
             Self::Found => "Found",
@@ -342,7 +352,8 @@ impl Kind {
             Self::Spawn | Self::Spawned | Self::Ended | Self::Join | Self::Joined => {
                 thread::body_bytes(self)
             }
-            Self::Request => sync::REQUEST_BYTES..=sync::REQUEST_BYTES,
+            Self::Request | Self::Tell => sync::REQUEST_BYTES..=sync::REQUEST_BYTES,
+            Self::Fence => sync::FENCE_BYTES..=sync::FENCE_BYTES,
             Self::Reply => sync::REPLY_BYTES..=sync::REPLY_BYTES,
             Self::Free | Self::Find | Self::Found => heap::body_bytes(self),
             Self::Ready

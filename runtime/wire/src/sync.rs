@@ -70,7 +70,24 @@ pub enum Sync {
         /// What to do.
         op: SyncOp,
     },
-    /// Home to the thread's node: the operation is done, or refused.
+    /// As `Request`, of a thread that has gone on: answered only if it fails.
+    Tell {
+        /// Names the request.
+        token: Token,
+        /// Who asks.
+        thread: ThreadId,
+        /// Which object.
+        key: SyncKey,
+        /// What to do.
+        op: SyncOp,
+    },
+    /// Answered when everything that came before it on the link has been done.
+    Fence {
+        /// Names the request.
+        token: Token,
+    },
+    /// Home to the thread's node: the operation is done, or refused; everything before it on the link was done
+    /// earlier.
     Reply {
         /// As in the request.
         token: Token,

@@ -397,6 +397,27 @@ fn reply() {
 }
 
 #[test]
+fn fence() {
+    link(
+        Message::Sync(Sync::Fence { token: Token(9) }),
+        "08000000 33 01 0000  0900000000000000",
+    );
+}
+
+#[test]
+fn tell() {
+    link(
+        Message::Sync(Sync::Tell {
+            token: Token(1),
+            thread: ThreadId(2),
+            key: SyncKey(3),
+            op: SyncOp::SemPost,
+        }),
+        "21000000 32 01 0000  0100000000000000 0200000000000000 0300000000000000 13 0000000000000000",
+    );
+}
+
+#[test]
 fn request_of_every_operation() {
     let operations = [
         (SyncOp::MutexInit, "00 0000000000000000"),

@@ -382,6 +382,22 @@ impl Flushes {
         self.waiting.retain(|_, queue| !queue.is_empty());
     }
 
+    /// The nodes whose debts somebody waits for.
+    pub(crate) fn awaited_debtors(&self) -> BTreeSet<NodeId> {
+        let mut debtors = BTreeSet::new();
+        for (to, queue) in &self.waiting {
+            let Some((limit, _)) = queue.back() else {
+                continue;
+            };
+            let counted = self.outstanding.range(..=*limit);
+            debtors.extend(counted.filter_map(|(_, found)| match found.is_for {
+                For::Debt(node) if Some(node) != *to => Some(node),
+                For::Debt(_) | For::Later | For::Home(_) | For::Copies => None,
+            }));
+        }
+        debtors
+    }
+
     /// Who waits no longer.
     pub(crate) fn next_done(&mut self) -> Option<Waiter> {
         if self.waiting.is_empty() && self.outstanding.is_empty() {

@@ -194,6 +194,11 @@ impl<H: HomeMap> Machine<H> {
         self.flushes.begin_debt(to)
     }
 
+    /// The nodes whose debts something waits for: a driver that was not promised their answers asks for them now.
+    pub fn awaited_debtors(&self) -> Vec<NodeId> {
+        self.flushes.awaited_debtors().into_iter().collect()
+    }
+
     /// The answer to what the driver asked has come.
     pub fn end_debt<D: Clone>(
         &mut self,

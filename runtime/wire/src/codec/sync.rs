@@ -1,6 +1,6 @@
 //! Bodies of the synchronization messages.
 //!
-//! Request:
+//! Request, Tell:
 //!
 //! | offset | bytes | field | meaning |
 //! |---|---|---|---|
@@ -34,6 +34,12 @@
 //! | 53 | CondBroadcast | |
 //! | 54 | CondDestroy | |
 //!
+//! Fence:
+//!
+//! | offset | bytes | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 8 | token | names the request |
+//!
 //! Reply:
 //!
 //! | offset | bytes | field | meaning |
@@ -48,6 +54,7 @@ use crate::sync::{Sync, SyncKey, SyncOp};
 use crate::{ThreadId, Token};
 
 pub(super) const REQUEST_BYTES: usize = 33;
+pub(super) const FENCE_BYTES: usize = 8;
 pub(super) const REPLY_BYTES: usize = 12;
 
 pub(super) fn encode(message: &Sync, out: &mut Vec<u8>) {
@@ -57,19 +64,36 @@ pub(super) fn encode(message: &Sync, out: &mut Vec<u8>) {
             thread,
             key,
             op,
-        } => write_message(Kind::Request, out, |body| {
+        } => encode_request(Kind::Request, (*token, *thread, *key, *op), out),
+        Sync::Tell {
+            token,
+            thread,
+            key,
+            op,
+        } => encode_request(Kind::Tell, (*token, *thread, *key, *op), out),
+        Sync::Fence { token } => write_message(Kind::Fence, out, |body| {
             body.extend_from_slice(&token.0.to_le_bytes());
-            body.extend_from_slice(&thread.0.to_le_bytes());
-            body.extend_from_slice(&key.0.to_le_bytes());
-            let (op, operand) = op_parts(*op);
-            body.push(op);
-            body.extend_from_slice(&operand.to_le_bytes());
         }),
         Sync::Reply { token, result } => write_message(Kind::Reply, out, |body| {
             body.extend_from_slice(&token.0.to_le_bytes());
             body.extend_from_slice(&result.to_le_bytes());
         }),
     }
+}
+
+fn encode_request(
+    kind: Kind,
+    (token, thread, key, op): (Token, ThreadId, SyncKey, SyncOp),
+    out: &mut Vec<u8>,
+) {
+    write_message(kind, out, |body| {
+        body.extend_from_slice(&token.0.to_le_bytes());
+        body.extend_from_slice(&thread.0.to_le_bytes());
+        body.extend_from_slice(&key.0.to_le_bytes());
+        let (op, operand) = op_parts(op);
+        body.push(op);
+        body.extend_from_slice(&operand.to_le_bytes());
+    });
 }
 
 pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Sync, DecodeError> {
@@ -79,6 +103,15 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Sync, DecodeEr
             thread: ThreadId(body.u64("thread")?),
             key: SyncKey(body.u64("key")?),
             op: decode_op(body)?,
+        },
+        Kind::Tell => Sync::Tell {
+            token: Token(body.u64("token")?),
+            thread: ThreadId(body.u64("thread")?),
+            key: SyncKey(body.u64("key")?),
+            op: decode_op(body)?,
+        },
+        Kind::Fence => Sync::Fence {
+            token: Token(body.u64("token")?),
         },
         Kind::Reply => Sync::Reply {
             token: Token(body.u64("token")?),

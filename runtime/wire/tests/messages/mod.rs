@@ -260,6 +260,15 @@ fn sync() -> impl Strategy<Value = Sync> {
                 op,
             }
         )),
+        (any::<(u64, u64, u64)>(), sync_op()).prop_map(|((token, thread, key), op)| Sync::Tell {
+            token: Token(token),
+            thread: ThreadId(thread),
+            key: SyncKey(key),
+            op,
+        }),
+        any::<u64>().prop_map(|token| Sync::Fence {
+            token: Token(token)
+        }),
         any::<(u64, i32)>().prop_map(|(token, result)| Sync::Reply {
             token: Token(token),
             result
