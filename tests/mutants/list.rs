@@ -516,14 +516,6 @@ pub const MUTANTS: &[Mutant] = &[
             turn.flushes.owe(",
     },
     Mutant {
-        name: "who owes two answers has paid with the first",
-        broken: "a load sees what came before",
-        is_rare: true,
-        file: "round.rs",
-        original: "    if pending.due.iter().all(|(other, _)| *other != node) {",
-        mutated: "    if HERE || pending.due.iter().all(|(other, _)| *other != node) {",
-    },
-    Mutant {
         name: "an answer that came is owed for ever",
         broken: "news departs",
         is_rare: true,
