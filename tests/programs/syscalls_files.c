@@ -2,6 +2,7 @@
 #include "syscalls.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/time.h>
@@ -11,7 +12,7 @@ int main(void)
 	char folder[200];
 	char file[220], moved[220], linked[220], symbolic[220], inner[220], temporary[220], temporaries[220];
 	char file_again[220], moved_again[220], relative[16], mode[8];
-	char target[300], where[300], where_raw[300];
+	char target[300], where[300], where_raw[300], resolved[PATH_MAX];
 	struct stat status, status_at, status_fd;
 	struct statx extended;
 	struct statfs system;
@@ -22,7 +23,7 @@ int main(void)
 
 #define NAMES(X) X(folder) X(file) X(moved) X(linked) X(symbolic) X(inner) X(temporary) X(temporaries) \
 	X(file_again) X(moved_again) X(relative) X(mode) X(times) X(old_times) X(lock)
-#define RESULTS(X) X(target) X(where) X(where_raw) X(status) X(status_at) X(status_fd) X(extended) X(system)
+#define RESULTS(X) X(target) X(where) X(where_raw) X(resolved) X(status) X(status_at) X(status_fd) X(extended) X(system)
 
 	void work(long round)
 	{
@@ -52,6 +53,7 @@ int main(void)
 		CHECK(memcmp(target, moved, strlen(moved)) == 0);
 		/* Not beyond what the kernel has written. */
 		CHECK_EQ(target[strlen(moved)], (char)(0xa0 + round));
+		CHECK(realpath(symbolic, resolved) == resolved && strcmp(strrchr(resolved, '/'), "/moved") == 0);
 		CHECK(fstatat(AT_FDCWD, symbolic, &status_at, AT_SYMLINK_NOFOLLOW) == 0);
 		CHECK(S_ISLNK(status_at.st_mode));
 		CHECK(statx(AT_FDCWD, linked, 0, STATX_SIZE, &extended) == 0);

@@ -78,14 +78,18 @@ int main(void)
 	char handler_bytes[5000], cancelled[300000];
 	char raw_path[32], raw_bytes[5000], raw_back[5000], raw_where[200];
 	struct stat raw_status;
+	sigset_t block, blocked, pending;
+	struct sigaction action, action_before;
+	stack_t stack, stack_before;
 	int raw_pair[2];
 
 #define GIVEN(X) X(until) X(pause) X(timer) X(limit_new) X(thread_name) X(command) X(shell) X(dash_c) X(script) X(marker) \
-	X(output_mode) X(arguments) X(handler_bytes) X(raw_path) X(raw_bytes)
+	X(output_mode) X(arguments) X(handler_bytes) X(raw_path) X(raw_bytes) \
+	X(block) X(action) X(stack)
 #define RESULTS(X) X(now) X(resolution) X(left) X(timer_back) X(timer_old) X(usage) X(usage_child) X(ticks) X(names) \
 	X(info) X(limit) X(seconds) X(status) X(status_spawned) X(status_exec) X(signal_info) X(processors) X(parameters) \
 	X(groups) X(real) X(effective) X(saved) X(thread_name_back) X(noise) X(noise_raw) X(raw_back) X(raw_where) \
-	X(raw_status) X(raw_pair)
+	X(raw_status) X(raw_pair) X(blocked) X(pending) X(action_before) X(stack_before)
 
 	void times_and_limits(long round)
 	{
@@ -184,15 +188,23 @@ int main(void)
 		CHECK(pipe(handler_ends) == 0);
 		handler_text = handler_bytes;
 		handler_done = 0;
-		struct sigaction action = { .sa_handler = handler }, before;
-		CHECK(sigaction(SIGUSR1, &action, &before) == 0);
+		CHECK(sigaction(SIGUSR1, &action, &action_before) == 0);
 		CHECK(raise(SIGUSR1) == 0);
 		CHECK(handler_done);
 		char *check = malloc(5000);
 		CHECK_EQ(read(handler_ends[0], check, 5000), 5000);
 		CHECK(is_filled(check, 5000, 40 + round));
 		free(check);
-		CHECK(sigaction(SIGUSR1, &before, 0) == 0);
+		CHECK(sigaction(SIGUSR1, &action_before, 0) == 0);
+		CHECK(sigprocmask(SIG_BLOCK, &block, &blocked) == 0);
+		CHECK(!sigismember(&blocked, SIGUSR2));
+		CHECK(pthread_kill(pthread_self(), SIGUSR2) == 0 && sigpending(&pending) == 0);
+		CHECK(sigismember(&pending, SIGUSR2));
+		CHECK_EQ(sigwaitinfo(&block, &signal_info), SIGUSR2);
+		CHECK_EQ(signal_info.si_signo, SIGUSR2);
+		CHECK(pthread_sigmask(SIG_SETMASK, &blocked, &block) == 0);
+		CHECK(sigismember(&block, SIGUSR2));
+		CHECK(sigaltstack(&stack, &stack_before) == 0);
 
 		struct waiting waiting = { .fd = handler_ends[0], .buffer = cancelled };
 		pthread_t thread;
@@ -253,6 +265,12 @@ int main(void)
 			fill(handler_bytes, sizeof handler_bytes, 40 + round);
 			SPOIL(cancelled)
 			fill(raw_bytes, sizeof raw_bytes, 50 + round);
+			sigemptyset(&block);
+			sigaddset(&block, SIGUSR2);
+			memset(&action, 0, sizeof action);
+			action.sa_handler = handler;
+			action.sa_flags = round ? SA_RESTART : 0;
+			stack = (stack_t){ .ss_flags = SS_DISABLE, .ss_size = round };
 			strcpy(raw_path, round ? "/" : "/usr/..");
 			CHECK_EQ(dist_thr_join(dist_thr_create_on(1, parts[part], round)), 0);
 		}

@@ -1,6 +1,6 @@
 //! The kernel reads and writes objects that are elsewhere, or here as read-only copies, on every fault backend.
 
-use umbel_tests::cluster::{On, Program, compile_ours};
+use umbel_tests::cluster::{On, Program, compile_ours, compile_text};
 
 #[test]
 fn system_calls_take_absent_and_read_only_objects_as_buffers() {
@@ -47,6 +47,28 @@ fn streams_print_and_read_any_objects() {
             &[(2, "100")],
         );
     }
+}
+
+#[test]
+fn a_program_may_have_functions_with_the_names_of_calls() {
+    let text = r#"
+        int read(int a) { return a + 1; }
+        int write(int a) { return a + 2; }
+        int send(int a) { return a + 3; }
+        long writev(int a) { return a + 4; }
+        int printf(const char *, ...);
+        int time = 5;
+        double link = 6;
+        int main(void)
+        {
+            int sum = 0;
+            void add(long more) { sum += more + read(1) + write(1) + send(1) + writev(1) + time + link; }
+            dist_thr_join(dist_thr_create_on(1, add, 100));
+            printf("%d\n", sum);
+            return 0;
+        }"#;
+    let program = compile_text(text, &["-O0", "-fno-builtin", "-w"]);
+    agree(&program, "125\n", &[(2, "100")]);
 }
 
 /// Nodes, and UMBEL_HOLD_US: how long a page stays at least, in microseconds.

@@ -133,6 +133,13 @@ calls! {
     fn chdir(path: Text) -> c_int;
     fn chroot(path: Text) -> c_int;
     fn mount(device: Text, path: Text, kind: Text, flags: u64, options: Text) -> c_int;
+    fn pivot_root(root: Text, old: Text) -> c_int;
+    fn fsopen(kind: Text, flags: u32) -> c_int;
+    fn fspick(folder: c_int, path: Text, flags: u32) -> c_int;
+    fn open_tree(folder: c_int, path: Text, flags: u32) -> c_int;
+    fn move_mount(from_folder: c_int, from: Text, to_folder: c_int, to: Text, flags: u32) -> c_int;
+    fn mount_setattr(folder: c_int, path: Text, flags: u32, attributes: Source[bytes], bytes: usize) -> c_int;
+    fn fanotify_mark(fd: c_int, flags: u32, mask: u64, folder: c_int, path: Text) -> c_int;
     fn umount(path: Text) -> c_int;
     fn umount2(path: Text, flags: c_int) -> c_int;
     fn swapon(path: Text, flags: c_int) -> c_int;

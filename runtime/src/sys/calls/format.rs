@@ -186,3 +186,24 @@ unsafe fn formatted(
 
 /// What most lines fit into; the frame has it without mapping memory.
 const SHORT_BYTES: usize = 768;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_come_from_the_registers_and_then_from_the_stack() {
+        let saved = [10_usize, 11, 12, 13, 14, 15];
+        let stack = [16_usize, 17];
+        let mut arguments = Arguments {
+            general: 16,
+            vector: GENERAL_BYTES,
+            stack: stack.as_ptr().cast(),
+            saved: saved.as_ptr().cast(),
+        };
+        for expected in 12..18 {
+            // SAFETY: there are six more.
+            assert_eq!(unsafe { arguments.next() }, expected);
+        }
+    }
+}

@@ -298,3 +298,70 @@ impl Block {
         unsafe { libc::munmap(block.cast(), bytes) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_aligned_and_does_not_overlap() {
+        let mut frame = Frame::new();
+        let sizes = [1, 16, 700, 5000, 200, BLOCK_BYTES - 32, 3 * BLOCK_BYTES, 9];
+        let mut taken: Vec<_> = sizes
+            .iter()
+            .map(|bytes| {
+                (
+                    frame.take(*bytes).expect("there is memory") as usize,
+                    *bytes,
+                )
+            })
+            .collect();
+        for (start, bytes) in &taken {
+            assert_eq!(start % ALIGN, 0);
+            // SAFETY: just taken with that size.
+            unsafe { ptr::write_bytes(*start as *mut u8, 1, *bytes) };
+        }
+        taken.sort_unstable();
+        assert!(
+            taken
+                .windows(2)
+                .all(|pair| pair[0].0 + pair[0].1 <= pair[1].0)
+        );
+    }
+
+    #[test]
+    fn more_than_there_is_can_be_asked_for() {
+        let mut frame = Frame::new();
+        assert_eq!(frame.take(usize::MAX), None);
+        assert_eq!(frame.take(usize::MAX - 64), None);
+        assert_eq!(frame.take(1 << 50), None);
+        assert!(frame.take(10).is_some());
+    }
+
+    #[test]
+    fn a_failed_call_writes_nothing_that_it_did_not_change() {
+        let mut frame = Frame::new();
+        let (mut whole, mut counted) = (*b"as it was", *b"as it was");
+        for (target, extent) in [
+            (&mut whole, Extent::Whole),
+            (&mut counted, Extent::Counted(1)),
+        ] {
+            // SAFETY: nine bytes.
+            let private = unsafe { frame.copy(target.as_ptr(), 9) }.expect("there is memory");
+            // SAFETY: the first of them.
+            unsafe { put(b"it".as_ptr(), private, 2) };
+            frame.give_back(Back {
+                target: target.as_mut_ptr(),
+                private,
+                count: 9,
+                extent,
+            });
+        }
+        // SAFETY: the targets are live.
+        unsafe { frame.leave(None) };
+        assert_eq!((&whole, &counted), (b"it it was", b"as it was"));
+        // SAFETY: as above.
+        unsafe { frame.leave(Some(1)) };
+        assert_eq!(&counted, b"is it was");
+    }
+}

@@ -15,6 +15,7 @@ const SIGNAL_INFO: usize = size_of::<libc::siginfo_t>();
 const SPAWN_ACTIONS: usize = size_of::<libc::posix_spawn_file_actions_t>();
 const SPAWN_ATTRIBUTES: usize = size_of::<libc::posix_spawnattr_t>();
 const MESSAGE_STATE: usize = size_of::<libc::mq_attr>();
+const SIGEVENT: usize = size_of::<libc::sigevent>();
 const TIMESPEC: usize = size_of::<libc::timespec>();
 /// Before a message's text.
 const MESSAGE_KIND: usize = size_of::<libc::c_long>();
@@ -79,6 +80,7 @@ calls! {
     fn mq_receive(queue: c_int, text: Target[room], room: usize, priority: Object[4]) -> isize;
     fn mq_timedreceive(queue: c_int, text: Target[room], room: usize, priority: Object[4], until: Source[TIMESPEC]) -> isize;
     fn mq_setattr(queue: c_int, new: Source[MESSAGE_STATE], old: Object[MESSAGE_STATE]) -> c_int;
+    fn mq_notify(queue: c_int, event: Source[SIGEVENT]) -> c_int;
     fn msgsnd(queue: c_int, message: Source[bytes.saturating_add(MESSAGE_KIND)], bytes: usize, flags: c_int) -> c_int;
     fn msgrcv(queue: c_int, message: Object[room.saturating_add(MESSAGE_KIND)], room: usize, kind: i64, flags: c_int) -> isize;
     fn msgctl(queue: c_int, request: c_int, state: Object[size_of::<libc::msqid_ds>()]) -> c_int;

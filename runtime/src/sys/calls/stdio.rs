@@ -15,6 +15,7 @@ calls! {
     fn fputs_unlocked(text: Text, stream: Opaque) -> c_int;
     fn puts(text: Text) -> c_int;
     fn perror(text: Text) -> ();
+    fn herror(text: Text) -> ();
 }
 
 own_calls! {

@@ -39,6 +39,9 @@ calls! {
     fn pthread_mutex_clocklock(mutex: Opaque, clock: clockid_t, until: Source[TIMESPEC]) -> c_int;
     fn pthread_rwlock_timedrdlock(lock: Opaque, until: Source[TIMESPEC]) -> c_int;
     fn pthread_rwlock_timedwrlock(lock: Opaque, until: Source[TIMESPEC]) -> c_int;
+    fn pthread_rwlock_clockrdlock(lock: Opaque, clock: clockid_t, until: Source[TIMESPEC]) -> c_int;
+    fn pthread_rwlock_clockwrlock(lock: Opaque, clock: clockid_t, until: Source[TIMESPEC]) -> c_int;
+    fn pthread_clockjoin_np(thread: pthread_t, result: Opaque, clock: clockid_t, until: Source[TIMESPEC]) -> c_int;
     fn pthread_timedjoin_np(thread: pthread_t, result: Opaque, until: Source[TIMESPEC]) -> c_int;
     fn sem_timedwait(semaphore: Opaque, until: Source[TIMESPEC]) -> c_int;
     fn mtx_timedlock(mutex: Opaque, until: Source[TIMESPEC]) -> c_int;

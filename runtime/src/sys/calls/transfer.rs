@@ -100,3 +100,42 @@ pub fn in_pieces(
 
 /// Larger than any datagram.
 pub const PIECE_BYTES: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A write of that many bytes of which piece N is answered by `answers[N]`; the result, and where pieces began.
+    fn write_in_pieces(count: usize, answers: &[isize]) -> (isize, Vec<usize>) {
+        let mut starts = Vec::new();
+        let private = 64 as *const c_void;
+        let result = in_pieces(private, count, |_, done, bytes| {
+            assert!(bytes <= PIECE_BYTES);
+            starts.push(done);
+            answers[starts.len() - 1]
+        });
+        (result, starts)
+    }
+
+    #[test]
+    fn a_write_in_pieces_ends_as_one_of_the_kernel() {
+        let piece = PIECE_BYTES as isize;
+        assert_eq!(write_in_pieces(0, &[0]), (0, vec![0]));
+        assert_eq!(write_in_pieces(10, &[10]), (10, vec![0]));
+        assert_eq!(write_in_pieces(10, &[-1]), (-1, vec![0]));
+        let large = PIECE_BYTES + 10;
+        assert_eq!(
+            write_in_pieces(large, &[piece, 10]),
+            (piece + 10, vec![0, PIECE_BYTES])
+        );
+        assert_eq!(
+            write_in_pieces(large, &[piece, 3]),
+            (piece + 3, vec![0, PIECE_BYTES])
+        );
+        assert_eq!(
+            write_in_pieces(large, &[piece, -1]),
+            (piece, vec![0, PIECE_BYTES])
+        );
+        assert_eq!(write_in_pieces(large, &[5]), (5, vec![0]));
+    }
+}
