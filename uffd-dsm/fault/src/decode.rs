@@ -64,8 +64,8 @@ pub(crate) fn spans(
     workspace: &mut Workspace,
     mut add: impl FnMut(Span),
 ) {
-    if instruction.is_string_instruction() {
-        return strings(instruction, registers, &mut add);
+    if let Some(operands) = string_operands(instruction) {
+        return strings(instruction, operands, registers, &mut add);
     }
     let options = InstructionInfoOptions::NO_REGISTER_USAGE;
     let info = workspace.info_options(instruction, options);
@@ -84,7 +84,7 @@ pub(crate) fn spans(
 }
 
 /// One memory operand.
-fn operand(
+pub(crate) fn operand(
     instruction: &Instruction,
     registers: &impl Registers,
     memory: &UsedMemory,
@@ -242,9 +242,22 @@ fn bit_offset(instruction: &Instruction, registers: &impl Registers) -> i64 {
     }
 }
 
-/// `movs`, `stos` and their like: from the element that is next.
-fn strings(instruction: &Instruction, registers: &impl Registers, add: &mut impl FnMut(Span)) {
+/// What `movs`, `stos` and their like do.
+#[derive(Clone, Copy)]
+pub(crate) struct StringOperands {
+    /// What RSI points to.
+    pub(crate) reads_source: bool,
+    /// What RDI points to.
+    pub(crate) reads_target: bool,
+    pub(crate) writes_target: bool,
+    /// They look for something.
+    stops_early: bool,
+}
+
+/// Of a string instruction.
+pub(crate) fn string_operands(instruction: &Instruction) -> Option<StringOperands> {
     let (reads_source, reads_target, writes_target, stops_early) = match instruction.mnemonic() {
+        _ if !instruction.is_string_instruction() => return None,
         Mnemonic::Movsb | Mnemonic::Movsw | Mnemonic::Movsd | Mnemonic::Movsq => {
             (true, false, true, false)
         }
@@ -260,14 +273,29 @@ fn strings(instruction: &Instruction, registers: &impl Registers, add: &mut impl
         Mnemonic::Cmpsb | Mnemonic::Cmpsw | Mnemonic::Cmpsd | Mnemonic::Cmpsq => {
             (true, true, false, true)
         }
-        _ => return,
+        _ => return None,
     };
+    Some(StringOperands {
+        reads_source,
+        reads_target,
+        writes_target,
+        stops_early,
+    })
+}
+
+/// What a string instruction accesses, from the element that is next.
+fn strings(
+    instruction: &Instruction,
+    operands: StringOperands,
+    registers: &impl Registers,
+    add: &mut impl FnMut(Span),
+) {
     let element = instruction.memory_size().size();
     let is_repeated = instruction.has_rep_prefix() || instruction.has_repne_prefix();
     let is_long = address_is_long(instruction);
     let count = match is_repeated {
         // Of a search only the next element is sure to be looked at.
-        true if stops_early => truncated(registers.general(RCX), is_long).min(1),
+        true if operands.stops_early => truncated(registers.general(RCX), is_long).min(1),
         true => truncated(registers.general(RCX), is_long),
         false => 1,
     };
@@ -288,11 +316,11 @@ fn strings(instruction: &Instruction, registers: &impl Registers, add: &mut impl
             write,
         });
     };
-    if reads_source {
+    if operands.reads_source {
         span(RSI, false);
     }
-    if reads_target || writes_target {
-        span(RDI, writes_target);
+    if operands.reads_target || operands.writes_target {
+        span(RDI, operands.writes_target);
     }
 }
 
@@ -357,8 +385,8 @@ pub(crate) fn warm_up() -> Workspace {
 }
 
 const RCX: usize = 1;
-const RSI: usize = 6;
-const RDI: usize = 7;
+pub(crate) const RSI: usize = 6;
+pub(crate) const RDI: usize = 7;
 /// RFLAGS.DF: string instructions go downward.
 const DIRECTION: u64 = 1 << 10;
 /// Pages of each operand of a repeated string instruction that are asked for together.

@@ -17,6 +17,7 @@
 mod backend;
 mod decode;
 mod error;
+mod redirect;
 pub mod signals;
 mod space;
 mod sys;

@@ -1,6 +1,7 @@
-//! SIGSEGV and SIGBUS: the window's faults, and the program's own.
+//! SIGSEGV and SIGBUS: the window's faults, and the program's own. (And SIGTRAP, by which an access on the engine view
+//! ends: see [`crate::redirect`].)
 //!
-//! The kernel has our handler for both; what the program sets for them is kept here. A signal is offered to, in
+//! The kernel has our handler for them; what the program sets for them is kept here. A signal is offered to, in
 //! this order:
 //!
 //! 1. the fault driver, if the address is in the window and the signal backends serve it;
@@ -15,10 +16,12 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use crate::PAGE_BYTES;
 use crate::decode;
 use crate::error::Error;
+use crate::redirect;
 use crate::sys::context;
 use crate::sys::pool::Pool;
 use crate::sys::posts::{Need, Needs, Posts};
 use crate::sys::signal::{self, Birthmark, Delivery, Published};
+use crate::sys::steps::Step;
 use crate::sys::windows::{self, Window};
 
 /// An access that raised a signal and isn't a fault of the window that somebody serves.
@@ -48,6 +51,8 @@ const DEFAULT: Program = Program {
 
 static SEGV: Published<Program> = Published::new(DEFAULT);
 static BUS: Published<Program> = Published::new(DEFAULT);
+static TRAP: Published<Program> = Published::new(DEFAULT);
+static KEEPS_TRAP: AtomicBool = AtomicBool::new(false);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static HOOK: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 static BIRTHMARK: Birthmark = Birthmark::new();
@@ -62,21 +67,37 @@ pub fn install() -> Result<(), Error> {
     if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
-    let error = |source: io::Error| {
-        Error::system(
-            "take over SIGSEGV and SIGBUS",
-            source,
-            "this kernel is too old",
-        )
-    };
-    BIRTHMARK.set().map_err(error)?;
-    for number in [libc::SIGSEGV, libc::SIGBUS] {
-        let old = signal::take_over(number).map_err(error)?;
-        replace(of(number).expect("it is one of the two"), &old);
-    }
+    BIRTHMARK.set().map_err(taking_over)?;
+    take_over(libc::SIGSEGV)?;
+    take_over(libc::SIGBUS)?;
     // Release: pairs with the load in `program_action`; what the kernel had is ours now.
     INSTALLED.store(true, Ordering::Release);
     Ok(())
+}
+
+fn take_over(number: i32) -> Result<(), Error> {
+    let old = signal::take_over(number).map_err(taking_over)?;
+    replace(of(number).expect("it is one of ours"), &old);
+    Ok(())
+}
+
+fn taking_over(source: io::Error) -> Error {
+    Error::system(
+        "take over the signals of faults",
+        source,
+        "this kernel is too old",
+    )
+}
+
+/// Whether the program's action for a signal is kept here, and not in the kernel: SIGSEGV and SIGBUS after [`install`],
+/// and SIGTRAP where signals report the window's faults.
+pub fn keeps(number: i32) -> bool {
+    match number {
+        libc::SIGSEGV | libc::SIGBUS => is_installed(),
+        // Acquire: pairs with the store in `warm_up`.
+        libc::SIGTRAP => KEEPS_TRAP.load(Ordering::Acquire),
+        _ => false,
+    }
 }
 
 /// Whether [`install`] was called.
@@ -84,10 +105,10 @@ pub fn is_installed() -> bool {
     INSTALLED.load(Ordering::Acquire)
 }
 
-/// Sets the program's action for SIGSEGV or SIGBUS, or only asks for it; the one before. As sigaction(2), it may
-/// be called in a signal handler. Any other signal is a fault of the caller. [`install`] must have been called.
+/// Sets the program's action for a signal that is [kept](keeps) here, or only asks for it; the one before. As
+/// sigaction(2), it may be called in a signal handler. Any other signal is a fault of the caller.
 pub fn program_action(number: i32, new: Option<&libc::sigaction>) -> libc::sigaction {
-    let published = of(number).expect("only SIGSEGV and SIGBUS are kept here");
+    let published = of(number).expect("no other signals are kept here");
     let old = match new {
         None => published.get(),
         Some(new) => replace(published, new),
@@ -110,6 +131,7 @@ fn of(number: i32) -> Option<&'static Published<Program>> {
     match number {
         libc::SIGSEGV => Some(&SEGV),
         libc::SIGBUS => Some(&BUS),
+        libc::SIGTRAP => Some(&TRAP),
         _ => None,
     }
 }
@@ -132,7 +154,9 @@ pub fn is_forked() -> bool {
 
 /// A signal came.
 pub(crate) fn deliver(delivery: &Delivery) {
-    if let Some(address) = delivery.address() {
+    if delivery.signal != libc::SIGTRAP
+        && let Some(address) = delivery.address()
+    {
         let window = windows::find(address);
         let forked = window.is_some() && is_forked();
         // In a forked process the list of posts is a copy that nobody reads.
@@ -176,12 +200,19 @@ fn call_hook(access: &Access) {
 }
 
 /// Gets ready what handlers need to understand instructions.
-pub(crate) fn warm_up() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
+pub(crate) fn warm_up() -> Result<(), Error> {
+    static IS_WARM: std::sync::Mutex<bool> = std::sync::Mutex::new(false);
+    let lock = IS_WARM.lock();
+    let mut is_warm = lock.unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !*is_warm {
         context::learn_layout();
         WORKSPACES.fill(decode::warm_up);
-    });
+        take_over(libc::SIGTRAP)?;
+        // Release: pairs with the load in `keeps`.
+        KEEPS_TRAP.store(true, Ordering::Release);
+        *is_warm = true;
+    }
+    Ok(())
 }
 
 /// Has the fault served. Apart from `deliver`, for its frame: the others must do with less stack.
@@ -195,8 +226,37 @@ fn serve(delivery: &Delivery, window: &Window, posts: &Posts, address: usize) {
     if !add_decoded(delivery, window, fault, &mut needs) {
         needs = Needs::new(fault);
     }
-    posts.wait(&needs);
+    if let Some(step) = posts.wait(&needs)
+        && !redirect(delivery, window, step)
+    {
+        signal::die_at(delivery.signal, NO_MAPPINGS);
+        step.free();
+    }
 }
+
+/// Has the interrupted instruction use the engine view; `false` if that can't be done.
+#[inline(never)]
+fn redirect(delivery: &Delivery, window: &Window, step: &Step) -> bool {
+    let Some(mut workspace) = WORKSPACES.take() else {
+        // All are in use: the access is tried again, and comes here again.
+        step.free();
+        return true;
+    };
+    let context = delivery.context();
+    let code = context.register(libc::REG_RIP) as usize;
+    let Some(instruction) = context::instruction_at(code) else {
+        return false;
+    };
+    let distance = |address: usize| window.distance(address);
+    let Some(moves) = redirect::moves(&instruction, &context, &mut workspace, distance) else {
+        return false;
+    };
+    step.begin(context, &moves);
+    true
+}
+
+const NO_MAPPINGS: &[u8] =
+    b"umbel: the process has no mappings left to show shared memory with; raise vm.max_map_count\n";
 
 /// Adds the pages that the interrupted instruction needs; `false` if it isn't understood.
 #[inline(never)]

@@ -113,10 +113,10 @@ impl Space {
         let views = Views::new(&layout.views, &file, rights)?;
         let driver = match descriptor {
             Some(descriptor) => {
-                windows::add(views.ranges(), None);
+                windows::add(views.distances(&engine_view), None);
                 Driver::Userfaultfd(Userfaultfd::new(backend, descriptor, &layout.views)?)
             }
-            None => Driver::Signals(Signals::new(backend, &views)?),
+            None => Driver::Signals(Signals::new(backend, &views, &engine_view)?),
         };
         Ok(Self {
             backend,
@@ -276,11 +276,22 @@ impl Views {
         Ok(Self(mapped))
     }
 
+    #[cfg(test)]
     fn ranges(&self) -> Vec<Range<usize>> {
         let views = self.0.iter();
         views
             .map(|(view, _)| view.address..view.address + view.len)
             .collect()
+    }
+
+    /// Where they are, with what must be added to an address to get the engine view's.
+    fn distances(&self, engine_view: &Mapping) -> Vec<(Range<usize>, usize)> {
+        let views = self.0.iter().map(|(view, _)| {
+            let there = engine_view.start() + view.file_offset as usize;
+            let range = view.address..view.address + view.len;
+            (range, there.wrapping_sub(view.address))
+        });
+        views.collect()
     }
 
     fn at(&self, address: usize) -> &(View, Mapping) {

@@ -16,7 +16,9 @@ use crate::PAGE_BYTES;
 use crate::backend::Backend;
 use crate::error::{Error, OUR_FAULT};
 use crate::signals;
-use crate::sys::posts::{NEEDS_MAX, Posted, Posts};
+use crate::sys::map::Mapping;
+use crate::sys::posts::{NEEDS_MAX, Need, Posted, Posts};
+use crate::sys::steps::{self, Step};
 use crate::sys::windows;
 
 pub(super) struct Signals {
@@ -29,6 +31,8 @@ struct State {
     shown: Shown,
     /// Taken, and not all they need was given since.
     waiting: Vec<Waiting>,
+    /// Accesses on the engine view that may not have ended.
+    stepping: Vec<Stepping>,
     /// Empty; kept for its memory.
     taken: Vec<Posted>,
 }
@@ -39,11 +43,21 @@ struct Waiting {
     open: u32,
 }
 
+/// An access that is made on the engine view.
+struct Stepping {
+    step: &'static Step,
+    needs: Vec<Need>,
+}
+
 const _: () = assert!(NEEDS_MAX <= u32::BITS as usize);
 
 impl Signals {
     /// Makes the views known to the handlers.
-    pub(super) fn new(backend: Backend, views: &Views) -> Result<Self, Error> {
+    pub(super) fn new(
+        backend: Backend,
+        views: &Views,
+        engine_view: &Mapping,
+    ) -> Result<Self, Error> {
         let posts = Posts::new().map_err(|source| {
             Error::system(
                 "make the event descriptor of page faults",
@@ -52,16 +66,27 @@ impl Signals {
             )
         })?;
         let posts: &'static Posts = Box::leak(Box::new(posts));
-        signals::warm_up();
-        windows::add(views.ranges(), Some(posts));
+        signals::warm_up()?;
+        windows::add(views.distances(engine_view), Some(posts));
+        let mut shown = Shown::new(backend, change_count_max());
+        if std::env::var_os(REDIRECT).is_some_and(|value| value == "1") {
+            shown.refuse();
+        }
         Ok(Self {
             posts,
             state: RefCell::new(State {
-                shown: Shown::new(backend, change_count_max()),
+                shown,
                 waiting: Vec::new(),
+                stepping: Vec::new(),
                 taken: Vec::new(),
             }),
         })
+    }
+
+    /// As if the kernel had no mappings left.
+    #[cfg(test)]
+    pub(super) fn refuse(&self) {
+        self.state.borrow_mut().shown.refuse();
     }
 
     pub(super) fn descriptor(&self) -> RawFd {
@@ -79,21 +104,14 @@ impl Signals {
         self.posts.take(&mut taken);
         for posted in taken.drain(..) {
             let mut open = 0u32;
+            let mut is_shown = true;
             for (index, need) in posted.needs().enumerate() {
                 let rights = match need.write {
                     true => Rights::Write,
                     false => Rights::Read,
                 };
                 if state.shown.told(views, need.address) >= rights {
-                    // Not even hiding everything else helps.
-                    if !state.shown.show_again(views, need.address).map_err(error)? {
-                        let source = io::Error::from_raw_os_error(libc::ENOMEM);
-                        return Err(Error::system(
-                            "show a page of shared memory",
-                            source,
-                            "the process has too many mappings; raise vm.max_map_count",
-                        ));
-                    }
+                    is_shown &= state.shown.show_again(views, need.address).map_err(error)?;
                 } else {
                     open |= 1 << index;
                     faults.push(Fault {
@@ -104,7 +122,9 @@ impl Signals {
                 }
             }
             match open {
-                0 => posted.finish(),
+                0 if is_shown => posted.finish(),
+                // Not even hiding everything else helps.
+                0 => state.redirect(posted),
                 open => state.waiting.push(Waiting { posted, open }),
             }
         }
@@ -119,6 +139,7 @@ impl Signals {
         rights: Rights,
     ) -> Result<(), Error> {
         let mut state = self.state.borrow_mut();
+        state.end_steps(&range, rights);
         state
             .shown
             .set(views, range.clone(), rights)
@@ -135,6 +156,32 @@ impl Signals {
 }
 
 impl State {
+    /// Has an access made on the engine view: it has the rights.
+    fn redirect(&mut self, posted: Posted) {
+        self.stepping.retain(|stepping| !stepping.step.is_free());
+        let step = steps::give();
+        let needs = posted.needs().collect();
+        self.stepping.push(Stepping { step, needs });
+        posted.redirect(step);
+    }
+
+    /// Waits for accesses on the engine view that these rights would forbid.
+    fn end_steps(&mut self, range: &Range<usize>, rights: Rights) {
+        self.stepping.retain(|stepping| {
+            let is_forbidden = |need: &Need| {
+                let needed = match need.write {
+                    true => Rights::Write,
+                    false => Rights::Read,
+                };
+                range.contains(&need.address) && rights < needed
+            };
+            if stepping.needs.iter().any(is_forbidden) {
+                stepping.step.wait();
+            }
+            !stepping.step.is_free()
+        });
+    }
+
     /// Whoever waits for nothing but pages of the range tries again: also with less than it needs, as the kernel's
     /// own waiters do.
     fn wake(&mut self, range: Range<usize>) {
@@ -153,6 +200,9 @@ impl State {
         }
     }
 }
+
+/// For tests: every access is made on the engine view.
+const REDIRECT: &str = "UMBEL_FAULT_REDIRECT";
 
 fn error(source: io::Error) -> Error {
     Error::system("change the rights of pages", source, OUR_FAULT)

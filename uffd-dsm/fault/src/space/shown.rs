@@ -93,6 +93,7 @@ pub(super) struct Shown {
     /// Places where the protection changes from one page to the next: each costs a mapping.
     change_count: usize,
     change_count_max: usize,
+    is_refused: bool,
 }
 
 impl Shown {
@@ -104,6 +105,7 @@ impl Shown {
             queue: VecDeque::new(),
             change_count: 0,
             change_count_max,
+            is_refused: false,
         }
     }
 
@@ -193,6 +195,9 @@ impl Shown {
         if !self.any(pages, |page| page.shown() != rights) {
             return Ok(());
         }
+        if self.is_refused && rights != Rights::None {
+            return Ok(());
+        }
         match (self.uses_guards, rights) {
             (false, _) => self.protect(views, pages, rights),
             (true, Rights::None) => self.guard(views, pages),
@@ -205,6 +210,11 @@ impl Shown {
                 self.unguard(views, pages)
             }
         }
+    }
+
+    /// Shows nothing from now on, as if the kernel had no mappings left.
+    pub(super) fn refuse(&mut self) {
+        self.is_refused = true;
     }
 
     /// Changes the protection of mappings. Where the process has no mappings left, others are hidden; if there is

@@ -18,6 +18,47 @@ impl Context {
         unsafe { (*self.0).uc_mcontext.gregs[register as usize] }
     }
 
+    /// A general register, by its number in encodings.
+    pub fn general_register(self, number: usize) -> u64 {
+        self.register(GENERAL[number]) as u64
+    }
+
+    /// Gives the interrupted thread another value in it.
+    pub fn set_general_register(self, number: usize, value: u64) {
+        // SAFETY: as above; the frame is the handler's to change.
+        unsafe { (*self.0).uc_mcontext.gregs[GENERAL[number] as usize] = value as i64 };
+    }
+
+    /// Has the thread trap after each instruction, or not; how it was.
+    pub fn replace_trap_flag(self, is_set: bool) -> bool {
+        let flags = self.register(libc::REG_EFL);
+        let new = match is_set {
+            true => flags | TRAP_FLAG,
+            false => flags & !TRAP_FLAG,
+        };
+        // SAFETY: as above.
+        unsafe { (*self.0).uc_mcontext.gregs[libc::REG_EFL as usize] = new };
+        flags & TRAP_FLAG != 0
+    }
+
+    /// The signals that the thread blocks when it goes on.
+    pub fn mask(self) -> u64 {
+        // SAFETY: as above.
+        let set = unsafe { &(*self.0).uc_sigmask };
+        // SAFETY: the kernel's set is the first word of the C library's.
+        unsafe { ptr::from_ref(set).cast::<u64>().read() }
+    }
+
+    /// Replaces them.
+    pub fn replace_mask(self, mask: u64) -> u64 {
+        let before = self.mask();
+        // SAFETY: as above; the frame is the handler's to change.
+        let set = unsafe { &raw mut (*self.0).uc_sigmask };
+        // SAFETY: as above.
+        unsafe { set.cast::<u64>().write(mask) };
+        before
+    }
+
     /// Bytes below this frame, if it lies on the thread's alternate stack.
     pub fn stack_left(self) -> usize {
         // SAFETY: as above.
@@ -147,6 +188,8 @@ const GENERAL: [i32; 16] = [
     libc::REG_R15,
 ];
 
+/// RFLAGS.TF.
+const TRAP_FLAG: i64 = 1 << 8;
 /// The longest instruction.
 const INSTRUCTION_BYTES: usize = 15;
 /// CPUID leaf that tells the components of the saved state, which have these numbers.

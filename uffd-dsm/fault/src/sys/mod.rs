@@ -6,6 +6,7 @@ pub mod pagemap;
 pub mod pool;
 pub mod posts;
 pub mod signal;
+pub mod steps;
 pub mod uffd;
 pub mod windows;
 

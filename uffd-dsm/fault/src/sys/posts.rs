@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use super::steps::Step;
+
 /// A page that an access needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
@@ -63,6 +65,8 @@ struct Cell {
     state: AtomicU32,
     thread: u32,
     needs: *const Needs,
+    /// Set before [`DONE`], if the access is to be made on the engine view.
+    step: AtomicPtr<Step>,
 }
 
 /// Where handlers post.
@@ -91,13 +95,14 @@ impl Posts {
     }
 
     /// Posts and sleeps until somebody has called [`Posted::finish`]. For signal handlers: no signal handler that may
-    /// leave by a jump can run meanwhile, for all are blocked.
-    pub fn wait(&self, needs: &Needs) {
+    /// leave by a jump can run meanwhile, for all are blocked. Returns what [`Posted::redirect`] was given.
+    pub fn wait(&self, needs: &Needs) -> Option<&'static Step> {
         let mut cell = Cell {
             next: ptr::null(),
             state: AtomicU32::new(WAITING),
             thread: super::thread_id(),
             needs,
+            step: AtomicPtr::new(ptr::null_mut()),
         };
         let this = &raw mut cell;
         let mut head = self.head.load(Ordering::Relaxed);
@@ -123,6 +128,10 @@ impl Posts {
         while state.load(Ordering::Acquire) == WAITING {
             futex(state, libc::FUTEX_WAIT, WAITING);
         }
+        // SAFETY: the cell is still alive. Relaxed: published by the state.
+        let step = unsafe { &(*this).step }.load(Ordering::Relaxed);
+        // SAFETY: null, or a step, which lives for ever.
+        unsafe { step.as_ref() }
     }
 
     fn ring(&self) {
@@ -176,6 +185,14 @@ impl Posted {
         unsafe { &*self.0 }.thread
     }
 
+    /// Lets the thread make its access on the engine view.
+    pub fn redirect(self, step: &'static Step) {
+        // SAFETY: the cell lives until `finish`.
+        let place = unsafe { &(*self.0).step };
+        place.store(ptr::from_ref(step).cast_mut(), Ordering::Relaxed);
+        self.finish();
+    }
+
     /// Lets the thread try its access again.
     pub fn finish(self) {
         // SAFETY: as above; the field is an atomic.
@@ -196,7 +213,8 @@ impl Posted {
     }
 }
 
-fn futex(word: &AtomicU32, operation: i32, value: u32) {
+/// Waits while the word has a value, or wakes as many threads as that.
+pub fn futex(word: &AtomicU32, operation: i32, value: u32) {
     // SAFETY: `word` is a live futex; without a timeout.
     unsafe {
         libc::syscall(

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::signals::{self, Access, Program};
 use crate::sys::context::Context;
+use crate::sys::steps;
 
 /// `struct kernel_sigaction` of x86-64.
 #[repr(C)]
@@ -191,10 +192,7 @@ impl Delivery {
         } else {
             0
         };
-        // SAFETY: the kernel passes a live ucontext to a handler with SA_SIGINFO.
-        let set = unsafe { &(*self.context.0).uc_sigmask };
-        // SAFETY: the kernel's set is the first word of the C library's.
-        let interrupted = unsafe { std::ptr::from_ref(set).cast::<u64>().read() };
+        let interrupted = self.context.mask();
         // Faults of the window must come through: blocked ones would kill.
         let mask = (interrupted | program.mask | own) & !SYNCHRONOUS;
         let before = change_mask(libc::SIG_SETMASK, mask);
@@ -250,13 +248,24 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
         // Beyond its end we would fault, and begin again at its top, for ever.
         return set_default(signal);
     }
-    signals::deliver(&Delivery {
-        signal,
-        info,
-        context,
-    });
-    // SAFETY: as above.
+    // SAFETY: the kernel passes a live siginfo.
+    let is_step = signal == libc::SIGTRAP && unsafe { *info }.si_code == TRAP_TRACE;
+    if !steps::end(context, is_step) {
+        signals::deliver(&Delivery {
+            signal,
+            info,
+            context,
+        });
+    }
+    // SAFETY: the calling thread's own errno.
     unsafe { *errno = before };
+}
+
+/// Says why the process dies, which it does when its access is tried again.
+pub fn die_at(signal: i32, message: &[u8]) {
+    // SAFETY: writes live bytes.
+    unsafe { libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len()) };
+    set_default(signal);
 }
 
 /// Says whether this is still the address space it was made in: a child of fork(2) reads another answer. (A child of
@@ -359,13 +368,15 @@ impl<T: Copy> Published<T> {
 }
 
 /// The processor's own signals: if they are blocked when it sends them, the kernel kills without a word.
-const SYNCHRONOUS: u64 = 1 << (libc::SIGSEGV - 1)
+pub const SYNCHRONOUS: u64 = 1 << (libc::SIGSEGV - 1)
     | 1 << (libc::SIGBUS - 1)
     | 1 << (libc::SIGTRAP - 1)
     | 1 << (libc::SIGILL - 1)
     | 1 << (libc::SIGFPE - 1);
 /// What our handler needs of a stack, without the kernel's part (measured: 1.4 KiB).
 const STACK_BYTES: usize = 2 << 10;
+/// si_code of a SIGTRAP after an instruction that was run with the trap flag.
+const TRAP_TRACE: i32 = 2;
 /// si_code of a signal of the kernel's that isn't about an address.
 const SI_KERNEL: i32 = 0x80;
 /// In a page fault's error code: it was a store.

@@ -8,8 +8,8 @@ use super::posts::Posts;
 
 /// The views of one space.
 pub struct Window {
-    /// In the order of their addresses.
-    pub views: Vec<Range<usize>>,
+    /// In the order of their addresses; what must be added to an address to get the engine view's.
+    pub views: Vec<(Range<usize>, usize)>,
     /// Where its faults are posted, if signals report them.
     pub posts: Option<&'static Posts>,
     next: *const Window,
@@ -18,16 +18,23 @@ pub struct Window {
 impl Window {
     /// Whether one of its views holds an address.
     pub fn contains(&self, address: usize) -> bool {
-        let after = self.views.partition_point(|view| view.start <= address);
-        let view = after.checked_sub(1).and_then(|index| self.views.get(index));
-        view.is_some_and(|view| view.contains(&address))
+        self.distance(address).is_some()
+    }
+
+    /// What must be added to an address to get the engine view's, if one of its views holds it.
+    pub fn distance(&self, address: usize) -> Option<usize> {
+        let after = self
+            .views
+            .partition_point(|(view, _)| view.start <= address);
+        let (view, distance) = self.views.get(after.checked_sub(1)?)?;
+        view.contains(&address).then_some(*distance)
     }
 }
 
 static FIRST: AtomicPtr<Window> = AtomicPtr::new(ptr::null_mut());
 
 /// Makes a space's views known, for ever. `views` are sorted.
-pub fn add(views: Vec<Range<usize>>, posts: Option<&'static Posts>) {
+pub fn add(views: Vec<(Range<usize>, usize)>, posts: Option<&'static Posts>) {
     let window = Box::leak(Box::new(Window {
         views,
         posts,

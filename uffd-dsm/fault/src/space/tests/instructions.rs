@@ -6,6 +6,16 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+/// Runs one instruction with these operands.
+macro_rules! run {
+    ($($operand:tt)*) => {
+        // SAFETY: the instruction touches what the test maps, and the registers that are named.
+        unsafe { asm!($($operand)*) }
+    };
+}
+
+mod redirected;
+
 /// Pages of the window, by number, and whether they are stored to.
 type Pages = BTreeMap<usize, bool>;
 
@@ -67,14 +77,6 @@ fn serve_turns(space: &mut Space, turns: &mut Vec<Vec<Fault>>, access: impl FnOn
             }
         }
     });
-}
-
-/// Runs one instruction with these operands.
-macro_rules! run {
-    ($($operand:tt)*) => {
-        // SAFETY: the instruction touches what the test maps, and the registers that are named.
-        unsafe { asm!($($operand)*) }
-    };
 }
 
 /// The last bytes of a page: an operand here goes on on the next.
