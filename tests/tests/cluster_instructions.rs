@@ -30,3 +30,17 @@ fn loops_and_string_functions_see_and_change_what_they_should_on_every_backend()
         assert_eq!(program.leftovers(), [""; 0]);
     }
 }
+
+/// As if the kernel had no mappings left: every access is made on the engine view, which takes tens of microseconds.
+#[test]
+fn a_counter_is_exact_where_no_page_can_be_shown() {
+    let program = compile_ours("counters", &["-O2"]);
+    for backend in ["guard", "mprotect"] {
+        let mut command = program.command(On::Nodes(2), &[], &["1"]);
+        command.env("UMBEL_FAULT_BACKEND", backend);
+        command.env("UMBEL_FAULT_REDIRECT", "1");
+        let outcome = start(&mut command, b"").wait(LIMIT);
+        assert_eq!(outcome.status, Some(0), "{backend}: {outcome}");
+    }
+    assert_eq!(program.leftovers(), [""; 0]);
+}

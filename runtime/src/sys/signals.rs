@@ -64,7 +64,7 @@ pub fn possible_mask(mask: &sigset_t) -> sigset_t {
 pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int {
     // SAFETY: null, or the program's live object.
     let asked = unsafe { new.as_ref() };
-    if is_ours(signal) && ours::is_installed() {
+    if ours::keeps(signal) {
         let before = ours::program_action(signal, asked);
         return answer(old, before);
     }
@@ -270,10 +270,6 @@ pub unsafe extern "C" fn sigsuspend(mask: *const sigset_t) -> c_int {
     let possible = possible_mask(unsafe { &*mask });
     // SAFETY: it is live.
     unsafe { libc_sigsuspend(&possible) }
-}
-
-fn is_ours(signal: c_int) -> bool {
-    matches!(signal, libc::SIGSEGV | libc::SIGBUS)
 }
 
 /// As signal(2) answers: the handler before.

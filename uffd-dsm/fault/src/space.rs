@@ -217,6 +217,16 @@ impl Space {
         }
     }
 
+    /// Makes the page at `address` show its rights, whatever it costs in mappings, until this is called with `false`: what
+    /// the kernel or a device uses can't be shown when it faults.
+    pub fn keep(&self, address: usize, is_kept: bool) -> Result<(), Error> {
+        match &self.driver {
+            // They always show.
+            Driver::Userfaultfd(_) => Ok(()),
+            Driver::Signals(driver) => driver.keep(&self.views, address, is_kept),
+        }
+    }
+
     /// Copies `target.len()` bytes of the file from `file_offset`.
     pub fn read(&self, file_offset: u64, target: &mut [u8]) {
         self.engine_view.read(file_offset as usize, target);

@@ -108,6 +108,8 @@ impl Engine {
                 if held.count == 0 {
                     holds += held.holds_over;
                     self.pins.held.remove(&object);
+                    let address = place(object).page_address();
+                    self.memory.space.keep(address, false)?;
                 }
             }
             for _ in 0..holds {
@@ -131,6 +133,8 @@ impl Engine {
                 if !self.pin_next(object, &mut pinning, now_ns, link)? {
                     break;
                 }
+                let address = place(object).page_address();
+                self.memory.space.keep(address, true)?;
                 self.pins.held.entry(object).or_default().count += 1;
                 pinning.done += 1;
                 pinning.is_strengthening = false;

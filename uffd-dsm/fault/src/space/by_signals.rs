@@ -150,6 +150,11 @@ impl Signals {
         Ok(())
     }
 
+    pub(super) fn keep(&self, views: &Views, address: usize, is_kept: bool) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        state.shown.keep(views, address, is_kept).map_err(error)
+    }
+
     pub(super) fn wake(&self, address: usize) {
         self.state.borrow_mut().wake(address..address + PAGE_BYTES);
     }

@@ -28,12 +28,15 @@ struct Page {
     /// The mapping's protection.
     protection: Rights,
     is_guarded: bool,
+    /// It is never hidden.
+    is_kept: bool,
 }
 
 const UNTOUCHED: Page = Page {
     told: Rights::None,
     protection: Rights::None,
     is_guarded: false,
+    is_kept: false,
 };
 
 impl Page {
@@ -157,6 +160,17 @@ impl Shown {
         self.show(views, &pages, page.told)?;
         self.keep_budget(views, &pages)?;
         Ok(self.page(view, number).shown() == page.told)
+    }
+
+    /// Shows a page what it was told, and keeps it shown, or ends that.
+    pub(super) fn keep(&mut self, views: &Views, address: usize, is_kept: bool) -> io::Result<()> {
+        let (view, number) = views.page(address);
+        let numbers = number..number + 1;
+        self.for_pages(&Pages { view, numbers }, |page| page.is_kept = is_kept);
+        if is_kept {
+            self.show_again(views, address)?;
+        }
+        Ok(())
     }
 
     fn page(&self, view: usize, number: usize) -> Page {
@@ -355,7 +369,7 @@ impl Shown {
         Ok(())
     }
 
-    /// Takes the chunk that was shown longest from the queue: not one of these pages'.
+    /// Takes the chunk that was shown longest from the queue: not one of these pages', or with pages that are kept.
     fn oldest_chunk(&mut self, views: &Views, pages: &Pages) -> Option<Pages> {
         for _ in 0..self.queue.len() {
             let id = self.queue.pop_front()?;
@@ -363,7 +377,7 @@ impl Shown {
             let is_new = id.view == pages.view
                 && chunk.numbers.start < pages.numbers.end
                 && pages.numbers.start < chunk.numbers.end;
-            if is_new {
+            if is_new || self.any(&chunk, |page| page.is_kept) {
                 self.queue.push_back(id);
                 continue;
             }

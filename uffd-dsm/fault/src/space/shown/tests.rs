@@ -158,3 +158,26 @@ fn a_page_that_was_never_told_anything_costs_no_mapping() {
         assert_eq!(shown.told(&views, page), Rights::None);
     }
 }
+
+#[test]
+fn a_page_that_is_kept_stays_shown_above_the_budget() {
+    for backend in BACKENDS {
+        let Some((views, _file)) = views(backend) else {
+            continue;
+        };
+        let start = views.ranges()[0].start;
+        let mut shown = Shown::new(backend, 4);
+        let page = |number: usize| start + number * PAGE_BYTES;
+        shown
+            .set(&views, page(1)..page(2), Rights::Read)
+            .expect("there are mappings enough");
+        shown.keep(&views, page(1), true).expect("it is shown");
+        for number in (CHUNK_PAGES..VIEW_PAGES - 1).step_by(2) {
+            shown
+                .set(&views, page(number)..page(number + 1), Rights::Read)
+                .expect("there are mappings enough");
+        }
+        assert_eq!(shown.page(0, 1).shown(), Rights::Read);
+        assert_eq!(shown.page(0, CHUNK_PAGES).shown(), Rights::None);
+    }
+}
