@@ -1,8 +1,8 @@
-//! The fault machinery: page-table rights of a memory range, driven through userfaultfd.
+//! The fault machinery: rights of a memory range's pages, and who accesses what it has no right to.
 //!
 //! A [`Space`] is a sparse memory file mapped several times: once as the always-writable *engine view*,
-//! and as the views that programs use. Rights are page-table states of those views, never
-//! `mprotect`, so no mapping is ever split (measured: `notes` in DESIGN.md §3):
+//! and as the views that programs use. With userfaultfd, rights are page-table states of those views, and no mapping is
+//! ever split (measured: `notes` in DESIGN.md §3):
 //!
 //! | access of a page | page-table state | entered by |
 //! |---|---|---|
@@ -11,6 +11,9 @@
 //! | write | mapped | `UFFDIO_CONTINUE`, or `UFFDIO_WRITEPROTECT` cleared |
 //!
 //! Pages of *tracked* views have only the first and the last: [`tracking`](WriteTracking).
+//!
+//! Where userfaultfd is forbidden, rights are protections and guard pages (`space/shown.rs`), and accesses raise
+//! SIGSEGV: [`signals`] says who gets it.
 //!
 //! All unsafe code of the memory is in `sys/`.
 
