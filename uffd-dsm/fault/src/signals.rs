@@ -1,5 +1,5 @@
 //! SIGSEGV and SIGBUS: the window's faults, and the program's own. (And SIGTRAP, by which an access on the engine view
-//! ends: see [`crate::redirect`].)
+//! ends: see `redirect.rs`.)
 //!
 //! The kernel has our handler for them; what the program sets for them is kept here. A signal is offered to, in
 //! this order:
