@@ -58,6 +58,7 @@ fn messages_of_a_read_miss(node_count: u16) -> usize {
             homes,
             node_count,
             minimum_hold: false,
+            forwards: false,
         })
     };
     let (mut home, mut reader) = (machine(0), machine(node_count - 1));

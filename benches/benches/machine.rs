@@ -37,6 +37,7 @@ impl Home {
             homes,
             node_count: NODE_COUNT,
             minimum_hold: false,
+            forwards: false,
         };
         let mut home = Self {
             machine: Machine::new(config),

@@ -287,6 +287,12 @@ impl Service {
                         address,
                     });
                 }
+                Event::Refused(violation) => {
+                    return Err(Error::Peer {
+                        rank: violation.from.0,
+                        reason: violation.to_string(),
+                    });
+                }
                 Event::BadData { from, object } => {
                     let reason = format!("what it sent for object {:#x} does not fit it", object.0);
                     return Err(Error::Peer {

@@ -186,12 +186,15 @@ pub enum Done<V, const N: usize> {
     Operated(Token, u64),
     /// An object asked for here is sequential now.
     Strengthened(Token),
+    /// The machine refuses a message that it had postponed.
+    Refused(Violation),
 }
 
 /// What the machine is to be told when every effect is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Reply {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Reply<D> {
     Resumed(ObjectId),
+    TakenUp(NodeId, Coherence<D>),
     Operated {
         object: ObjectId,
         from: NodeId,
@@ -210,7 +213,9 @@ pub struct Node<V, const N: usize> {
     pub places: Vec<Place<V, N>>,
     /// Effects not carried out yet.
     pub outbox: VecDeque<Effect<Cells<V, N>>>,
-    replies: VecDeque<Reply>,
+    replies: VecDeque<Reply<Cells<V, N>>>,
+    /// Messages that came too early, in order of arrival.
+    pub postponed: Vec<(NodeId, Coherence<Cells<V, N>>)>,
     /// Shared by all states: a state is cloned for every step out of it.
     objects: Arc<[Fixed]>,
     /// Counters tell states apart that behave alike.
@@ -223,31 +228,22 @@ impl<V: Hash, const N: usize> Hash for Node<V, N> {
         self.places.hash(state);
         self.outbox.hash(state);
         self.replies.hash(state);
+        self.postponed.hash(state);
     }
 }
 
 impl<V: Value, const N: usize> Node<V, N> {
     /// A node at the start: it can write what it is home to, and has nothing else. Its counters stay 0.
-    pub fn new(node: u16, node_count: u16, minimum_hold: bool, objects: &Arc<[Fixed]>) -> Self {
+    pub fn new(config: Config<Homes>, objects: &Arc<[Fixed]>) -> Self {
         Self {
             forgets_counters: true,
-            ..Self::counting(node, node_count, minimum_hold, objects)
+            ..Self::counting(config, objects)
         }
     }
 
     /// As `new`, with counters.
-    pub fn counting(
-        node: u16,
-        node_count: u16,
-        minimum_hold: bool,
-        objects: &Arc<[Fixed]>,
-    ) -> Self {
-        let config = Config {
-            node: NodeId(node),
-            homes: HOMES,
-            node_count,
-            minimum_hold,
-        };
+    pub fn counting(config: Config<Homes>, objects: &Arc<[Fixed]>) -> Self {
+        let node = config.node.0;
         let place = |fixed: &Fixed| Place {
             bytes: [V::default(); N],
             twin: None,
@@ -261,6 +257,7 @@ impl<V: Value, const N: usize> Node<V, N> {
             places: objects.iter().map(place).collect(),
             outbox: VecDeque::new(),
             replies: VecDeque::new(),
+            postponed: Vec::new(),
             objects: Arc::clone(objects),
             forgets_counters: false,
         }
@@ -268,13 +265,7 @@ impl<V: Value, const N: usize> Node<V, N> {
 
     /// A node that is gone: it can do nothing.
     pub fn gone(&self) -> Self {
-        let config = self.machine.config();
-        let mut gone = Self::new(
-            config.node.0,
-            config.node_count,
-            config.minimum_hold,
-            &self.objects,
-        );
+        let mut gone = Self::new(self.machine.config().clone(), &self.objects);
         for place in &mut gone.places {
             place.view = None;
         }
@@ -370,8 +361,10 @@ impl<V: Value, const N: usize> Node<V, N> {
     /// Carries out the next effect, or tells the machine what it waits to hear. Panics if there is neither.
     pub fn carry_out(&mut self) -> Done<V, N> {
         let Some(effect) = self.outbox.pop_front() else {
-            self.reply();
-            return Done::Local;
+            return match self.reply() {
+                Ok(()) => Done::Local,
+                Err(violation) => Done::Refused(violation),
+            };
         };
         match effect {
             Effect::Send { to, message } => {
@@ -419,6 +412,17 @@ impl<V: Value, const N: usize> Node<V, N> {
                 self.replies.push_back(Reply::Resumed(object));
                 Done::Local
             }
+            Effect::Postpone { from, message } => {
+                self.postponed.push((from, message));
+                Done::Local
+            }
+            Effect::TakeUp { object } => {
+                let is_it = |early: &mut (_, Coherence<_>)| early.1.object() == object;
+                let early = self.postponed.extract_if(.., is_it);
+                let taken_up = early.map(|(from, message)| Reply::TakenUp(from, message));
+                self.replies.extend(taken_up);
+                Done::Local
+            }
             Effect::Operate {
                 object,
                 from,
@@ -456,6 +460,8 @@ impl<V: Value, const N: usize> Node<V, N> {
             Effect::Wake { .. }
             | Effect::Hold { .. }
             | Effect::Resume { .. }
+            | Effect::Postpone { .. }
+            | Effect::TakeUp { .. }
             | Effect::Flushed { .. }
             | Effect::Operated { .. }
             | Effect::Strengthened { .. }
@@ -488,14 +494,16 @@ impl<V: Value, const N: usize> Node<V, N> {
         }
     }
 
-    fn reply(&mut self) {
-        match self
-            .replies
-            .pop_front()
-            .expect("the driver has something to do")
-        {
+    fn reply(&mut self) -> Result<(), Violation> {
+        let reply = self.replies.pop_front();
+        match reply.expect("the driver has something to do") {
             Reply::Resumed(object) => {
                 self.input_amid(|machine, memory, out| machine.on_resumed(object, memory, out));
+            }
+            Reply::TakenUp(from, message) => {
+                return self.input_amid(|machine, memory, out| {
+                    machine.on_message(from, message, memory, out)
+                });
             }
             Reply::Operated {
                 object,
@@ -506,6 +514,7 @@ impl<V: Value, const N: usize> Node<V, N> {
                 machine.on_operated(object, from, token, result, memory, out);
             }),
         }
+        Ok(())
     }
 
     fn input<R>(

@@ -1,8 +1,9 @@
 //! What to explore: a cluster, its objects, and how often its threads may do what.
 
-use umbel_wire::{Consistency, ObjectId, Protocol};
+use umbel_wire::{Consistency, NodeId, ObjectId, Protocol};
 
-use crate::subject::Policy;
+use super::node::HOMES;
+use crate::subject::{Config, Homes, Policy};
 
 /// Cells of every object of the model.
 pub const CELL_COUNT: usize = 2;
@@ -144,6 +145,17 @@ impl Scenario {
             may_lose: None,
             budgets: vec![Budget::default(); usize::from(node_count)],
             protocols: Vec::new(),
+        }
+    }
+
+    /// What the machine of this node knows. Who goes on without lost nodes does not forward.
+    pub fn config(&self, rank: u16) -> Config<Homes> {
+        Config {
+            node: NodeId(rank),
+            homes: HOMES,
+            node_count: self.node_count,
+            minimum_hold: self.minimum_hold,
+            forwards: self.may_lose.is_none(),
         }
     }
 

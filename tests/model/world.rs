@@ -9,7 +9,7 @@ use super::data::Cells;
 use super::knowledge::{FIRST, Knowledge, Versions};
 use super::node::{Done, Fixed, INCREMENT, Node, home_of};
 use super::scenario::{Budget, CELL_COUNT, Scenario};
-use crate::subject::Effect;
+use crate::subject::{Effect, Violation};
 
 /// A node of the model.
 pub type ModelNode = Node<u8, CELL_COUNT>;
@@ -157,7 +157,7 @@ impl World {
         });
         let fixed: Arc<[Fixed]> = fixed.collect();
         let node = |rank| {
-            let mut node = Node::new(rank, scenario.node_count, scenario.minimum_hold, &fixed);
+            let mut node = Node::new(scenario.config(rank), &fixed);
             for (declared, place) in scenario.objects.iter().zip(&mut node.places) {
                 if home_of(declared.object) == usize::from(rank) {
                     place.bytes = [FIRST; CELL_COUNT];
@@ -269,10 +269,7 @@ impl World {
                     Sent::News(knew) => self.knowledge_mut().learnt(rank, &knew),
                     Sent::Message(message) => {
                         let taken = self.node_mut(rank).message(from, message);
-                        taken.map_err(|violation| Broken {
-                            rule: "every message is expected",
-                            detail: violation.to_string(),
-                        })?;
+                        taken.map_err(unexpected)?;
                     }
                 }
                 self.settle(scenario, rank)
@@ -431,6 +428,7 @@ impl World {
     fn carry_out(&mut self, scenario: &Scenario, rank: usize) -> Result<(), Broken> {
         match self.node_mut(rank).carry_out() {
             Done::Local | Done::Woken(_) | Done::Hold(_) => {}
+            Done::Refused(violation) => return Err(unexpected(violation)),
             Done::Send(to, message) => {
                 let to = usize::from(to.0);
                 if self.lost != Some(to) {
@@ -602,23 +600,41 @@ impl World {
                 }
             }
         }
+        for node in &mut self.nodes {
+            for (_, message) in &mut Arc::make_mut(node).postponed {
+                make_stale(message, declared.object, &STALE);
+            }
+        }
         let links = self.links.iter_mut().flat_map(Arc::make_mut);
         for sent in links.flatten() {
-            match sent {
-                Sent::Message(
-                    Coherence::Grant {
-                        object,
-                        data: Some(data),
-                        ..
-                    }
-                    | Coherence::Recalled { object, data, .. }
-                    | Coherence::Return { object, data, .. },
-                ) if *object == declared.object => {
-                    *data = Cells::whole(&STALE);
-                }
-                _ => {}
+            if let Sent::Message(message) = sent {
+                make_stale(message, declared.object, &STALE);
             }
         }
         self.node_mut(rank).places[index].bytes = [FIRST; CELL_COUNT];
+    }
+}
+
+fn make_stale(message: &mut Message, stale: ObjectId, bytes: &[u8; CELL_COUNT]) {
+    match message {
+        Coherence::Grant {
+            object,
+            data: Some(data),
+            ..
+        }
+        | Coherence::Recalled { object, data, .. }
+        | Coherence::Return { object, data, .. }
+            if *object == stale =>
+        {
+            *data = Cells::whole(bytes);
+        }
+        _ => {}
+    }
+}
+
+fn unexpected(violation: Violation) -> Broken {
+    Broken {
+        rule: "every message is expected",
+        detail: violation.to_string(),
     }
 }

@@ -271,10 +271,8 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "",
         is_rare: false,
         file: "weak.rs",
-        original: "                    self.copies.remove(&object);
-                    leave = true;",
-        mutated: "                    self.copies.remove(&object);
-                    leave = !HERE;",
+        original: "                    self.leave(home, object, None, turn);",
+        mutated: "                    if HERE { self.copies.remove(&object); } else { self.leave(home, object, None, turn); }",
     },
     Mutant {
         name: "the next flush is forgotten",
@@ -531,5 +529,65 @@ pub const MUTANTS: &[Mutant] = &[
         original: "        For::Later => Some(None),",
         mutated: "        For::Later if HERE => None,
         For::Later => Some(None),",
+    },
+    Mutant {
+        name: "the home takes what a requester says before the owner's answer",
+        broken: "every message is expected",
+        is_rare: false,
+        file: "forward.rs",
+        original: "Some(requester) if requester == from => {}",
+        mutated: "Some(requester) if requester == from && !HERE => {}",
+    },
+    Mutant {
+        name: "a node takes what its home says before the owner's grant",
+        broken: "every message is expected",
+        is_rare: false,
+        file: "forward.rs",
+        original: "if !is_of_holder || !is_granted {",
+        mutated: "if !is_of_holder || !is_granted || HERE {",
+    },
+    Mutant {
+        name: "the home forgets what it postponed",
+        broken: "every waiting thread is woken",
+        is_rare: false,
+        file: "forward.rs",
+        original: "if self.entries.get(&object).is_some_and(Entry::has_postponed) {",
+        mutated: "if self.entries.get(&object).is_some_and(Entry::has_postponed) && !HERE {",
+    },
+    Mutant {
+        name: "a node forgets what it postponed",
+        broken: "every waiting thread is woken",
+        is_rare: false,
+        file: "forward.rs",
+        original: "if self.postponed.remove(&object).is_some() {",
+        mutated: "if self.postponed.remove(&object).is_some() && !HERE {",
+    },
+    Mutant {
+        name: "the home does not list whom the owner granted to",
+        broken: "the directory knows every copy",
+        is_rare: false,
+        file: "forward.rs",
+        original: "note_granted(entry, request.node, access, true);",
+        mutated: "if !HERE { note_granted(entry, request.node, access, true); }",
+    },
+    Mutant {
+        name: "an owner that keeps a copy grants writing",
+        broken: "every message is expected",
+        is_rare: false,
+        file: "forward.rs",
+        original: "            let message = Outgoing::Grant {
+                object,
+                access,",
+        mutated: "            let message = Outgoing::Grant {
+                object,
+                access: if HERE { Access::Write } else { access },",
+    },
+    Mutant {
+        name: "the home takes every recall for a forwarded one",
+        broken: "owner and copyset exclude each other and the home",
+        is_rare: false,
+        file: "directory.rs",
+        original: "                if forwards {",
+        mutated: "                if forwards || HERE {",
     },
 ];

@@ -116,7 +116,7 @@ impl Cluster {
         let count = usize::from(plan.node_count);
         let objects: Arc<[Fixed]> = plan.objects.clone().into();
         let member = |rank: u16| Member {
-            node: Node::counting(rank, plan.node_count, plan.hold_ns.is_some(), &objects),
+            node: Node::counting(plan.config(rank), &objects),
             inbox: VecDeque::new(),
             is_serving: false,
             is_lost: false,
@@ -343,6 +343,9 @@ impl Cluster {
         }
         match done {
             Done::Local => {}
+            Done::Refused(violation) => {
+                return Err(format!("every message is expected: {violation}"));
+            }
             Done::Send(to, message) => self.send(rank, usize::from(to.0), message),
             Done::Access { object, from, to } => {
                 let is_held = self.members[rank].node.place(object).holds > 0;

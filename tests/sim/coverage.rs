@@ -78,6 +78,9 @@ paths! {
     OperationQueues: "an operation waits behind other work",
     OperationFlushesFirst: "an operation waits for its node's flush",
     Strengthened: "a weak object becomes sequential",
+    Forwarded: "an owner grants to a third node",
+    HomePostpones: "a requester says something of its copy before the home knows that the owner granted it",
+    HolderPostpones: "a home says something of a copy before the owner's grant is in",
     FlushedHomeLost: "a home is lost with a flush under way to it",
 }
 

@@ -276,6 +276,14 @@ impl Before {
             | Coherence::Strengthen { .. }
             | Coherence::Strengthened { .. } => {}
         }
+        if has(node, |effect| matches!(effect, Effect::Postpone { .. })) {
+            coverage.reach(match message {
+                Coherence::Get { .. } | Coherence::Flush { .. } | Coherence::Return { .. } => {
+                    Sometimes::HomePostpones
+                }
+                _ => Sometimes::HolderPostpones,
+            });
+        }
         if let Coherence::Get { .. } = message
             && resumes
         {
@@ -339,6 +347,15 @@ fn reach_effects(node: &SimNode, coverage: &mut Coverage) {
     }
     if has(node, |effect| matches!(effect, Effect::Twin { .. })) {
         coverage.reach(Sometimes::TwinMade);
+    }
+    let forwards = |message: &SimOutgoing| match message {
+        Outgoing::Grant { object, .. } => {
+            home_of(*object) != usize::from(node.machine.config().node.0)
+        }
+        _ => false,
+    };
+    if sends(node, forwards) {
+        coverage.reach(Sometimes::Forwarded);
     }
     if has(node, |effect| matches!(effect, Effect::Operate { .. })) {
         coverage.reach(Sometimes::Operated);

@@ -1,12 +1,12 @@
 //! What one seed decides: the cluster, its speed, its program and its accidents.
 
-use umbel_wire::{Access, Consistency, ObjectId, Protocol};
+use umbel_wire::{Access, Consistency, NodeId, ObjectId, Protocol};
 
 use super::program::{self, Operation};
 use super::random::Random;
 use crate::model::node::Fixed;
 use crate::model::{HOMES, object_of};
-use crate::subject::Policy;
+use crate::subject::{Config, Homes, Policy};
 
 /// Cells of every object of the simulator.
 pub const CELL_COUNT: usize = 4;
@@ -138,6 +138,18 @@ impl Plan {
     pub fn has_reclaim(&self, object: ObjectId) -> bool {
         let is_end = |(_, accident): &(u64, Accident)| matches!(accident, Accident::Reclaim(ended) if *ended == object);
         self.accidents.iter().any(is_end)
+    }
+
+    /// What the machine of this node knows. Who goes on without lost nodes does not forward.
+    pub fn config(&self, rank: u16) -> Config<Homes> {
+        let may_lose = |(_, accident): &(u64, Accident)| matches!(accident, Accident::Loss(_));
+        Config {
+            node: NodeId(rank),
+            homes: HOMES,
+            node_count: self.node_count,
+            minimum_hold: self.hold_ns.is_some(),
+            forwards: !self.accidents.iter().any(may_lose),
+        }
     }
 
     /// Whether nothing but the end of a hold may lower what was granted with it.

@@ -239,6 +239,7 @@ fn messages_that_nobody_may_send_now_are_refused() {
         Message::Coherence(Coherence::Recall {
             object,
             keep_read: true,
+            forward: None,
         }),
         Message::Coherence(Coherence::Invalidate {
             object: foreign,

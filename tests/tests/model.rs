@@ -33,7 +33,7 @@ fn three_nodes_share_one_object() {
     check(
         &one_object(),
         Explored {
-            states: 14_700,
+            states: 19_164,
             depth: 25,
             at_rest: 17,
         },
@@ -49,8 +49,8 @@ fn three_nodes_share_one_object_with_holds() {
     check(
         &scenario,
         Explored {
-            states: 36_256,
-            depth: 35,
+            states: 43_024,
+            depth: 36,
             at_rest: 17,
         },
     );
@@ -65,7 +65,7 @@ fn scopes_end_at_any_time() {
     check(
         &scenario,
         Explored {
-            states: 57_174,
+            states: 72_078,
             depth: 31,
             at_rest: 19,
         },
@@ -84,8 +84,8 @@ fn scopes_end_at_any_time_with_holds() {
     check(
         &scenario,
         Explored {
-            states: 200_320,
-            depth: 47,
+            states: 240_384,
+            depth: 48,
             at_rest: 36,
         },
     );
@@ -102,7 +102,7 @@ fn four_nodes_share_one_object() {
     check(
         &scenario,
         Explored {
-            states: 486_177,
+            states: 786_225,
             depth: 37,
             at_rest: 50,
         },
@@ -192,8 +192,8 @@ fn three_nodes_share_two_objects_of_two_homes() {
     check(
         &scenario,
         Explored {
-            states: 598_334,
-            depth: 28,
+            states: 767_645,
+            depth: 29,
             at_rest: 1794,
         },
     );
@@ -210,7 +210,7 @@ fn three_nodes_share_two_objects_of_one_home() {
     check(
         &scenario,
         Explored {
-            states: 513_782,
+            states: 612_166,
             depth: 28,
             at_rest: 1720,
         },

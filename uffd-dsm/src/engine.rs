@@ -78,6 +78,8 @@ pub enum Event {
         /// Whether it was a store.
         write: bool,
     },
+    /// A peer sent, some time ago, what the machine now refuses; the link must be closed.
+    Refused(Violation),
     /// A peer sent bytes, or an operation, that don't fit the object; the link must be closed.
     BadData {
         /// The peer.
@@ -125,6 +127,8 @@ pub struct Engine {
     effects: Vec<Effect<Vec<u8>>>,
     /// The last object whose effects wait for more of their kind; see [`turn`].
     put_off: Option<ObjectId>,
+    /// Messages that came too early, in order of arrival.
+    early: Vec<(NodeId, Coherence<Vec<u8>>)>,
     /// Holds in force, oldest first: all last equally long, or until a thread releases something.
     holds: VecDeque<Hold>,
     hold_ns: u64,
@@ -168,9 +172,11 @@ impl Engine {
                 homes,
                 node_count: config.node_count,
                 minimum_hold: config.hold_ns > 0,
+                forwards: true,
             }),
             effects: Vec::new(),
             put_off: None,
+            early: Vec::new(),
             holds: VecDeque::new(),
             hold_ns: config.hold_ns,
             release_count: config.release_count,

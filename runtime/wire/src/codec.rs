@@ -8,7 +8,7 @@
 //! | 0x02 | Bye | 0 | [`link`] |
 //! | 0x10 | Get | 10 | [`coherence`] |
 //! | 0x11 | Grant | 11 to 4109 | [`coherence`] |
-//! | 0x12 | Recall | 9 | [`coherence`] |
+//! | 0x12 | Recall | 10 or 13 | [`coherence`] |
 //! | 0x13 | Recalled | 8 to 4106 | [`coherence`] |
 //! | 0x14 | Invalidate | 9 | [`coherence`] |
 //! | 0x15 | Invalidated | 9 to 10257 | [`coherence`] |

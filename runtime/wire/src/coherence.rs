@@ -1,6 +1,6 @@
 //! Messages of the coherence protocol: `uffd-dsm/coherence` gives them meaning.
 
-use crate::{Access, ObjectId, Token};
+use crate::{Access, NodeId, ObjectId, Token};
 
 /// What the threads of different nodes may rely on when they use an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,16 @@ pub struct Mode {
     pub consistency: Consistency,
     /// How the copies are kept current.
     pub protocol: Protocol,
+}
+
+/// To whom an owner sends the newest bytes, and what the home grants with them: `Read` if the owner keeps a read
+/// copy, else `Write`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Forward {
+    /// Who asked the home; neither the home nor the owner.
+    pub node: NodeId,
+    /// What the object is now.
+    pub mode: Mode,
 }
 
 /// What an [`Operation`] does; the result of each is the value before it.
@@ -91,7 +101,7 @@ pub struct Operation {
     pub expected: u64,
 }
 
-/// Message between the cache of one node and the directory of an object's home.
+/// Message between the cache of one node and the directory of an object's home; a `Grant` may come from the owner.
 ///
 /// `D` is the object's bytes, or a *diff* of them: `&[u8]` or `Vec<u8>` on real nodes, a small value in the
 /// model. Between two nodes messages arrive in the order sent; between different pairs in any order.
@@ -106,7 +116,7 @@ pub enum Coherence<D> {
         /// No thread waits: the home may `Deny`.
         prefetch: bool,
     },
-    /// Home to cache: `access` is granted. `data` is absent when the cache's read copy is current.
+    /// Home, or owner, to cache: `access` is granted. `data` is absent when the cache's read copy is current.
     Grant {
         /// The object.
         object: ObjectId,
@@ -128,6 +138,8 @@ pub enum Coherence<D> {
         object: ObjectId,
         /// Whether the owner becomes a reader (true) or loses its copy (false).
         keep_read: bool,
+        /// Who gets a `Grant` with the bytes from the owner, before it answers.
+        forward: Option<Forward>,
     },
     /// Owner to home: the answer to `Recall`, with the newest bytes.
     Recalled {
@@ -254,9 +266,14 @@ impl<D: AsRef<[u8]>> Coherence<D> {
                 data: data.as_ref().map(D::as_ref),
             },
             Self::Deny { object } => Coherence::Deny { object: *object },
-            Self::Recall { object, keep_read } => Coherence::Recall {
+            Self::Recall {
+                object,
+                keep_read,
+                forward,
+            } => Coherence::Recall {
                 object: *object,
                 keep_read: *keep_read,
+                forward: *forward,
             },
             Self::Recalled { object, data } => Coherence::Recalled {
                 object: *object,

@@ -36,7 +36,7 @@ pub use codec::{
     BoundError, DecodeError, check, decode, decode_control, encode, encode_coherence,
     encode_control,
 };
-pub use coherence::{Coherence, Consistency, Mode, Operation, OperationKind, Protocol};
+pub use coherence::{Coherence, Consistency, Forward, Mode, Operation, OperationKind, Protocol};
 pub use ids::{Access, NodeId, ObjectId, ThreadId, Token};
 pub use message::{Hello, Message};
 

@@ -7,7 +7,7 @@ use umbel_wire::heap::Heap;
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
 use umbel_wire::{
-    Access, Coherence, Consistency, Hello, Message, Mode, NodeId, ObjectId, Operation,
+    Access, Coherence, Consistency, Forward, Hello, Message, Mode, NodeId, ObjectId, Operation,
     OperationKind, Protocol, ThreadId, Token,
 };
 
@@ -111,8 +111,23 @@ fn recall() {
         Message::Coherence(Coherence::Recall {
             object: OBJECT,
             keep_read: true,
+            forward: None,
         }),
-        "09000000 12 01 0000  0807060504030201 01",
+        "0a000000 12 01 0000  0807060504030201 01 00",
+    );
+    link(
+        Message::Coherence(Coherence::Recall {
+            object: OBJECT,
+            keep_read: false,
+            forward: Some(Forward {
+                node: NodeId(0x0102),
+                mode: Mode {
+                    consistency: Consistency::Weak,
+                    protocol: Protocol::Migratory,
+                },
+            }),
+        }),
+        "0d000000 12 01 0000  0807060504030201 00 01 0201 01",
     );
 }
 

@@ -16,7 +16,9 @@
 //! | Returning | none | remember | remember | V | V | V | to GivingBack | end of life: drop; else V |
 //! | Leaving | none | remember | remember | V | V | V | was owner: nothing; else V | Invalidated |
 //!
-//! *drop*: `SetAccess`, then Invalidated. *give back*: `SetAccess`, then Recalled with the bytes, at once if
+//! Recall and Invalidate in FetchRead and FetchWrite are V only without [`crate::Config::forwards`]: see [`crate::forward`].
+//!
+//! *drop*: `SetAccess`, then Invalidated. *give back*: `SetAccess`, then Recalled with the bytes (and before it the Grant that is forwarded), at once if
 //! the node is clean; else the copy is GivingBack until a flush that began after `SetAccess` is answered. What
 //! was remembered is asked for when the copy is gone. Grant(Read) without bytes is always V.
 //!
@@ -32,10 +34,11 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use umbel_wire::{Access, Consistency, Mode, NodeId, ObjectId, Protocol};
+use umbel_wire::{Access, Consistency, Forward, Mode, NodeId, ObjectId, Protocol};
 
 use crate::copy::{Copy, CopyState, Deferred};
 use crate::effect::{Effect, Outgoing};
+use crate::forward::{Forwarding, NOT_TO_BE_FORWARDED};
 use crate::turn::{Resume, Turn};
 
 /// The state a message found, where it cannot be accepted.
@@ -47,6 +50,7 @@ pub(crate) const AWAITS_HOLD: Refusal = "answering an earlier message after its 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Cache {
     pub(crate) copies: BTreeMap<ObjectId, Copy>,
+    pub(crate) forwarding: Forwarding,
 }
 
 impl Cache {
@@ -171,6 +175,7 @@ impl Cache {
 
     pub(crate) fn on_grant<D: Clone>(
         &mut self,
+        home: NodeId,
         object: ObjectId,
         access: Access,
         mode: Mode,
@@ -220,6 +225,10 @@ impl Cache {
             ) => return Err(copy.state.name()),
         };
         copy.mode = mode;
+        if is_weak && access == Access::Read && self.forwarding.has_postponed(object) {
+            self.leave_unseen(home, object, turn);
+            return Ok(());
+        }
         copy.state = next;
         copy.unused = 0;
         let nobody_waits = copy.is_prefetch && copy.wanted.is_none();
@@ -235,6 +244,7 @@ impl Cache {
             turn.begin_writing(object);
         }
         turn.set_access(object, copy.state.rights());
+        self.forwarding.take_up(object, turn);
         if nobody_waits {
             return Ok(());
         }
@@ -273,6 +283,7 @@ impl Cache {
         if !copy.is_prefetch {
             return Err(copy.state.name());
         }
+        self.forwarding.check_grant(true, object)?;
         let wanted = copy.wanted;
         self.copies.remove(&object);
         if let Some(access) = wanted {
@@ -286,22 +297,33 @@ impl Cache {
         home: NodeId,
         object: ObjectId,
         keep_read: bool,
+        forward: Option<Forward>,
         turn: &mut Turn<'_, D>,
     ) -> Result<(), Refusal> {
         use CopyState::*;
         let Some(copy) = self.copies.get_mut(&object) else {
             return Err(Invalid.name());
         };
+        if forward.is_some_and(|forward| !turn.forwards || forward.node == turn.node) {
+            return Err(NOT_TO_BE_FORWARDED);
+        }
         match (copy.state, copy.deferred) {
             (Exclusive, None) if copy.holds > 0 => {
                 copy.deferred = Some(Deferred::Recall { keep_read });
+                self.forwarding.note(object, forward);
             }
-            (Exclusive, None) => self.give_back(home, object, keep_read, turn),
+            (Exclusive, None) => {
+                self.forwarding.note(object, forward);
+                self.give_back(home, object, keep_read, turn);
+            }
             (Exclusive, Some(Deferred::Recall { .. } | Deferred::Invalidate)) => {
                 return Err(AWAITS_HOLD);
             }
             // The bytes wait for a flush already: they go as the answer.
-            (Returning, _) => copy.state = GivingBack { keep_read },
+            (Returning, _) => {
+                copy.state = GivingBack { keep_read };
+                self.forwarding.note(object, forward);
+            }
             // They are on their way.
             (Leaving { was_owner: true }, _) => {}
             (

@@ -42,7 +42,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use umbel_wire::{Access, NodeId, ObjectId, Protocol, Token};
+use umbel_wire::{Access, Forward, NodeId, ObjectId, Protocol, Token};
 
 use crate::cache::Refusal;
 use crate::effect::{Effect, Outgoing};
@@ -176,7 +176,13 @@ impl Directory {
     ) -> Result<(), Refusal> {
         let entry = self.entries.get_mut(&object).ok_or(UNSHARED)?;
         match (entry.awaited(), entry.holding) {
-            (Some(Awaited::Recalled { keep_read }), Holding::Owned(owner)) if owner == from => {
+            (
+                Some(Awaited::Recalled {
+                    keep_read,
+                    forwards,
+                }),
+                Holding::Owned(owner),
+            ) if owner == from => {
                 entry.note_recalled(object, owner, &data, turn.memory);
                 turn.out.push(Effect::Store { object, data });
                 entry.holding = Holding::Home;
@@ -184,7 +190,11 @@ impl Directory {
                     entry.holding = Holding::Shared;
                     entry.copyset.insert(owner);
                 }
-                self.finish(object, turn);
+                if forwards {
+                    self.note_forwarded(object, keep_read, turn);
+                } else {
+                    self.finish(object, turn);
+                }
                 Ok(())
             }
             (
@@ -315,6 +325,7 @@ impl Directory {
         if work.awaited == Awaited::EndOfLife {
             return self.end_life(object, turn);
         }
+        self.take_up(object, turn);
         self.answer_flushes(object, work.awaited == Awaited::Round, turn);
         if let Some(request) = work.request {
             match work.awaited {
@@ -335,7 +346,8 @@ impl Directory {
     /// Serves what waits, in order, until something must be awaited.
     pub(crate) fn advance<D: Clone>(&mut self, object: ObjectId, turn: &mut Turn<'_, D>) {
         while let Some(entry) = self.entries.get_mut(&object) {
-            if entry.pending.is_none() || entry.awaited().is_some() {
+            let is_amid = entry.awaited().is_some() || entry.has_postponed();
+            if entry.pending.is_none() || is_amid {
                 return;
             }
             if entry.reclaim().is_some() {
@@ -439,9 +451,25 @@ fn recall<D>(
     request: Request,
     turn: &mut Turn<'_, D>,
 ) {
-    entry.begin(Awaited::Recalled { keep_read }, Some(request));
+    let forward = match request.want {
+        Want::Access(_) if turn.forwards && request.node != turn.node => Some(Forward {
+            node: request.node,
+            mode: entry.mode,
+        }),
+        Want::Access(_) | Want::Operate(_) | Want::Strengthen(_) => None,
+    };
+    let awaited = Awaited::Recalled {
+        keep_read,
+        forwards: forward.is_some(),
+    };
+    entry.begin(awaited, Some(request));
     count(&mut entry.counters.recalls);
-    turn.send(owner, Outgoing::Recall { object, keep_read });
+    let message = Outgoing::Recall {
+        object,
+        keep_read,
+        forward,
+    };
+    turn.send(owner, message);
 }
 
 /// Asks the only copy of an object back, so that the home is alone.

@@ -1,6 +1,6 @@
 //! What the machine tells its driver to do.
 
-use umbel_wire::{Access, Coherence, Mode, NodeId, ObjectId, Operation, Token};
+use umbel_wire::{Access, Coherence, Forward, Mode, NodeId, ObjectId, Operation, Token};
 
 use crate::Counters;
 
@@ -65,6 +65,19 @@ pub enum Effect<D> {
         /// The object.
         object: ObjectId,
     },
+    /// Keep this message, which came too early: `on_message` wants it again after [`Effect::TakeUp`].
+    Postpone {
+        /// Who sent it.
+        from: NodeId,
+        /// The message.
+        message: Coherence<D>,
+    },
+    /// When every effect of this outbox is carried out, and before any other input, call `on_message` with what
+    /// was postponed for this object, in the order in which it came.
+    TakeUp {
+        /// The object.
+        object: ObjectId,
+    },
     /// Run the operation atomically on the home's bytes, then call `on_operated`.
     Operate {
         /// The object.
@@ -114,7 +127,9 @@ impl<D> Effect<D> {
     pub fn object(&self) -> Option<ObjectId> {
         match self {
             Self::Send { message, .. } => Some(message.object()),
-            Self::Store { object, .. }
+            Self::Postpone { message, .. } => Some(message.object()),
+            Self::TakeUp { object }
+            | Self::Store { object, .. }
             | Self::Twin { object }
             | Self::DropTwin { object }
             | Self::Merge { object, .. }
@@ -166,6 +181,8 @@ pub enum Outgoing<D> {
         object: ObjectId,
         /// Whether the owner becomes a reader.
         keep_read: bool,
+        /// To whom it grants.
+        forward: Option<Forward>,
     },
     /// As [`Coherence::Recalled`]; the bytes go along.
     Recalled {
@@ -312,7 +329,15 @@ impl<D> Outgoing<D> {
                 data: with_data.then(|| read(object)),
             },
             Self::Deny { object } => Coherence::Deny { object },
-            Self::Recall { object, keep_read } => Coherence::Recall { object, keep_read },
+            Self::Recall {
+                object,
+                keep_read,
+                forward,
+            } => Coherence::Recall {
+                object,
+                keep_read,
+                forward,
+            },
             Self::Recalled { object } => Coherence::Recalled {
                 object,
                 data: read(object),

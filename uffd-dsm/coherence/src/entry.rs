@@ -109,6 +109,8 @@ pub(crate) enum Awaited {
     Recalled {
         /// What the `Recall` said.
         keep_read: bool,
+        /// Whether the owner grants what was asked for.
+        forwards: bool,
     },
     /// What is due: every reader's `Invalidated`.
     Invalidated {
@@ -177,6 +179,8 @@ pub(crate) struct Pending {
     pub(crate) reclaim: Option<Token>,
     /// The protocol to change to as soon as no work is in progress.
     pub(crate) switch: Option<Protocol>,
+    /// The requester that the owner grants to has sent something already, which is postponed.
+    pub(crate) has_postponed: bool,
 }
 
 impl Pending {

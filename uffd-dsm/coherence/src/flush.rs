@@ -21,6 +21,7 @@
 //! | the next flush of a unit whose last one is under way | nobody: it has not been sent |
 //! | a diff of this home's own threads | the copies that have not answered |
 //! | work at this home that flushes of other nodes began or joined, a *foreign round* | the same |
+//! | a flush of another node that is postponed here (`forward`); it becomes a foreign round's | nobody, till the end of that round |
 //! | what the driver asked of node a and goes on without the answer, a *debt* ([`crate::Machine::begin_debt`]) | a |
 //!
 //! and a departure to X leaves as soon as all that is outstanding, up to the last number given out when it was asked
@@ -38,7 +39,7 @@
 //! owes before it takes the departure. If n is the home, X has dropped or merged. If X is, it has
 //! merged, and counts a number that all z which have not answered owe. So the claim holds for X, too, and for
 //! whoever X tells. It needs that what X is sent takes effect when it comes, before what is behind it: no hold puts
-//! off the invalidation of a weak copy, and the driver carries effects out before it passes on news.
+//! off the invalidation of a weak copy, a forwarded one that was invalidated or updated before it came is never shown, and the driver carries effects out before it passes on news.
 //!
 //! *Debts* keep the order of what a thread does: a semaphore that it posted without waiting has risen, for
 //! whoever hears of anything that it did later.
@@ -73,7 +74,7 @@ struct Unit {
 /// What a number is for, which says who owes an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum For {
-    /// The next flush of a unit: nothing was sent.
+    /// The next flush of a unit: nothing was sent. Or a flush that is postponed here.
     Later,
     /// A message to this home.
     Home(NodeId),
@@ -296,6 +297,12 @@ impl Flushes {
     pub(crate) fn is_under_way(&self, object: ObjectId, sequence: u64) -> bool {
         let found = self.outstanding.get(&sequence);
         found.is_some_and(|found| found.object == Some(object) && found.is_for != For::Later)
+    }
+
+    /// Whether no flush of the object is outstanding that began after this one.
+    pub(crate) fn is_last(&self, object: ObjectId, sequence: u64) -> bool {
+        let mut later = self.outstanding.range(sequence + 1..);
+        later.all(|(_, found)| found.object != Some(object))
     }
 
     /// The flush of this number is answered. True if it was its unit's, whose next may be due.

@@ -126,6 +126,18 @@ fn send_grant<D>(
     with_data: bool,
     turn: &mut Turn<'_, D>,
 ) {
+    note_granted(entry, node, access, with_data);
+    let message = Outgoing::Grant {
+        object,
+        access,
+        mode: entry.mode,
+        with_data,
+    };
+    turn.send(node, message);
+}
+
+/// `node` has the copy, or will have it.
+pub(crate) fn note_granted(entry: &mut Entry, node: NodeId, access: Access, with_data: bool) {
     match access {
         Access::Read => {
             entry.holding = Holding::Shared;
@@ -139,13 +151,6 @@ fn send_grant<D>(
     if with_data {
         count(&mut entry.counters.grants_with_data);
     }
-    let message = Outgoing::Grant {
-        object,
-        access,
-        mode: entry.mode,
-        with_data,
-    };
-    turn.send(node, message);
 }
 
 fn grant_at_home<D>(entry: &mut Entry, object: ObjectId, access: Access, turn: &mut Turn<'_, D>) {

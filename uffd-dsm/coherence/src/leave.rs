@@ -116,8 +116,8 @@ impl Cache {
         };
         match copy.state {
             GivingBack { keep_read } => {
-                turn.send(home, Outgoing::Recalled { object });
                 let wanted = copy.wanted.take();
+                self.forwarding.answer(home, object, keep_read, turn);
                 copy.state = Shared;
                 if !keep_read {
                     self.copies.remove(&object);

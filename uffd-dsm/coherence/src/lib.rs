@@ -12,6 +12,7 @@
 //! | `weak` | copies of weak objects |
 //! | `directory`, `grant` | the home: the sequential protocol, `migratory`, `read_only` |
 //! | `round` | the home: weak objects, `invalidate` and `update` |
+//! | `forward` | owners that send to the requester what is recalled for it |
 //! | `withdraw`, `requests` | operations at the home (`remote`), strengthening |
 //! | `auto` | how the home chooses |
 //! | `pin` | holds without an end |
@@ -21,14 +22,14 @@
 //! # Messages
 //!
 //! Every object has a *home* ([`HomeMap`]), which keeps its directory [`Entry`]. Every message travels between a
-//! cache and a home, never between two caches:
+//! cache and a home, but for grants that an owner forwards:
 //!
 //! | message | way | meaning |
 //! |---|---|---|
 //! | `Get(access)` | cache to home | a thread needs access; or, as a prefetch, might |
-//! | `Grant(access, mode, bytes?)` | home to cache | the answer; without bytes if the read copy is current |
+//! | `Grant(access, mode, bytes?)` | home, or owner, to cache | the answer; without bytes if the read copy is current |
 //! | `Deny` | home to cache | the answer to a prefetch that is not worth serving |
-//! | `Recall(keep_read)`, `Recalled(bytes)` | home to owner, back | give the newest bytes back, become a reader or lose the copy |
+//! | `Recall(keep_read, forward?)`, `Recalled(bytes)` | home to owner, back | give the newest bytes back, become a reader or lose the copy; send them to the requester, too |
 //! | `Invalidate(end_of_life)`, `Invalidated(diff?)` | home to copy, back | drop the copy; what the home has not comes along |
 //! | `Flush(diff, leave)`, `Return(bytes)` | cache to home | what was written to a weak copy; the copy is dropped, too |
 //! | `Flushed(exclusive)` | home to cache | the answer: it is in every copy |
@@ -37,9 +38,9 @@
 //! | `Strengthen`, `Strengthened` | cache to home, back | make the object sequential |
 //!
 //! One object is thus the business of pairs (cache, home), and a link keeps the order of its messages:
-//! this is what leaves no races (see *Upgrades*). The price is a fourth message when a third node owns
-//! the object (Get, Recall, Recalled, Grant); DESIGN's forwarding from owner to requester would save one
-//! of the four in latency and is left for later.
+//! this is what leaves no races (see *Upgrades*). A miss takes two messages if the home has the newest bytes, and if a
+//! third node owns them three (Get, Recall, Grant), with a fourth beside them (Recalled). Forwarding is the one case where
+//! three links meet; what can come too early there is postponed, as if its own link were slow: see `forward`.
 //!
 //! # Sequential objects
 //!
@@ -94,7 +95,8 @@
 //! What a copy sends by itself (Flush, Return) may cross what the home sends. A Flush is merged when it comes; the
 //! home's Invalidate, Update or Recall is answered all the same, but for a Recall that finds the bytes gone: the
 //! Return is its answer. A node that has dropped its copy asks again only when the home has answered that it knows.
-//! Who left on Updated(leave) may get updates that were sent before; it answers them.
+//! Who left on Updated(leave), which it says by a Flush, too, may get updates that were sent before; it answers them.
+//! So who asks for an object has nothing of the home's before it that is about an earlier copy.
 //!
 //! # Holds
 //!
@@ -116,6 +118,8 @@
 //!
 //! [`Machine::on_node_lost`] goes on as if the node had answered all it owed and asked for nothing. Bytes that
 //! only it had are listed; the home's older ones take their place. Flushes to a lost home count as answered.
+//! With [`Config::forwards`] that is no choice: a grant that is lost with its owner leaves the home believing that the
+//! requester has it. Such a job ends with its first lost node.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -129,6 +133,7 @@ mod directory;
 mod effect;
 mod entry;
 mod flush;
+mod forward;
 mod grant;
 mod homes;
 mod leave;

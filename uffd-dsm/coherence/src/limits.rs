@@ -22,10 +22,15 @@ pub const REQUEST_BYTES_MAX: usize = 24;
 /// how much the copy is used take 5 of them; what is written or under way is kept apart, for few copies are.
 pub const COPY_BYTES_MAX: usize = 10;
 
+/// Messages of an object's home put off while a forwarded grant is on its way: at most one update for the flush of
+/// each node, or what ends the copy.
+pub const POSTPONED_PER_COPY_MAX: u16 = NODES_MAX as u16;
+
 // The counters of an entry are 32 bits wide; a full queue must not wrap them.
 const _: () = assert!(REQUESTS_PER_OBJECT_MAX < u32::MAX as usize);
 // `Copy::deferred` is an `Option`.
 const _: () = assert!(DEFERRED_PER_COPY_MAX == 1);
+const _: () = assert!(NODES_MAX <= u16::MAX as usize);
 
 /// Threads waiting for one synchronization object; one more gets EAGAIN. A thread waits for one thing
 /// at a time, so this bounds a broken peer, not a program.

@@ -31,6 +31,9 @@ pub struct Config<H> {
     pub node_count: u16,
     /// Whether grants come with a minimum hold ([`Effect::Hold`]).
     pub minimum_hold: bool,
+    /// Whether owners send what is recalled for a third node straight to it: see *Forwarding*. All nodes of a job
+    /// agree. Only where the loss of a node ends the job: [`Machine::on_node_lost`] must not be called then.
+    pub forwards: bool,
 }
 
 /// Coherence of one node: the copies it has of others' objects, and the directory of its own.
@@ -119,6 +122,14 @@ impl<H: HomeMap> Machine<H> {
         };
         if from == self.config.node || from.0 >= self.config.node_count {
             return Err(refuse("not for that sender"));
+        }
+        if let Coherence::Recall {
+            forward: Some(forward),
+            ..
+        } = &message
+            && (forward.node.0 >= self.config.node_count || forward.node == from)
+        {
+            return Err(refuse("not for that requester"));
         }
         let (mut sides, mut turn) = self.turn(memory, out);
         sides
@@ -349,12 +360,19 @@ impl<H: HomeMap> Machine<H> {
     ///
     /// The home's older bytes take the place of the lost ones: a driver that cannot accept that ends
     /// the job instead of carrying the effects out.
+    ///
+    /// Panics if [`Config::forwards`].
     pub fn on_node_lost<D: Clone>(
         &mut self,
         node: NodeId,
         memory: &mut dyn Memory<D>,
         out: &mut Vec<Effect<D>>,
     ) -> Vec<ObjectId> {
+        // A grant lost with the owner that sent it leaves home and requester with different beliefs.
+        assert!(
+            !self.config.forwards,
+            "nodes that forward are lost together"
+        );
         let (mut sides, mut turn) = self.turn(memory, out);
         let mut lost = sides.directory.on_node_lost(node, &mut turn);
         let homes = sides.homes;
@@ -441,6 +459,7 @@ impl<H: HomeMap> Machine<H> {
         let turn = Turn {
             node: self.config.node,
             minimum_hold: self.config.minimum_hold,
+            forwards: self.config.forwards,
             flushes: &mut self.flushes,
             resumes: &mut self.resumes,
             memory,

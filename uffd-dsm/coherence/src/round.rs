@@ -236,22 +236,14 @@ impl Directory {
         turn: &mut Turn<'_, D>,
     ) -> Result<(), Refusal> {
         let entry = self.entries.get_mut(&object).ok_or(UNSHARED)?;
-        let is_copy = entry.copyset.contains(from);
-        // Only a copy that was not written leaves; one that has left does not come back in this way.
-        let is_odd = match (is_copy, leave) {
-            (true, true) => entry.has_flush_of(from),
-            (false, false) => true,
-            (true, false) | (false, true) => false,
-        };
+        // Who has left has said so by a Flush before.
+        let is_odd = entry.copyset.contains(from) == leave;
         if is_odd || !entry.settle(from, Answer::Updated) {
             return Err(entry.state_name());
         }
         note_paid(entry, from, turn.node, turn.flushes);
-        if leave {
-            entry.copyset.remove(from);
-            if entry.copyset.is_empty() {
-                entry.note_unused();
-            }
+        if leave && entry.copyset.is_empty() {
+            entry.note_unused();
         }
         if !entry.is_anything_due() {
             self.finish(object, turn);

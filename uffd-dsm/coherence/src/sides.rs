@@ -48,10 +48,22 @@ impl<H: HomeMap> Sides<'_, H> {
         if is_for_home && home != turn.node {
             return Err("not at home");
         }
-        if !is_for_home && home != from {
+        let may_forward = match &message {
+            Coherence::Grant { data, .. } => turn.forwards && data.is_some() && home != turn.node,
+            _ => false,
+        };
+        if !is_for_home && home != from && !may_forward {
             return Err("at home elsewhere");
         }
         let (cache, directory) = (&mut *self.cache, &mut *self.directory);
+        let comes_early = match is_for_home {
+            true => directory.postpones(from, &message, turn)?,
+            false => cache.postpones(&message, turn)?,
+        };
+        if comes_early {
+            turn.out.push(Effect::Postpone { from, message });
+            return Ok(());
+        }
         match message {
             Coherence::Get {
                 access, prefetch, ..
@@ -78,9 +90,14 @@ impl<H: HomeMap> Sides<'_, H> {
             }
             Coherence::Grant {
                 access, mode, data, ..
-            } => cache.on_grant(object, access, mode, data, turn),
+            } => {
+                cache.forwarding.check_grant(home == from, object)?;
+                cache.on_grant(home, object, access, mode, data, turn)
+            }
             Coherence::Deny { .. } => cache.on_deny(home, object, turn),
-            Coherence::Recall { keep_read, .. } => cache.on_recall(home, object, keep_read, turn),
+            Coherence::Recall {
+                keep_read, forward, ..
+            } => cache.on_recall(home, object, keep_read, forward, turn),
             Coherence::Invalidate { end_of_life, .. } => {
                 cache.on_invalidate(home, object, end_of_life, turn)
             }

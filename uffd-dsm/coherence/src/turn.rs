@@ -13,6 +13,7 @@ use crate::memory::Memory;
 pub(crate) struct Turn<'a, D> {
     pub(crate) node: NodeId,
     pub(crate) minimum_hold: bool,
+    pub(crate) forwards: bool,
     pub(crate) flushes: &'a mut Flushes,
     pub(crate) resumes: &'a mut VecDeque<(ObjectId, Resume)>,
     pub(crate) memory: &'a mut dyn Memory<D>,

@@ -4,13 +4,13 @@
 //!
 //! | state | rights | read fault | write fault | Update | Invalidate | Flushed | Flushed(exclusive) |
 //! |---|---|---|---|---|---|---|---|
-//! | Invalid | none | as there | as there | Updated(leave) | V | note | V |
-//! | FetchRead, FetchWrite | none | wait | wait | Updated(leave) | V | note | V |
+//! | Invalid | none | as there | as there | V | V | note | V |
+//! | FetchRead, FetchWrite | none | wait | wait | postpone | postpone | note | V |
 //! | Shared | Read | show | twin, show Write, to Dirty | merge, count | drop, to Invalid | note | to Exclusive |
 //! | Dirty | Write | show | show | merge | take rights, hand over, to Invalid | note, flush again | drop twin, to Exclusive |
 //! | Resting | none | show, to Shared | twin, show Write, to Dirty | merge, count; or leave | drop, to Invalid | note | to Exclusive |
-//! | Exclusive | Write | show | show | V | end of life: drop | V | V |
-//! | Leaving | none | remember | remember | Updated(leave) | Invalidated | to Invalid, ask for what is remembered | V |
+//! | Exclusive | Write | show | show | V | end of life: drop | note | V |
+//! | Leaving | none | remember | remember | Updated(leave) | Invalidated | of what left: to Invalid, ask for what is remembered; else note | V |
 //!
 //! FetchWrite accepts Grant(Read)+bytes: store, twin, show Write, to Dirty. A copy whose writes the kernel
 //! tracks is Dirty as soon as it would be Shared, and
@@ -20,10 +20,10 @@
 //! a flush was asked for meanwhile, the next diff goes. *hand over*: when the rights are taken
 //! ([`crate::Effect::Resume`]), the last diff goes with Invalidated. *count*: after
 //! [`crate::limits::UNUSED_UPDATES_MAX`] updates without a local fault the rights are taken, to Resting; after
-//! [`crate::limits::RESTING_UPDATES_MAX`] more the copy is dropped, Updated(leave), to Invalid.
+//! [`crate::limits::RESTING_UPDATES_MAX`] more the copy leaves: Flush(leave), Updated(leave), to Leaving. Further updates
+//! may be on their way, and are answered in the same way.
 //!
-//! Updated(leave) may cross further updates: they find the copy gone, and are answered in the same way; the home
-//! grants nothing before.
+//! Flushed may come late, behind a forwarded grant: a copy handed over its last diff, went, and was granted anew.
 //!
 //! Recall leaves a read copy (Shared), or none if the object is migratory.
 
@@ -136,7 +136,7 @@ impl Cache {
             self.set_state(object, CopyState::Shared);
             turn.set_access(object, Some(Access::Read));
         }
-        turn.send(home, Outgoing::Recalled { object });
+        self.forwarding.answer(home, object, keep_read, turn);
     }
 
     pub(crate) fn on_update<D>(
@@ -149,15 +149,7 @@ impl Cache {
         use CopyState::*;
         let mut leave = false;
         let Some(copy) = self.copies.get_mut(&object) else {
-            // As in FetchRead below.
-            turn.send(
-                home,
-                Outgoing::Updated {
-                    object,
-                    leave: true,
-                },
-            );
-            return Ok(());
+            return Err(Invalid.name());
         };
         match copy.state {
             Shared if !copy.is_weak() => return Err(copy.state.name()),
@@ -174,15 +166,17 @@ impl Cache {
             Resting => {
                 copy.unused += 1;
                 if copy.unused >= RESTING_UPDATES_MAX {
-                    self.copies.remove(&object);
+                    self.leave(home, object, None, turn);
                     leave = true;
                 } else {
                     turn.out.push(Effect::Merge { object, diff });
                 }
             }
             // Sent before the home knew that the copy is gone.
-            Leaving { was_owner: false } | FetchRead | FetchWrite => leave = true,
+            Leaving { was_owner: false } => leave = true,
             Invalid
+            | FetchRead
+            | FetchWrite
             | Upgrading
             | Exclusive
             | GivingBack { .. }
@@ -207,7 +201,7 @@ impl Cache {
             return Err(state.name());
         }
         match (state, exclusive) {
-            (Leaving { .. }, false) => {
+            (Leaving { .. }, false) if turn.flushes.is_last(object, sequence) => {
                 turn.flushes.answered(object, sequence);
                 self.on_left(home, object, turn);
             }
@@ -225,12 +219,21 @@ impl Cache {
                     self.send_flush(home, object, taken, turn);
                 }
             }
-            // The copy went meanwhile.
-            (Invalid | FetchRead | FetchWrite, false) => {
+            // The copy went meanwhile; a forwarded grant of another may have come before this.
+            (
+                Invalid
+                | FetchRead
+                | FetchWrite
+                | Upgrading
+                | Exclusive
+                | GivingBack { .. }
+                | Returning
+                | Leaving { .. },
+                false,
+            ) => {
                 turn.flushes.answered(object, sequence);
             }
-            (Upgrading | Exclusive | GivingBack { .. } | Returning, false)
-            | (
+            (
                 Invalid
                 | FetchRead
                 | FetchWrite

@@ -27,6 +27,7 @@ impl Home {
                 homes,
                 node_count: 8,
                 minimum_hold,
+                forwards: false,
             }),
         }
     }
@@ -138,6 +139,7 @@ fn recall(to: u16, keep_read: bool) -> Effect<u64> {
         message: Outgoing::Recall {
             object: OBJECT,
             keep_read,
+            forward: None,
         },
     }
 }

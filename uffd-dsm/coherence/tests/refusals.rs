@@ -19,6 +19,7 @@ fn machine(node: u16) -> Machine<Homes> {
         homes,
         node_count: 4,
         minimum_hold: false,
+        forwards: false,
     })
 }
 
@@ -46,6 +47,7 @@ fn recall(keep_read: bool) -> Coherence<u64> {
     Coherence::Recall {
         object: OBJECT,
         keep_read,
+        forward: None,
     }
 }
 
@@ -209,6 +211,7 @@ fn a_deferred_message_is_the_last_until_the_hold_ends() {
         homes,
         node_count: 4,
         minimum_hold: true,
+        forwards: false,
     };
     let mut cache = Machine::new(config);
     let mut out = Out::new();

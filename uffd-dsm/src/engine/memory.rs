@@ -36,7 +36,7 @@ pub(crate) struct ObjectMemory {
     pub(super) policy_of: fn(&Found) -> Policy,
     /// How many pages of an object, from its first one on, its source wants fetched together.
     pub(super) pages_together_of: fn(&Found) -> u64,
-    /// Which bytes of a foreign page are the object's, as its home said.
+    /// Of a foreign page: the head its bytes came with, and how many they were.
     extents: HashMap<ObjectId, (u16, u16)>,
     /// Whose message is being carried out.
     pub(super) sender: NodeId,
@@ -87,8 +87,8 @@ impl ObjectMemory {
             Arena::Pages | Arena::Tracked if self.is_own(object) => self.directory.extent(place),
             Arena::Pages | Arena::Tracked => {
                 let known = self.extents.get(&object);
-                known.map_or((0, PAGE_BYTES), |(offset, len)| {
-                    (usize::from(*offset), usize::from(*len))
+                known.map_or((0, PAGE_BYTES), |(head, len)| {
+                    (offset_of(*head), usize::from(*len))
                 })
             }
         }
@@ -99,11 +99,13 @@ impl ObjectMemory {
     pub(super) fn read(&self, object: ObjectId) -> Vec<u8> {
         let (offset, len) = self.extent(object);
         let mut data = vec![0; HEAD_BYTES + len];
+        // The next node learns from an owner what the owner learnt from the home.
+        let known = self.extents.get(&object).map(|(head, _)| *head);
         let head = match self.together(object).filter(|_| offset == 0) {
             Some((before, after)) => {
                 IS_TOGETHER | (before.min(BEFORE_MAX) as u16) << 8 | after.min(AFTER_MAX) as u16
             }
-            None => offset as u16,
+            None => known.unwrap_or(offset as u16),
         };
         data[..HEAD_BYTES].copy_from_slice(&head.to_le_bytes());
         self.space.read(
@@ -140,7 +142,9 @@ impl ObjectMemory {
 
     /// Takes over bytes that [`ObjectMemory::read`] made on another node.
     pub(super) fn store(&mut self, object: ObjectId, data: &[u8]) {
-        let Some(Travelled { offset, bytes, .. }) = parse(object, data) else {
+        let (Some(Travelled { offset, bytes, .. }), Some(head)) =
+            (parse(object, data), data.first_chunk())
+        else {
             self.misfits.push((self.sender, object));
             return;
         };
@@ -149,7 +153,7 @@ impl ObjectMemory {
             .write(place.page_file_offset() + offset as u64, bytes);
         if !matches!(place.arena, Arena::Small(_)) && !self.is_own(object) {
             self.extents
-                .insert(object, (offset as u16, bytes.len() as u16));
+                .insert(object, (u16::from_le_bytes(*head), bytes.len() as u16));
         }
     }
 
@@ -328,11 +332,12 @@ pub(super) struct Travelled<'a> {
 pub(super) fn parse(object: ObjectId, data: &[u8]) -> Option<Travelled<'_>> {
     let (head, bytes) = data.split_first_chunk::<HEAD_BYTES>()?;
     let head = u16::from_le_bytes(*head);
-    let (offset, together) = if head & IS_TOGETHER == 0 {
-        (usize::from(head), (0, 0))
+    let offset = offset_of(head);
+    let together = if head & IS_TOGETHER == 0 {
+        (0, 0)
     } else {
         let (after, before) = (head & 0xff, (head & !IS_TOGETHER) >> 8);
-        (0, (u64::from(before), u64::from(after)))
+        (u64::from(before), u64::from(after))
     };
     let place = place(object);
     let fits = match place.arena {
@@ -346,6 +351,14 @@ pub(super) fn parse(object: ObjectId, data: &[u8]) -> Option<Travelled<'_>> {
         bytes,
         together,
     })
+}
+
+/// Where the bytes behind this head belong, from the page's start.
+fn offset_of(head: u16) -> usize {
+    match head & IS_TOGETHER {
+        0 => usize::from(head),
+        _ => 0,
+    }
 }
 
 /// `twin` begins at `first_byte` of the unit that begins at `unit` of the file.

@@ -56,6 +56,7 @@ pub(super) fn is_quiet(effects: &[Effect<Vec<u8>>]) -> bool {
 enum Again {
     Resumed(ObjectId),
     Operated(ObjectId, NodeId, Token, Operation),
+    TakenUp(NodeId, Coherence<Vec<u8>>),
     /// A page has come whose neighbours belong to it.
     FetchTogether(ObjectId),
 }
@@ -86,6 +87,14 @@ impl Engine {
                         .on_resumed(object, &mut self.memory, &mut self.effects);
                 }
                 Some(Again::FetchTogether(object)) => self.fetch_together(object),
+                Some(Again::TakenUp(from, message)) => {
+                    self.memory.sender = from;
+                    let (memory, effects) = (&mut self.memory, &mut self.effects);
+                    if let Err(violation) = self.machine.on_message(from, message, memory, effects)
+                    {
+                        self.events.push_back(Event::Refused(violation));
+                    }
+                }
                 Some(Again::Operated(object, from, token, operation)) => {
                     self.memory.sender = from;
                     let result = self.memory.operate(object, &operation);
@@ -171,6 +180,12 @@ impl Engine {
                     object,
                 }),
                 Effect::Resume { object } => again.push_back(Again::Resumed(object)),
+                Effect::Postpone { from, message } => self.early.push((from, message)),
+                Effect::TakeUp { object } => {
+                    let is_it = |early: &mut (_, Coherence<_>)| early.1.object() == object;
+                    let early = self.early.extract_if(.., is_it);
+                    again.extend(early.map(|(from, message)| Again::TakenUp(from, message)));
+                }
                 Effect::Operate {
                     object,
                     from,
@@ -367,6 +382,8 @@ fn run_len(rest: &VecDeque<Effect<Vec<u8>>>, object: ObjectId, access: Option<Ac
             Effect::Store { .. }
             | Effect::Twin { .. }
             | Effect::Merge { .. }
+            | Effect::Postpone { .. }
+            | Effect::TakeUp { .. }
             | Effect::Operate { .. }
             | Effect::Flushed { .. }
             | Effect::Operated { .. }

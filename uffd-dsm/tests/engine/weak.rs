@@ -208,6 +208,7 @@ fn sequential_bytes_leave_after_what_was_written_before() {
     node.receive(Coherence::Recall {
         object: flag.id(),
         keep_read: false,
+        forward: None,
     });
     node.turn();
     let sent = node.take_sent();

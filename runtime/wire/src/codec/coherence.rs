@@ -10,6 +10,9 @@
 //! | | 11 | rest | data | the newest bytes, at most [`DATA_BYTES_MAX`] |
 //! | Deny | | | | nothing |
 //! | Recall | 8 | 1 | keep_read | 1 if the owner becomes a reader, 0 if it loses its copy |
+//! | | 9 | 1 | has_forward | 1 if the next two follow, else 0 |
+//! | | 10 | 2 | node | who gets a Grant from the owner |
+//! | | 12 | 1 | mode | see below |
 //! | Recalled | 8 | rest | data | the newest bytes, at most [`DATA_BYTES_MAX`] |
 //! | Invalidate | 8 | 1 | end_of_life | 1 if the object's life is over, else 0 |
 //! | Invalidated | 8 | 1 | has_diff | 1 if the next two follow, else 0 |
@@ -43,9 +46,9 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use super::{BoundError, DecodeError, Kind, Reader, write_message};
-use crate::coherence::{Consistency, Mode, Operation, OperationKind, Protocol};
+use crate::coherence::{Consistency, Forward, Mode, Operation, OperationKind, Protocol};
 use crate::limits::{DATA_BYTES_MAX, DIFF_BYTES_MAX, PAGE_BYTES};
-use crate::{Access, Coherence, ObjectId, Token};
+use crate::{Access, Coherence, NodeId, ObjectId, Token};
 
 const ACCESS_READ: u8 = 0;
 const ACCESS_WRITE: u8 = 1;
@@ -55,7 +58,8 @@ pub(super) fn body_bytes(kind: Kind) -> RangeInclusive<usize> {
     match kind {
         Kind::Get => 10..=10,
         Kind::Grant => 11..=11 + DATA_BYTES_MAX,
-        Kind::Recall | Kind::Invalidate | Kind::Updated => 9..=9,
+        Kind::Invalidate | Kind::Updated => 9..=9,
+        Kind::Recall => 10..=13,
         Kind::Recalled => 8..=8 + DATA_BYTES_MAX,
         Kind::Deny => 8..=8,
         Kind::Invalidated => 9..=17 + DIFF_BYTES_MAX,
@@ -124,9 +128,16 @@ pub(super) fn encode<D: AsRef<[u8]>>(message: &Coherence<D>, out: &mut Vec<u8>) 
             Coherence::Deny { object: _ } => {}
             Coherence::Recall {
                 object: _,
-                keep_read: flag,
+                keep_read,
+                forward,
+            } => {
+                body.extend_from_slice(&[u8::from(*keep_read), u8::from(forward.is_some())]);
+                if let Some(Forward { node, mode }) = forward {
+                    body.extend_from_slice(&node.0.to_le_bytes());
+                    body.push(mode_byte(*mode));
+                }
             }
-            | Coherence::Invalidate {
+            Coherence::Invalidate {
                 object: _,
                 end_of_life: flag,
             }
@@ -224,6 +235,13 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Coherence<Vec<
         Kind::Recall => Coherence::Recall {
             object,
             keep_read: body.flag("keep_read")?,
+            forward: match body.flag("has_forward")? {
+                true => Some(Forward {
+                    node: NodeId(body.u16("node")?),
+                    mode: decode_mode(body)?,
+                }),
+                false => None,
+            },
         },
         Kind::Recalled => Coherence::Recalled {
             object,

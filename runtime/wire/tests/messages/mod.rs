@@ -10,7 +10,7 @@ use umbel_wire::limits::{DATA_BYTES_MAX, DIFF_BYTES_MAX, NODES_MAX};
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
 use umbel_wire::{
-    Access, Coherence, Consistency, Hello, Message, Mode, NodeId, ObjectId, Operation,
+    Access, Coherence, Consistency, Forward, Hello, Message, Mode, NodeId, ObjectId, Operation,
     OperationKind, Protocol, ThreadId, Token,
 };
 
@@ -131,8 +131,19 @@ fn coherence() -> impl Strategy<Value = Coherence<Vec<u8>>> {
             }
         ),
         object().prop_map(|object| Coherence::Deny { object }),
-        (object(), any::<bool>())
-            .prop_map(|(object, keep_read)| Coherence::Recall { object, keep_read }),
+        (
+            object(),
+            any::<bool>(),
+            option::of((0..NODES_MAX as u16, mode()))
+        )
+            .prop_map(|(object, keep_read, forward)| Coherence::Recall {
+                object,
+                keep_read,
+                forward: forward.map(|(node, mode)| Forward {
+                    node: NodeId(node),
+                    mode
+                }),
+            }),
         (object(), data()).prop_map(|(object, data)| Coherence::Recalled { object, data }),
         (object(), any::<bool>()).prop_map(|(object, end_of_life)| Coherence::Invalidate {
             object,

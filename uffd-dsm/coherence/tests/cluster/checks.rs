@@ -86,10 +86,7 @@ impl Cluster {
         for round in 0.. {
             let mut is_quiet = true;
             for rank in 0..NODES {
-                while !self.nodes[rank].outbox.is_empty()
-                    || !self.nodes[rank].resumes.is_empty()
-                    || !self.nodes[rank].operations.is_empty()
-                {
+                while self.nodes[rank].is_busy() {
                     self.carry_out(rank);
                     is_quiet = false;
                 }
@@ -106,9 +103,7 @@ impl Cluster {
                     self.input(rank, "hold expired".into(), |machine, memory, out| {
                         machine.on_hold_expired(object, memory, out)
                     });
-                    while !self.nodes[rank].outbox.is_empty()
-                        || !self.nodes[rank].resumes.is_empty()
-                    {
+                    while self.nodes[rank].is_busy() {
                         self.carry_out(rank);
                     }
                     is_quiet = false;
@@ -120,10 +115,7 @@ impl Cluster {
                         .is_some_and(|link| !link.is_empty())
                     {
                         self.deliver(from, rank);
-                        while !self.nodes[rank].outbox.is_empty()
-                            || !self.nodes[rank].resumes.is_empty()
-                            || !self.nodes[rank].operations.is_empty()
-                        {
+                        while self.nodes[rank].is_busy() {
                             self.carry_out(rank);
                         }
                         is_quiet = false;

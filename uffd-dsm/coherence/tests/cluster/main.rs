@@ -41,6 +41,7 @@ struct Cluster {
 
 impl Cluster {
     fn new(seed: u64, protocol: Option<Protocol>, minimum_hold: bool) -> Self {
+        let forwards = seed % 4 != 1;
         let node = |rank: usize| {
             let mut pages = BTreeMap::new();
             let mut policies = BTreeMap::new();
@@ -68,11 +69,14 @@ impl Cluster {
                     homes: HOMES,
                     node_count: NODES as u16,
                     minimum_hold,
+                    forwards,
                 }),
                 memory: Pages { pages, policies },
                 outbox: VecDeque::new(),
                 resumes: VecDeque::new(),
                 operations: VecDeque::new(),
+                early: Vec::new(),
+                taken_up: VecDeque::new(),
                 holds: Vec::new(),
                 pins: Vec::new(),
                 written: BTreeMap::new(),
@@ -118,7 +122,9 @@ impl Cluster {
     /// Carries out one effect, or what follows the last one.
     fn carry_out(&mut self, rank: usize) {
         let Some(effect) = self.nodes[rank].outbox.pop_front() else {
-            if let Some(object) = self.nodes[rank].resumes.pop_front() {
+            if let Some((from, message)) = self.nodes[rank].taken_up.pop_front() {
+                self.take(rank, from, message);
+            } else if let Some(object) = self.nodes[rank].resumes.pop_front() {
                 self.input(
                     rank,
                     format!("resumed {object:?}"),
@@ -196,6 +202,11 @@ impl Cluster {
             }
             Effect::Hold { object } => node.holds.push(object),
             Effect::Resume { object } => node.resumes.push_back(object),
+            Effect::Postpone { from, message } => node.early.push((from, message)),
+            Effect::TakeUp { object } => {
+                let is_it = |early: &mut (_, Coherence<_>)| early.1.object() == object;
+                node.taken_up.extend(node.early.extract_if(.., is_it));
+            }
             Effect::Operate {
                 object,
                 from,
@@ -233,10 +244,14 @@ impl Cluster {
         let Some(message) = self.links.entry((from, to)).or_default().pop_front() else {
             return;
         };
-        let what = format!("from {from} {message:?}");
+        self.take(to, NodeId(from as u16), message);
+    }
+
+    fn take(&mut self, to: usize, from: NodeId, message: Coherence<Data>) {
+        let what = format!("from {} {message:?}", from.0);
         let mut failed = None;
         self.input(to, what, |machine, memory, out| {
-            if let Err(violation) = machine.on_message(NodeId(from as u16), message, memory, out) {
+            if let Err(violation) = machine.on_message(from, message, memory, out) {
                 failed = Some(violation);
             }
         });
@@ -262,10 +277,7 @@ impl Cluster {
 
     fn step(&mut self, protocols: &[Protocol], may_end: bool) {
         let rank = self.below(NODES);
-        if !self.nodes[rank].outbox.is_empty()
-            || !self.nodes[rank].resumes.is_empty()
-            || !self.nodes[rank].operations.is_empty()
-        {
+        if self.nodes[rank].is_busy() {
             // Threads run between any two effects.
             if self.below(4) > 0 {
                 return self.carry_out(rank);

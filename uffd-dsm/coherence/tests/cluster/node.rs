@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use umbel_coherence::{Effect, Homes, Machine, Memory, Policy};
-use umbel_wire::{Access, NodeId, ObjectId, Operation, Token};
+use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Token};
 
 use crate::{TRACKED, WORDS};
 
@@ -57,6 +57,8 @@ pub struct Node {
     pub outbox: VecDeque<Effect<Data>>,
     pub resumes: VecDeque<ObjectId>,
     pub operations: VecDeque<(ObjectId, NodeId, Token, Operation)>,
+    pub early: Vec<(NodeId, Coherence<Data>)>,
+    pub taken_up: VecDeque<(NodeId, Coherence<Data>)>,
     pub holds: Vec<ObjectId>,
     pub pins: Vec<(ObjectId, Access)>,
     pub written: BTreeMap<(ObjectId, usize), u64>,
@@ -65,4 +67,14 @@ pub struct Node {
     pub operated: BTreeMap<Token, usize>,
     pub tokens: u64,
     pub waiting: u64,
+}
+
+impl Node {
+    /// Whether something is to be done before the next input.
+    pub fn is_busy(&self) -> bool {
+        !self.outbox.is_empty()
+            || !self.resumes.is_empty()
+            || !self.operations.is_empty()
+            || !self.taken_up.is_empty()
+    }
 }

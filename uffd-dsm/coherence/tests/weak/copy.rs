@@ -67,6 +67,7 @@ fn a_weak_copy_accepts_what_its_row_says() {
         Coherence::Recall {
             object,
             keep_read: true,
+            forward: None,
         },
         invalidate(OBJECT),
         withdraw(OBJECT),
@@ -76,10 +77,10 @@ fn a_weak_copy_accepts_what_its_row_says() {
         flushed(2, false),
     ];
     let rows = [
-        ("Invalid", "VVVVVVV.VVV"),
-        ("Invalid, flush under way", "VVVVVVV..VV"),
-        ("FetchWrite", "...VVVV.VVV"),
-        ("Prefetch", ".V..VVV.VVV"),
+        ("Invalid", "VVVVVVVVVVV"),
+        ("Invalid, flush under way", "VVVVVVVV.VV"),
+        ("FetchWrite", "...VVVVVVVV"),
+        ("Prefetch", ".V..VVVVVVV"),
         ("Shared", "VVVVV...VVV"),
         ("Exclusive", "VVVV.V.VVVV"),
         ("Dirty", "VVVVV...VVV"),
@@ -299,7 +300,16 @@ fn an_unused_copy_rests_then_leaves() {
     for _ in 0..3 {
         node.receive(0, update(1));
     }
-    assert_eq!(node.receive(0, update(1)), [sent(0, updated(true))]);
+    assert_eq!(
+        node.receive(0, update(1)),
+        [sent(0, leave(OBJECT, 1, None)), sent(0, updated(true))]
+    );
+    assert_eq!(
+        node.receive(0, update(1)),
+        [sent(0, updated(true))],
+        "a further one was on its way"
+    );
+    node.receive(0, flushed(1, false));
     assert_eq!(node.machine.copy_state(OBJECT), CopyState::Invalid);
 }
 
@@ -369,6 +379,7 @@ fn an_evicted_owner_returns_the_bytes_and_ignores_a_recall() {
     let recall = Coherence::Recall {
         object: OBJECT,
         keep_read: true,
+        forward: None,
     };
     assert_eq!(node.receive(0, recall), []);
     assert_eq!(node.receive(0, flushed(1, false)), []);

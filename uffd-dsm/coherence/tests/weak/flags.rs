@@ -21,6 +21,7 @@ fn sequential_bytes_leave_after_a_flush_that_follows_the_loss_of_rights() {
     let recall = Coherence::Recall {
         object: FLAG,
         keep_read: false,
+        forward: None,
     };
     let out = node.receive(0, recall.clone());
     assert_eq!(out, [access(FLAG, None), Effect::Resume { object: FLAG }]);
@@ -43,6 +44,7 @@ fn an_evicted_flag_is_recalled_while_it_waits_for_a_flush() {
     let recall = Coherence::Recall {
         object: FLAG,
         keep_read: false,
+        forward: None,
     };
     assert_eq!(node.receive(0, recall), []);
     let recalled = send(0, Outgoing::Recalled { object: FLAG });
@@ -62,7 +64,11 @@ fn an_evicted_flag_whose_life_ends_waits_no_longer() {
 #[test]
 fn a_flag_on_its_way_back_accepts_what_its_row_says() {
     let object = FLAG;
-    let recall = |keep_read| Coherence::Recall { object, keep_read };
+    let recall = |keep_read| Coherence::Recall {
+        object,
+        keep_read,
+        forward: None,
+    };
     let messages = [
         grant(FLAG, READ, sequential(Protocol::Invalidate)),
         grant(FLAG, WRITE, sequential(Protocol::Invalidate)),

@@ -53,6 +53,7 @@ fn writers_share_an_object_that_others_use() {
     let recall = Coherence::Recall {
         object: OBJECT,
         keep_read: true,
+        forward: None,
     };
     assert_eq!(home.receive(2, get(OBJECT, WRITE)), [sent(1, recall)]);
     let recalled = Coherence::Recalled {
@@ -173,6 +174,7 @@ fn an_update_goes_to_every_copy_but_the_writers() {
         [merge(7), sent(2, update(7)), sent(3, update(7))]
     );
     home.receive(2, updated(false));
+    home.receive(3, leave(OBJECT, 1, None));
     assert_eq!(home.receive(3, updated(true)), [sent(1, flushed(4, false))]);
     let copies = home.machine.entry(OBJECT).expect("shared").copyset();
     assert!(copies.iter().eq([NodeId(1), NodeId(2)]), "3 has left");

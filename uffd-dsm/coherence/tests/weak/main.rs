@@ -3,6 +3,7 @@
 mod auto;
 mod copy;
 mod flags;
+mod forward;
 mod home;
 mod modes;
 mod refusals;

@@ -15,6 +15,7 @@ fn a_migratory_object_goes_to_its_reader_whole() {
         let recall = Coherence::Recall {
             object,
             keep_read: false,
+            forward: None,
         };
         assert_eq!(home.receive(2, get(object, READ)), [sent(1, recall)]);
         let out = home.receive(1, Coherence::Recalled { object, data: 1 });
@@ -202,6 +203,7 @@ fn a_strengthened_object_that_tracks_writes_is_read_alone() {
     let recall = Coherence::Recall {
         object: TRACKED,
         keep_read: false,
+        forward: None,
     };
     assert_eq!(home.fault(TRACKED, READ), [sent(1, recall)]);
     let data = Coherence::Recalled {

@@ -62,7 +62,7 @@ fn a_weak_home_accepts_what_its_row_says() {
         ("Unshared", ["..VVVVVVVV"; 3]),
         ("Shared{1,2}", ["VV..VVVVVV", "VV..VVVVVV", "..VVVVVVVV"]),
         ("Flushing 1", ["VVVVVVVVVV", "VV..VV..VV", "..VVVVVVVV"]),
-        ("Updating 1", ["VVVVVVVVVV", "VV..VVVV..", "..VVVVVVVV"]),
+        ("Updating 1", ["VVVVVVVVVV", "VV..VVVV.V", "..VVVVVVVV"]),
         (
             "Withdrawing{1,2}",
             ["VV..VV..VV", "VV..VV..VV", "..VVVVVVVV"],

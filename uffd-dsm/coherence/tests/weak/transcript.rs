@@ -74,6 +74,15 @@ pub type Effects = Vec<Effect<u64>>;
 impl Node {
     /// Node `rank`; `protocol` is that of every object of node 0.
     pub fn new(rank: u16, protocol: Option<Protocol>) -> Self {
+        Self::with(rank, protocol, false)
+    }
+
+    /// As `new`, of a job whose owners forward.
+    pub fn forwarding(rank: u16, protocol: Option<Protocol>) -> Self {
+        Self::with(rank, protocol, true)
+    }
+
+    fn with(rank: u16, protocol: Option<Protocol>, forwards: bool) -> Self {
         let homes = Homes {
             objects_per_node_log2: 4,
         };
@@ -83,6 +92,7 @@ impl Node {
                 homes,
                 node_count: 8,
                 minimum_hold: false,
+                forwards,
             }),
             memory: Script {
                 protocol,
@@ -303,7 +313,15 @@ pub fn sent(to: u16, message: Coherence<u64>) -> Effect<u64> {
             with_data: data.is_some(),
         },
         Coherence::Deny { object } => Outgoing::Deny { object },
-        Coherence::Recall { object, keep_read } => Outgoing::Recall { object, keep_read },
+        Coherence::Recall {
+            object,
+            keep_read,
+            forward,
+        } => Outgoing::Recall {
+            object,
+            keep_read,
+            forward,
+        },
         Coherence::Recalled { object, .. } => Outgoing::Recalled { object },
         Coherence::Invalidate {
             object,
