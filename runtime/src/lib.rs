@@ -3,7 +3,7 @@
 //! ```text
 //! application threads ──fault──────────► kernel ──userfaultfd──┐
 //!        │                                                     ▼
-//!        └──requests (queue + waker)──►  service thread: one epoll loop owns
+//!        └──requests (queue + waker)──►  service thread: one mio loop owns
 //!                                        engine (memory) · threads · sync objects · links · control
 //! ```
 //!

@@ -122,10 +122,7 @@ impl Socket {
 
     /// Reads what can be had without an event; whether there was anything. `ask`: also by a system call.
     fn look(&mut self, ask: bool) -> bool {
-        let may_have = match self.stream.has_ring() {
-            true => self.stream.has_bytes(),
-            false => ask,
-        };
+        let may_have = self.stream.has_bytes() || (ask && !self.stream.has_ring());
         may_have && self.read(false)
     }
 

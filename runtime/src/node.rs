@@ -16,7 +16,7 @@ use crate::heap::{self, SharedHeap};
 use crate::launch::Launch;
 use crate::local;
 use crate::request::{Reply, Request};
-use crate::service::Service;
+use crate::service::{self, Service};
 use crate::sync_table::SyncTable;
 use crate::sys::poll::{Bell, Poll};
 use crate::sys::{fork, process, segv, signals};
@@ -286,7 +286,9 @@ fn start() -> Result<&'static Node, Error> {
         launched: launch.control.is_some(),
         looks: launch.spin_ns > 0,
         requests: SegQueue::new(),
-        bell: Bell::new().map_err(Error::system("make the event loop's bell"))?,
+        bell: poll
+            .bell(service::REQUESTS)
+            .map_err(Error::system("make the event loop's bell"))?,
         service_sleeps: AtomicBool::new(false),
         stacks: Mutex::new(Stacks {
             free: Vec::new(),

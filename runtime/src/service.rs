@@ -93,7 +93,8 @@ enum Waiting {
 }
 
 /// What is ready, beside the links, which go by rank.
-const REQUESTS: u64 = u64::MAX;
+/// Somebody has rung.
+pub const REQUESTS: u64 = u64::MAX;
 const FAULTS: u64 = u64::MAX - 1;
 const TIMER: u64 = u64::MAX - 2;
 const CONTROL: u64 = u64::MAX - 3;
@@ -170,7 +171,6 @@ impl Service {
 
     fn register(&mut self) -> std::io::Result<()> {
         let poll = &self.poll;
-        poll.add_bell(&self.node.bell, REQUESTS)?;
         if let Some(engine) = &self.engine {
             for descriptor in engine.descriptors() {
                 poll.add(descriptor, FAULTS)?;

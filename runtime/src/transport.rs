@@ -31,6 +31,8 @@ pub struct Stream {
     rings: Option<Rings>,
     /// The other side has closed the socket.
     ended: bool,
+    /// The last read of the socket has left something there, of which no event will tell.
+    has_more: bool,
 }
 
 /// Why no more bytes come.
@@ -49,6 +51,7 @@ impl Stream {
             socket: ends.socket,
             rings: ends.rings,
             ended: false,
+            has_more: false,
         }
     }
 
@@ -67,25 +70,28 @@ impl Stream {
         self.rings.is_some()
     }
 
-    /// Whether there is something to read in the ring.
+    /// Whether there is something to read of which no event will tell: in the ring, or left in the socket.
     pub fn has_bytes(&self) -> bool {
-        self.rings
-            .as_ref()
-            .is_some_and(|(_, reader)| reader.has_bytes())
+        let in_ring = |(_, reader): &Rings| reader.has_bytes();
+        self.has_more || self.rings.as_ref().is_some_and(in_ring)
     }
 
     /// Reads all that has arrived. Without `readable`, the socket of a ring is left alone.
     pub fn read(&mut self, target: &mut Vec<u8>, readable: bool) -> Result<(), End> {
         let Some((_, reader)) = &mut self.rings else {
-            return match read_socket(&self.socket, target, READ_BYTES) {
-                true => Err(End::Closed),
-                false => Ok(()),
+            let left = read_socket(&self.socket, target, READ_BYTES);
+            self.has_more = left == Left::More;
+            return match left {
+                Left::Closed => Err(End::Closed),
+                Left::Nothing | Left::More => Ok(()),
             };
         };
-        if readable && !self.ended {
+        if (readable || self.has_more) && !self.ended {
             // Rings carry no meaning but "look".
             let mut rings = Vec::new();
-            self.ended = read_socket(&self.socket, &mut rings, BELL_BYTES);
+            let left = read_socket(&self.socket, &mut rings, BELL_BYTES);
+            self.has_more = left == Left::More;
+            self.ended = left == Left::Closed;
         }
         let count = reader.read(target).map_err(|Corrupt| End::Corrupt)?;
         if count > 0 && reader.must_ring() {
@@ -139,23 +145,33 @@ impl Stream {
     }
 }
 
-/// Reads until nothing is left, or so much that others must have their turn; whether the other side has closed.
-fn read_socket(socket: &UnixStream, target: &mut Vec<u8>, bytes_per_read: usize) -> bool {
+/// What a read has left in a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// Perhaps something.
+    More,
+    /// Nothing, and nothing will come.
+    Closed,
+}
+
+/// Reads until nothing is left, or so much that others must have their turn.
+fn read_socket(socket: &UnixStream, target: &mut Vec<u8>, bytes_per_read: usize) -> Left {
     for _ in 0..READS_PER_TURN {
         match receive(socket.as_raw_fd(), target, bytes_per_read) {
-            Ok(0) => return true,
+            Ok(0) => return Left::Closed,
             // A short read of a stream has emptied it.
-            Ok(count) if count < bytes_per_read => return false,
+            Ok(count) if count < bytes_per_read => return Left::Nothing,
             Ok(_) => {}
             Err(error) => match error.kind() {
-                ErrorKind::WouldBlock => return false,
+                ErrorKind::WouldBlock => return Left::Nothing,
                 ErrorKind::Interrupted => {}
                 // A reset peer is a dead peer.
-                _ => return true,
+                _ => return Left::Closed,
             },
         }
     }
-    false
+    Left::More
 }
 
 /// Has the other side look at its rings. A full socket holds rings that it has not heard yet, and a closed one
