@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::atomic::{Ordering, fence};
 
-use uffd_dsm::{Link, PeerTraffic};
+use bytes::{Bytes, BytesMut};
+use uffd_dsm::{Link, Payload, PeerTraffic};
+use umbel_wire::codec::{Batch, Batcher, Next, Put, Tail};
 use umbel_wire::event::{self, What};
 use umbel_wire::limits::HEADER_BYTES;
 use umbel_wire::{Coherence, Message, NodeId, ObjectId, codec};
@@ -15,47 +17,27 @@ use crate::transport::{End, Ends, Stream};
 /// One stream. Reads all that is there; writes once per turn of the loop what was queued in it (a batch).
 pub struct Socket {
     stream: Stream,
-    incoming: Incoming,
+    /// Bytes that arrived and were not taken yet.
+    incoming: BytesMut,
+    /// A batch that is being taken, message by message.
+    batch: Option<(Bytes, Batch)>,
     outgoing: Vec<u8>,
     /// How much of `outgoing` was written already.
     written: usize,
+    /// Joins what is queued and not yet being written.
+    batcher: Batcher,
     /// The loop tells when there is room to write again.
     waits_for_room: bool,
     /// Why no more comes.
     end: Option<End>,
-    /// Messages queued, messages taken, bytes written since the start.
+    /// Messages queued, messages taken, bytes written since the start; those that were joined count by themselves.
     pub sent: u64,
     /// See above.
     pub received: u64,
     /// See above.
     pub bytes_sent: u64,
-}
-
-/// Bytes that arrived and were not taken yet.
-#[derive(Default)]
-pub struct Incoming {
-    bytes: Vec<u8>,
-    taken: usize,
-}
-
-impl Incoming {
-    /// What is left.
-    pub fn rest(&self) -> &[u8] {
-        &self.bytes[self.taken..]
-    }
-
-    /// Takes so many bytes, which are there.
-    pub fn take(&mut self, count: usize) {
-        self.taken += count;
-        debug_assert!(self.taken <= self.bytes.len());
-    }
-
-    /// The buffer to append to; what was taken is gone.
-    fn buffer(&mut self) -> &mut Vec<u8> {
-        self.bytes.drain(..self.taken);
-        self.taken = 0;
-        &mut self.bytes
-    }
+    /// Messages queued; those that were joined count as one.
+    pub messages_sent: u64,
 }
 
 impl Socket {
@@ -63,14 +45,17 @@ impl Socket {
     pub fn new(ends: Ends) -> Self {
         Self {
             stream: Stream::new(ends),
-            incoming: Incoming::default(),
+            incoming: BytesMut::new(),
+            batch: None,
             outgoing: Vec::new(),
             written: 0,
+            batcher: Batcher::default(),
             waits_for_room: false,
             end: None,
             sent: 0,
             received: 0,
             bytes_sent: 0,
+            messages_sent: 0,
         }
     }
 
@@ -98,14 +83,14 @@ impl Socket {
     }
 
     /// Bytes that arrived and were not taken yet.
-    pub fn incoming(&mut self) -> &mut Incoming {
+    pub fn incoming(&mut self) -> &mut BytesMut {
         &mut self.incoming
     }
 
     fn traffic_to(&self, rank: usize) -> PeerTraffic {
         PeerTraffic {
             rank: rank as u16,
-            messages: self.sent,
+            messages: self.messages_sent,
             bytes: self.bytes_sent,
         }
     }
@@ -130,15 +115,15 @@ impl Socket {
         if self.closed() {
             return false;
         }
-        let buffer = self.incoming.buffer();
-        let before = buffer.len();
-        self.end = self.stream.read(buffer, readable).err();
-        self.closed() || self.incoming.bytes.len() > before
+        let before = self.incoming.len();
+        self.end = self.stream.read(&mut self.incoming, readable).err();
+        self.closed() || self.incoming.len() > before
     }
 
     /// Writes what was queued. What does not fit leaves when there is room.
     /// The number of writes and of bytes that left.
     pub fn flush(&mut self) -> (u64, u64) {
+        self.batcher.close();
         let (mut writes, mut bytes) = (0, 0);
         while self.written < self.outgoing.len() {
             match self.stream.write(&self.outgoing[self.written..]) {
@@ -146,6 +131,7 @@ impl Socket {
                     self.written += count;
                     writes += 1;
                     bytes += count as u64;
+                    self.bytes_sent += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (writes, bytes),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -158,24 +144,94 @@ impl Socket {
         (writes, bytes)
     }
 
-    /// The message that was queued from `start` on.
-    fn count_sent(&mut self, to: NodeId, object: Option<ObjectId>, start: usize) {
+    /// The message that was queued from `start` on; joins it to the one before, if they are of a kind. How many more
+    /// messages are queued by that.
+    fn queued(&mut self, to: NodeId, object: Option<ObjectId>, start: usize) -> u64 {
+        let kind = self.outgoing[start + KIND_OFFSET];
+        let joined = self.batcher.join(&mut self.outgoing, start);
         recorder::record(|| {
             What::Sent(event::Traffic {
                 peer: to,
-                kind: self.outgoing[start + KIND_OFFSET],
+                kind,
                 object,
-                bytes: (self.outgoing.len() - start) as u32,
+                bytes: self.outgoing.len().saturating_sub(start) as u32,
                 sequence: self.sent,
             })
         });
         self.sent += 1;
+        self.messages_sent += u64::from(!joined);
+        u64::from(!joined)
+    }
+
+    /// Next message of the batch that is being taken.
+    fn next_of_batch(&mut self) -> Result<Option<Taken>, codec::DecodeError> {
+        let Some((bytes, batch)) = &mut self.batch else {
+            return Ok(None);
+        };
+        let next = batch.next(bytes)?;
+        let taken = next.map(|message| Taken {
+            kind: batch.kind(),
+            bytes: 0,
+            received: Received::Coherence(message.map_ref(|tail| payload(bytes, tail))),
+        });
+        if taken.is_none() {
+            self.batch = None;
+        }
+        Ok(taken)
+    }
+
+    /// Next message of what arrived; if it is a batch, its first.
+    fn next_arrived(&mut self) -> Result<Option<Taken>, codec::DecodeError> {
+        let Some(len) = codec::next_bytes(&self.incoming)? else {
+            return Ok(None);
+        };
+        let bytes = self.incoming.split_to(len).freeze();
+        let received = match codec::decode_next(&bytes)? {
+            None => return Ok(None),
+            Some((Next::Other(message), _)) => Received::Other(message),
+            Some((Next::Coherence(message), _)) => {
+                Received::Coherence(message.map_ref(|tail| payload(&bytes, tail)))
+            }
+            Some((Next::Batch(batch), _)) => {
+                self.batch = Some((bytes, batch));
+                let first = self.next_of_batch()?;
+                return Ok(first.map(|first| Taken {
+                    bytes: len,
+                    ..first
+                }));
+            }
+        };
+        Ok(Some(Taken {
+            kind: bytes[KIND_OFFSET],
+            bytes: len,
+            received,
+        }))
     }
 
     /// Whether bytes still wait to leave.
     pub fn pending(&self) -> bool {
         !self.outgoing.is_empty()
     }
+}
+
+/// What a peer sent.
+pub enum Received {
+    /// About an object; its bytes are where they arrived.
+    Coherence(Coherence<Payload>),
+    /// Anything else.
+    Other(Message),
+}
+
+/// A message, and what the recorder wants to know of it.
+struct Taken {
+    kind: u8,
+    /// Of a batch: all of them with the first message.
+    bytes: usize,
+    received: Received,
+}
+
+fn payload(bytes: &Bytes, tail: &Tail<'_>) -> Payload {
+    Payload::new(tail.prefix(), bytes.slice_ref(tail.rest()))
 }
 
 /// The links to all peers.
@@ -201,6 +257,14 @@ pub struct Traffic {
     pub bytes_sent: u64,
     /// Messages taken.
     pub messages_received: u64,
+}
+
+impl Traffic {
+    /// Writes, and bytes that left with them.
+    fn add(&mut self, (writes, bytes): (u64, u64)) {
+        self.batches_sent += writes;
+        self.bytes_sent += bytes;
+    }
 }
 
 impl Links {
@@ -252,13 +316,12 @@ impl Links {
         {
             let start = socket.outgoing.len();
             codec::encode(message, socket.outgoing());
-            socket.count_sent(to, object_of(message), start);
-            self.traffic.messages_sent += 1;
+            self.traffic.messages_sent += socket.queued(to, object_of(message), start);
         }
     }
 
     /// Next complete message from a peer; what is wrong with the bytes, if they are no message.
-    pub fn next_message(&mut self, from: NodeId) -> Result<Option<Message>, String> {
+    pub fn next_message(&mut self, from: NodeId) -> Result<Option<Received>, String> {
         let Some(socket) = self
             .sockets
             .get_mut(usize::from(from.0))
@@ -266,29 +329,31 @@ impl Links {
         else {
             return Ok(None);
         };
-        match codec::decode(socket.incoming.rest()) {
-            Ok(None) if socket.end == Some(End::Corrupt) => {
-                Err("it has put its cursor where it can't be".into())
-            }
-            Ok(None) => Ok(None),
-            Ok(Some((message, taken))) => {
-                let kind = socket.incoming.rest()[KIND_OFFSET];
-                socket.incoming.take(taken);
-                recorder::record(|| {
-                    What::Received(event::Traffic {
-                        peer: from,
-                        kind,
-                        object: object_of(&message),
-                        bytes: taken as u32,
-                        sequence: socket.received,
-                    })
-                });
-                socket.received += 1;
-                self.traffic.messages_received += 1;
-                Ok(Some(message))
-            }
-            Err(error) => Err(error.to_string()),
-        }
+        let taken = match socket.next_of_batch() {
+            Ok(None) => socket.next_arrived(),
+            taken => taken,
+        };
+        let Some(taken) = taken.map_err(|error| error.to_string())? else {
+            return match socket.end {
+                Some(End::Corrupt) => Err("it has put its cursor where it can't be".into()),
+                Some(End::Closed) | None => Ok(None),
+            };
+        };
+        recorder::record(|| {
+            What::Received(event::Traffic {
+                peer: from,
+                kind: taken.kind,
+                object: match &taken.received {
+                    Received::Coherence(message) => Some(message.object()),
+                    Received::Other(message) => object_of(message),
+                },
+                bytes: taken.bytes as u32,
+                sequence: socket.received,
+            })
+        });
+        socket.received += 1;
+        self.traffic.messages_received += u64::from(taken.bytes > 0);
+        Ok(Some(taken.received))
     }
 
     /// What went to each peer so far.
@@ -311,10 +376,8 @@ impl Links {
     /// Writes what every link has queued.
     pub fn flush(&mut self) {
         for socket in self.sockets.iter_mut().flatten() {
-            let (writes, bytes) = socket.flush();
-            socket.bytes_sent += bytes;
-            self.traffic.batches_sent += writes;
-            self.traffic.bytes_sent += bytes;
+            let written = socket.flush();
+            self.traffic.add(written);
         }
     }
 }
@@ -330,6 +393,9 @@ fn object_of(message: &Message) -> Option<ObjectId> {
     }
 }
 
+/// Bytes queued for a peer that leave before the turn ends: so the peer has something to do meanwhile.
+const QUEUED_BYTES_MAX: usize = 128 * 1024;
+
 /// Sockets that are asked one by one while the service thread looks for events: a call each, 0.2 us.
 const ASKED_MAX: usize = 3;
 
@@ -339,7 +405,7 @@ const KIND_OFFSET: usize = 4;
 const _: () = assert!(KIND_OFFSET < HEADER_BYTES);
 
 impl Link for Links {
-    fn send(&mut self, to: NodeId, message: &Coherence<&[u8]>) {
+    fn send(&mut self, to: NodeId, message: &Coherence<&dyn Put>) {
         if let Some(socket) = self
             .sockets
             .get_mut(usize::from(to.0))
@@ -347,8 +413,10 @@ impl Link for Links {
         {
             let start = socket.outgoing.len();
             codec::encode_coherence(message, socket.outgoing());
-            socket.count_sent(to, Some(message.object()), start);
-            self.traffic.messages_sent += 1;
+            self.traffic.messages_sent += socket.queued(to, Some(message.object()), start);
+            if socket.outgoing.len() - socket.written > QUEUED_BYTES_MAX {
+                self.traffic.add(socket.flush());
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
+use bytes::BytesMut;
 use umbel_ring::{Corrupt, Memory, Reader, Writer};
 
 use crate::sys::poll::receive;
@@ -77,7 +78,7 @@ impl Stream {
     }
 
     /// Reads all that has arrived. Without `readable`, the socket of a ring is left alone.
-    pub fn read(&mut self, target: &mut Vec<u8>, readable: bool) -> Result<(), End> {
+    pub fn read(&mut self, target: &mut BytesMut, readable: bool) -> Result<(), End> {
         let Some((_, reader)) = &mut self.rings else {
             let left = read_socket(&self.socket, target, READ_BYTES);
             self.has_more = left == Left::More;
@@ -88,7 +89,7 @@ impl Stream {
         };
         if (readable || self.has_more) && !self.ended {
             // Rings carry no meaning but "look".
-            let mut rings = Vec::new();
+            let mut rings = BytesMut::new();
             let left = read_socket(&self.socket, &mut rings, BELL_BYTES);
             self.has_more = left == Left::More;
             self.ended = left == Left::Closed;
@@ -156,7 +157,7 @@ enum Left {
 }
 
 /// Reads until nothing is left, or so much that others must have their turn.
-fn read_socket(socket: &UnixStream, target: &mut Vec<u8>, bytes_per_read: usize) -> Left {
+fn read_socket(socket: &UnixStream, target: &mut BytesMut, bytes_per_read: usize) -> Left {
     for _ in 0..READS_PER_TURN {
         match receive(socket.as_raw_fd(), target, bytes_per_read) {
             Ok(0) => return Left::Closed,
@@ -187,4 +188,4 @@ const READ_BYTES: usize = 64 * 1024;
 const BELL_BYTES: usize = 64;
 
 /// Reads of one socket in one turn.
-const READS_PER_TURN: usize = 64;
+const READS_PER_TURN: usize = 4;

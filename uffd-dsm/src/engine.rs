@@ -24,9 +24,11 @@ use std::os::fd::RawFd;
 
 use umbel_coherence::{Config, Effect, Machine, Policy, Violation};
 use umbel_fault::{Backend, Error, Fault, PAGE_BYTES, Space};
+use umbel_wire::codec::Put;
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Token};
 
 use crate::heap::Heap;
+use crate::payload::Payload;
 use crate::sharing::SharingWatch;
 use crate::stack::{Found, StackMap};
 use crate::stats::StatsTable;
@@ -40,7 +42,7 @@ use memory::ObjectMemory;
 /// turn of the event loop ends.
 pub trait Link {
     /// Queues a message for a peer.
-    fn send(&mut self, to: NodeId, message: &Coherence<&[u8]>);
+    fn send(&mut self, to: NodeId, message: &Coherence<&dyn Put>);
 }
 
 /// What the engine tells its owner.
@@ -124,11 +126,11 @@ pub struct Engine {
     pub(crate) memory: ObjectMemory,
     node_count: u16,
     machine: Machine<Homes>,
-    effects: Vec<Effect<Vec<u8>>>,
+    effects: Vec<Effect<Payload>>,
     /// The last object whose effects wait for more of their kind; see [`turn`].
     put_off: Option<ObjectId>,
     /// Messages that came too early, in order of arrival.
-    early: Vec<(NodeId, Coherence<Vec<u8>>)>,
+    early: Vec<(NodeId, Coherence<Payload>)>,
     /// Holds in force, oldest first: all last equally long, or until a thread releases something.
     holds: VecDeque<Hold>,
     hold_ns: u64,
@@ -141,6 +143,8 @@ pub struct Engine {
     streams: Streams,
     /// Objects asked for before a thread wanted them, and not yet granted or denied.
     asked_ahead: HashSet<ObjectId>,
+    /// Copies asked for ahead whose fault is wanted: it shows that a thread has come so far.
+    marks: HashSet<ObjectId>,
     /// Copies that the machine has given rights to and no page table shows: absent until a thread faults.
     hidden: HashMap<ObjectId, Access>,
     /// Pages before and after a copy that its source wants fetched with it.
@@ -185,6 +189,7 @@ impl Engine {
             awaited: BTreeSet::new(),
             streams: Streams::default(),
             asked_ahead: HashSet::new(),
+            marks: HashSet::new(),
             hidden: HashMap::new(),
             together: HashMap::new(),
             copies: Copies::new(config.cache_bytes),
@@ -243,7 +248,7 @@ impl Engine {
     pub fn on_message(
         &mut self,
         from: NodeId,
-        message: Coherence<Vec<u8>>,
+        message: Coherence<Payload>,
         now_ns: u64,
         link: &mut dyn Link,
     ) -> Result<Result<(), Violation>, Error> {
@@ -251,7 +256,9 @@ impl Engine {
         self.expire_holds(now_ns, link)?;
         let object = message.object();
         let can_wait = turn::can_wait(&message);
-        if !can_wait || self.put_off.is_some_and(|last| object <= last) {
+        // What doesn't fit an object is told of its sender: effects of one sender are gathered.
+        let goes_on = |last| object > last && from == self.memory.sender;
+        if !can_wait || self.put_off.is_some_and(|last| !goes_on(last)) {
             self.carry_out(now_ns, link)?;
         }
         let asked = match &message {
@@ -511,5 +518,6 @@ impl Engine {
         self.together.remove(&object);
         self.hidden.remove(&object);
         self.asked_ahead.remove(&object);
+        self.marks.remove(&object);
     }
 }

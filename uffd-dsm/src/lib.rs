@@ -9,6 +9,7 @@
 pub mod diff;
 mod engine;
 pub mod heap;
+mod payload;
 mod sharing;
 pub mod stack;
 mod stats;
@@ -18,6 +19,7 @@ mod twins;
 pub mod window;
 
 pub use engine::{Engine, EngineConfig, Event, Link};
+pub use payload::Payload;
 pub use sharing::{Sharing, Writer};
 pub use stats::{NodeStats, ObjectRow, ObjectStats, PeerTraffic};
 pub use trace::Traced;

@@ -19,6 +19,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::BytesMut;
+
 /// A word that both processes see. The second implementation is the tests'.
 pub trait Word {
     /// As of an atomic integer.
@@ -96,7 +98,7 @@ pub trait RingMemory {
     /// Copies bytes to this offset; they end inside.
     fn put(&self, offset: usize, bytes: &[u8]);
     /// Appends so many bytes from this offset; they end inside.
-    fn get(&self, offset: usize, len: usize, target: &mut Vec<u8>);
+    fn get(&self, offset: usize, len: usize, target: &mut BytesMut);
 }
 
 /// The other side has set its cursor where it can't be.
@@ -209,7 +211,7 @@ impl<M: RingMemory> Reader<M> {
     }
 
     /// Appends what there is; how many bytes.
-    pub fn read(&mut self, target: &mut Vec<u8>) -> Result<usize, Corrupt> {
+    pub fn read(&mut self, target: &mut BytesMut) -> Result<usize, Corrupt> {
         // Acquire: pairs with the writer's Release store; its bytes are there.
         let head = self.memory.cursors().head.0.load(Ordering::Acquire);
         let len = self.memory.capacity();

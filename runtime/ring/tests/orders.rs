@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::BytesMut;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicU64;
 use loom::sync::{Arc, Notify};
@@ -58,10 +59,10 @@ impl RingMemory for Tiny {
         }
     }
 
-    fn get(&self, offset: usize, len: usize, target: &mut Vec<u8>) {
+    fn get(&self, offset: usize, len: usize, target: &mut BytesMut) {
         for cell in &self.0.1[offset..offset + len] {
             // SAFETY: as above.
-            target.push(cell.with(|place| unsafe { *place }));
+            target.extend([cell.with(|place| unsafe { *place })]);
         }
     }
 }
@@ -88,7 +89,7 @@ fn exchange(count: u8) {
             }
         }
     });
-    let mut bytes = Vec::new();
+    let mut bytes = BytesMut::new();
     while bytes.len() < usize::from(count) {
         reader.read(&mut bytes).expect("the writer is honest");
         if reader.must_ring() {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
+use bytes::BytesMut;
 use umbel_ring::{Corrupt, FILE_BYTES, Memory, RING_BYTES, Reader, Side, Writer};
 
 type End = (Writer<Memory>, Reader<Memory>);
@@ -29,7 +30,7 @@ fn bytes_arrive_in_order_in_both_directions_and_around_the_end() {
             (&mut to_higher, &mut from_lower),
             (&mut to_lower, &mut from_higher),
         ] {
-            let mut received = Vec::new();
+            let mut received = BytesMut::new();
             assert_eq!(writer.write(&bytes), Ok(bytes.len()));
             assert!(reader.has_bytes());
             assert_eq!(reader.read(&mut received), Ok(bytes.len()));
@@ -47,7 +48,7 @@ fn a_full_ring_takes_no_more_and_the_reader_rings_when_there_is_room() {
     assert_eq!(writer.write(&bytes), Ok(0));
     assert!(!reader.must_ring());
     assert_eq!(writer.wait_for_room(), Ok(true));
-    let mut received = Vec::new();
+    let mut received = BytesMut::new();
     assert_eq!(reader.read(&mut received), Ok(RING_BYTES));
     assert!(reader.must_ring() && !reader.must_ring(), "once");
     assert_eq!(writer.wait_for_room(), Ok(false));
@@ -62,7 +63,7 @@ fn cursors_that_cannot_be_are_refused() {
     let (_, (_, mut reader), file) = pair();
     file.write_all_at(&(RING_BYTES as u64 + 1).to_le_bytes(), 0)
         .expect("the head of the ring to the higher rank");
-    assert_eq!(reader.read(&mut Vec::new()), Err(Corrupt));
+    assert_eq!(reader.read(&mut BytesMut::new()), Err(Corrupt));
 
     let ((mut writer, _), _, file) = pair();
     file.write_all_at(&1_u64.to_le_bytes(), 128)

@@ -6,6 +6,7 @@ use umbel_wire::{Hello, Message, NodeId};
 
 use super::Service;
 use crate::error::Error;
+use crate::links::Received;
 use crate::sync_table::RemoteReply;
 use crate::sys::process::now_ns;
 
@@ -44,7 +45,7 @@ impl Service {
         Ok(())
     }
 
-    fn on_message(&mut self, from: NodeId, message: Message) -> Result<(), Error> {
+    fn on_message(&mut self, from: NodeId, received: Received) -> Result<(), Error> {
         let greeted = self.greeted[usize::from(from.0)];
         let refuse = |reason: String| {
             Err(Error::Peer {
@@ -52,19 +53,26 @@ impl Service {
                 reason,
             })
         };
+        let message = match received {
+            Received::Coherence(message) if greeted => {
+                let Some(engine) = &mut self.engine else {
+                    return Ok(());
+                };
+                return match engine.on_message(from, message, now_ns(), &mut self.links)? {
+                    Ok(()) => Ok(()),
+                    Err(violation) => refuse(violation.to_string()),
+                };
+            }
+            Received::Coherence(_) => {
+                return refuse("it sent a message before its greeting".into());
+            }
+            Received::Other(message) => message,
+        };
         match message {
             Message::Hello(_) if greeted => refuse("it greeted twice".into()),
             Message::Hello(hello) => self.on_hello(from, hello),
             _ if !greeted => refuse("it sent a message before its greeting".into()),
-            Message::Coherence(message) => {
-                let Some(engine) = &mut self.engine else {
-                    return Ok(());
-                };
-                match engine.on_message(from, message, now_ns(), &mut self.links)? {
-                    Ok(()) => Ok(()),
-                    Err(violation) => refuse(violation.to_string()),
-                }
-            }
+            Message::Coherence(_) => unreachable!("the links take these apart"),
             Message::Thread(thread) => {
                 self.take_what_came_before()?;
                 self.on_thread(from, thread)

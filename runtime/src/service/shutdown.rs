@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Buf;
 use uffd_dsm::{Engine, NodeStats, ObjectRow};
 use umbel_wire::control::Control;
 use umbel_wire::{NodeId, codec};
@@ -28,10 +29,10 @@ impl Service {
             let Some(control) = &mut self.control else {
                 return Ok(());
             };
-            match codec::decode_control(control.incoming().rest()) {
+            match codec::decode_control(control.incoming()) {
                 Ok(None) => break,
                 Ok(Some((message, taken))) => {
-                    control.incoming().take(taken);
+                    control.incoming().advance(taken);
                     self.on_control_message(message);
                 }
                 Err(_) => process::end_now(STATUS_FATAL),

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Token, Waker};
 
@@ -88,7 +89,7 @@ impl Bell {
 }
 
 /// Reads up to `count_max` bytes from a socket to the end of a buffer; 0: the other side has closed.
-pub fn receive(socket: RawFd, target: &mut Vec<u8>, count_max: usize) -> io::Result<usize> {
+pub fn receive(socket: RawFd, target: &mut BytesMut, count_max: usize) -> io::Result<usize> {
     target.reserve(count_max);
     let room = target.spare_capacity_mut();
     // SAFETY: the kernel writes at most `count_max` bytes, for which there is room.

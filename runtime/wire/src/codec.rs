@@ -6,6 +6,7 @@
 //! |---|---|---|---|
 //! | 0x01 | Hello | 40 | [`link`] |
 //! | 0x02 | Bye | 0 | [`link`] |
+//! | 0x03 | Batch | 4 to 262336 | [`batch`] |
 //! | 0x10 | Get | 10 | [`coherence`] |
 //! | 0x11 | Grant | 11 to 4109 | [`coherence`] |
 //! | 0x12 | Recall | 10 or 13 | [`coherence`] |
@@ -55,10 +56,11 @@ use core::ops::RangeInclusive;
 
 use crate::coherence::Coherence;
 use crate::control::Control;
-use crate::limits::{BODY_BYTES_MAX, CONTROL_BODY_BYTES_MAX, HEADER_BYTES};
+use crate::limits::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX, CONTROL_BODY_BYTES_MAX, HEADER_BYTES};
 use crate::message::Message;
 use crate::{VERSION, thread::Thread};
 
+pub mod batch;
 pub mod coherence;
 pub mod control;
 mod error;
@@ -67,10 +69,13 @@ pub mod heap;
 pub mod link;
 mod reader;
 pub mod sync;
+mod tail;
 pub mod thread;
 
+pub use batch::{Batch, Batcher};
 pub use error::{BoundError, DecodeError};
 use reader::Reader;
+pub use tail::{PREFIX_BYTES_MAX, Put, Tail};
 
 /// Appends `message`.
 ///
@@ -91,20 +96,38 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) {
 ///
 /// Panics when data is longer than [`crate::limits::DATA_BYTES_MAX`], or a diff than
 /// [`crate::limits::DIFF_BYTES_MAX`].
-pub fn encode_coherence(message: &Coherence<&[u8]>, out: &mut Vec<u8>) {
+pub fn encode_coherence<D: Put>(message: &Coherence<D>, out: &mut Vec<u8>) {
     coherence::encode(message, out);
 }
 
-/// First message of `bytes` and the bytes it took; `None` when more must be read.
+/// What stands at the front of the bytes of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// One message about an object, whose bytes are where they arrived.
+    Coherence(Coherence<Tail<'a>>),
+    /// Several of them.
+    Batch(Batch),
+    /// Anything else.
+    Other(Message),
+}
+
+/// Bytes of the first message, or first batch, of `bytes`; `None` when more must be read.
+pub fn next_bytes(bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
+    let next = read_message(bytes, Channel::Link)?;
+    Ok(next.map(|(_, mut body)| HEADER_BYTES + body.remainder().len()))
+}
+
+/// First message of `bytes`, or first batch, and the bytes it took; `None` when more must be read.
 ///
 /// An error is final: the link's byte stream has no later point to start from again.
-pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
+pub fn decode_next(bytes: &[u8]) -> Result<Option<(Next<'_>, usize)>, DecodeError> {
     let Some((kind, mut body)) = read_message(bytes, Channel::Link)? else {
         return Ok(None);
     };
-    let message = match kind {
-        Kind::Hello => Message::Hello(link::decode_hello(&mut body)?),
-        Kind::Bye => Message::Bye,
+    let next = match kind {
+        Kind::Hello => Next::Other(Message::Hello(link::decode_hello(&mut body)?)),
+        Kind::Bye => Next::Other(Message::Bye),
+        Kind::Batch => Next::Batch(Batch::begin(&mut body)?),
         Kind::Get
         | Kind::Grant
         | Kind::Recall
@@ -120,14 +143,16 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
         | Kind::Operate
         | Kind::Operated
         | Kind::Strengthen
-        | Kind::Strengthened => Message::Coherence(coherence::decode(kind, &mut body)?),
+        | Kind::Strengthened => Next::Coherence(coherence::decode(kind, &mut body)?),
         Kind::Spawn | Kind::Spawned | Kind::Ended | Kind::Join | Kind::Joined => {
-            Message::Thread(thread::decode(kind, &mut body)?)
+            Next::Other(Message::Thread(thread::decode(kind, &mut body)?))
         }
         Kind::Request | Kind::Reply | Kind::Tell | Kind::Fence => {
-            Message::Sync(sync::decode(kind, &mut body)?)
+            Next::Other(Message::Sync(sync::decode(kind, &mut body)?))
         }
-        Kind::Free | Kind::Find | Kind::Found => Message::Heap(heap::decode(kind, &mut body)?),
+        Kind::Free | Kind::Find | Kind::Found => {
+            Next::Other(Message::Heap(heap::decode(kind, &mut body)?))
+        }
         Kind::Ready
         | Kind::Exit
         | Kind::Fatal
@@ -137,7 +162,25 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
         | Kind::Stats
         | Kind::Events => unreachable!("read_message refuses kinds of the other channel"),
     };
-    Ok(Some((message, HEADER_BYTES + body.finish()?)))
+    Ok(Some((next, HEADER_BYTES + body.finish()?)))
+}
+
+/// First message of `bytes` and the bytes it took; `None` when more must be read. Refuses a batch: its reader takes
+/// [`decode_next`].
+pub fn decode(bytes: &[u8]) -> Result<Option<(Message, usize)>, DecodeError> {
+    Ok(match decode_next(bytes)? {
+        Some((Next::Coherence(message), taken)) => {
+            let message = message.map_ref(Tail::to_vec);
+            Some((Message::Coherence(message), taken))
+        }
+        Some((Next::Other(message), taken)) => Some((message, taken)),
+        Some((Next::Batch(_), _)) => {
+            return Err(DecodeError::Kind {
+                found: Kind::Batch as u8,
+            });
+        }
+        None => None,
+    })
 }
 
 /// Appends a message between node and launcher.
@@ -193,6 +236,7 @@ enum Channel {
 enum Kind {
     Hello = 0x01,
     Bye = 0x02,
+    Batch = 0x03,
     Get = 0x10,
     Grant = 0x11,
     Recall = 0x12,
@@ -232,9 +276,10 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 38] = [
+    const ALL: [Self; 39] = [
         Self::Hello,
         Self::Bye,
+        Self::Batch,
         Self::Get,
         Self::Grant,
         Self::Recall,
@@ -289,6 +334,7 @@ impl Kind {
         match self {
             Self::Hello => "Hello",
             Self::Bye => "Bye",
+            Self::Batch => "Batch",
             Self::Get => "Get",
             Self::Grant => "Grant",
             Self::Recall => "Recall",
@@ -333,6 +379,7 @@ impl Kind {
         match self {
             Self::Hello => link::HELLO_BYTES..=link::HELLO_BYTES,
             Self::Bye | Self::Shutdown => 0..=0,
+            Self::Batch => batch::BODY_BYTES_MIN..=BATCH_BODY_BYTES_MAX,
             Self::Get
             | Self::Grant
             | Self::Recall
@@ -413,5 +460,6 @@ fn write_message(kind: Kind, out: &mut Vec<u8>, write_body: impl FnOnce(&mut Vec
     out[start..start + 4].copy_from_slice(&body_bytes.to_le_bytes());
 }
 
-const _: () = assert!(BODY_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(BODY_BYTES_MAX <= BATCH_BODY_BYTES_MAX);
+const _: () = assert!(BATCH_BODY_BYTES_MAX <= u32::MAX as usize);
 const _: () = assert!(CONTROL_BODY_BYTES_MAX <= u32::MAX as usize);

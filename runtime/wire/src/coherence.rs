@@ -241,9 +241,9 @@ pub enum Coherence<D> {
     },
 }
 
-impl<D: AsRef<[u8]>> Coherence<D> {
-    /// The same message with borrowed bytes, for a link to encode.
-    pub fn as_slices(&self) -> Coherence<&[u8]> {
+impl<D> Coherence<D> {
+    /// The same message with `change` applied to its bytes.
+    pub fn map_ref<'a, E>(&'a self, mut change: impl FnMut(&'a D) -> E) -> Coherence<E> {
         match self {
             Self::Get {
                 object,
@@ -263,7 +263,7 @@ impl<D: AsRef<[u8]>> Coherence<D> {
                 object: *object,
                 access: *access,
                 mode: *mode,
-                data: data.as_ref().map(D::as_ref),
+                data: data.as_ref().map(change),
             },
             Self::Deny { object } => Coherence::Deny { object: *object },
             Self::Recall {
@@ -277,7 +277,7 @@ impl<D: AsRef<[u8]>> Coherence<D> {
             },
             Self::Recalled { object, data } => Coherence::Recalled {
                 object: *object,
-                data: data.as_ref(),
+                data: change(data),
             },
             Self::Invalidate {
                 object,
@@ -290,7 +290,7 @@ impl<D: AsRef<[u8]>> Coherence<D> {
                 object: *object,
                 diff: diff
                     .as_ref()
-                    .map(|(sequence, diff)| (*sequence, diff.as_ref())),
+                    .map(|(sequence, diff)| (*sequence, change(diff))),
             },
             Self::Flush {
                 object,
@@ -301,7 +301,7 @@ impl<D: AsRef<[u8]>> Coherence<D> {
                 object: *object,
                 sequence: *sequence,
                 leave: *leave,
-                diff: diff.as_ref().map(D::as_ref),
+                diff: diff.as_ref().map(change),
             },
             Self::Return {
                 object,
@@ -310,7 +310,7 @@ impl<D: AsRef<[u8]>> Coherence<D> {
             } => Coherence::Return {
                 object: *object,
                 sequence: *sequence,
-                data: data.as_ref(),
+                data: change(data),
             },
             Self::Flushed {
                 object,
@@ -323,7 +323,7 @@ impl<D: AsRef<[u8]>> Coherence<D> {
             },
             Self::Update { object, diff } => Coherence::Update {
                 object: *object,
-                diff: diff.as_ref(),
+                diff: change(diff),
             },
             Self::Updated { object, leave } => Coherence::Updated {
                 object: *object,
@@ -359,9 +359,7 @@ impl<D: AsRef<[u8]>> Coherence<D> {
             },
         }
     }
-}
 
-impl<D> Coherence<D> {
     /// The object the message is about.
     pub fn object(&self) -> ObjectId {
         match self {

@@ -12,6 +12,12 @@ pub const PAGE_BYTES: usize = 4096;
 /// Longest data of one unit of coherence: a page, and 2 bytes that say where in it the bytes belong.
 pub const DATA_BYTES_MAX: usize = PAGE_BYTES + 2;
 
+/// Messages of one batch: what a phase of a program writes leaves in few of them, and one is soon handled.
+pub const BATCH_MESSAGES_MAX: usize = 4096;
+
+/// Longest body of a batch: 64 pages, and room for what stands before them.
+pub const BATCH_BODY_BYTES_MAX: usize = 64 * PAGE_BYTES + 192;
+
 /// Bytes before each run of changed bytes in a diff: its offset and its length.
 pub const RUN_HEADER_BYTES: usize = 4;
 

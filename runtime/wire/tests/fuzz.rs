@@ -5,14 +5,20 @@
 //! a new seed, through `UMBEL_FUZZ_SECONDS` and `UMBEL_FUZZ_SEED`.
 
 mod messages;
+#[path = "messages/queue.rs"]
+mod queue;
 
+use std::mem::discriminant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use proptest::strategy::{Strategy, ValueTree};
+use proptest::collection::vec;
+use proptest::strategy::{Just, Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use umbel_wire::codec::{decode, decode_control, encode, encode_control};
+use queue::{neighbour, next, queued};
+use umbel_wire::codec::{decode_control, encode, encode_control};
 use umbel_wire::limits::HEADER_BYTES;
+use umbel_wire::{Coherence, Message};
 
 /// Messages that mutation starts from, for each decoder.
 const SAMPLE_COUNT: usize = 200;
@@ -76,7 +82,17 @@ impl Fuzzer {
         seed_bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed_bytes);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        let links = samples(&mut runner, messages::message(), encode);
+        let mut links = samples(&mut runner, messages::message(), encode);
+        let batches = vec(neighbour(), 0..12).prop_flat_map(|messages| {
+            // Neighbours of one kind are rare among any: the first kind goes on.
+            let first = messages.first().map(discriminant);
+            let alike = messages.into_iter();
+            let alike = alike.filter(move |message| Some(discriminant(message)) == first);
+            Just(alike.collect::<Vec<_>>())
+        });
+        let queue = |messages: &Vec<_>, bytes: &mut Vec<u8>| *bytes = queued(messages);
+        let batches = samples(&mut runner, batches, queue);
+        links.extend(batches.into_iter().filter(|bytes| !bytes.is_empty()));
         let controls = samples(&mut runner, messages::control(), encode_control);
         Self {
             random: Random(seed | 1),
@@ -98,7 +114,10 @@ impl Fuzzer {
         let input = mutate(samples, &mut self.random);
         let answer = catch_unwind(AssertUnwindSafe(|| match is_control {
             true => answer(decode_control(&input), encode_control),
-            false => answer(decode(&input), encode),
+            false => answer(next(&input), |messages, again| match &messages[..] {
+                [message] => encode(message, again),
+                messages => *again = queued(&messages.iter().map(about_object).collect::<Vec<_>>()),
+            }),
         }));
         self.inputs += 1;
         match answer {
@@ -111,6 +130,13 @@ impl Fuzzer {
             Ok(Answer::Short) => self.short += 1,
             Err(_) => panic!("input {} panics: {input:02x?}", self.inputs),
         }
+    }
+}
+
+fn about_object(message: &Message) -> Coherence<Vec<u8>> {
+    match message {
+        Message::Coherence(message) => message.clone(),
+        other => panic!("a batch has {other:?}"),
     }
 }
 

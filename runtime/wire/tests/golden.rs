@@ -290,7 +290,7 @@ fn borrowed_data_makes_the_same_bytes() {
     encode_coherence(
         &Coherence::Recalled {
             object: OBJECT,
-            data: &[0xbe, 0xef],
+            data: &[0xbe, 0xef][..],
         },
         &mut encoded,
     );

@@ -5,6 +5,7 @@ use umbel_wire::{Coherence, Consistency, Mode, NodeId, ObjectId};
 
 use super::Engine;
 use super::memory::place;
+use crate::payload::Payload;
 use crate::sharing::SharingWatch;
 use crate::stats::{ObjectStats, StatsTable};
 
@@ -24,7 +25,7 @@ impl Engine {
     }
 
     /// A message about an object of this home, to another node or from it: `holder` could write the object until now.
-    pub(super) fn note_bytes(&mut self, holder: NodeId, message: &Coherence<impl AsRef<[u8]>>) {
+    pub(super) fn note_bytes(&mut self, holder: NodeId, message: &Coherence<Payload>) {
         let Some(watch) = &mut self.sharing else {
             return;
         };
@@ -37,7 +38,7 @@ impl Engine {
                 data: Some(data), ..
             }
             | Coherence::Recalled { data, .. }
-            | Coherence::Return { data, .. } => (data.as_ref(), true),
+            | Coherence::Return { data, .. } => (data.bytes(), true),
             Coherence::Invalidated {
                 diff: Some((_, diff)),
                 ..
@@ -45,7 +46,7 @@ impl Engine {
             | Coherence::Flush {
                 diff: Some(diff), ..
             }
-            | Coherence::Update { diff, .. } => (diff.as_ref(), false),
+            | Coherence::Update { diff, .. } => (diff.bytes(), false),
             _ => return,
         };
         watch.count_moved(object, data.len() as u64);

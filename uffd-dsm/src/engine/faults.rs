@@ -82,8 +82,15 @@ impl Engine {
         self.strengthen_again(object);
         self.machine
             .on_fault(object, access, &mut self.memory, &mut self.effects);
-        for unit in ahead.iter().flat_map(|ahead| ahead.units()) {
-            self.ask_ahead(place, unit, access);
+        if let Some(ahead) = ahead {
+            // The home serves them with the fewest calls in rising order, whichever way the stream goes.
+            let mut units: Vec<ObjectId> = ahead.units().collect();
+            units.sort_unstable();
+            for unit in units {
+                if self.ask_ahead(place, unit, access) && ahead.is_mark(unit) {
+                    self.marks.insert(unit);
+                }
+            }
         }
         self.carry_out(now_ns, link)?;
         self.note_waiting(object, now_ns);
@@ -103,17 +110,18 @@ impl Engine {
     }
 
     /// Asks for a unit that will be needed soon, if it is in the same arena as `place` and not here.
-    fn ask_ahead(&mut self, place: Place, unit: ObjectId, access: Access) {
+    fn ask_ahead(&mut self, place: Place, unit: ObjectId, access: Access) -> bool {
         let in_arena = Place::of(unit)
             .is_some_and(|next| next.stack == place.stack && next.arena == place.arena);
-        if in_arena
+        let asks = in_arena
             && !self.strengthened.contains(unit)
             && self.asked_ahead.len() < self.copies.ahead_max()
             && self.machine.copy_state(unit) == CopyState::Invalid
-            && self.machine.prefetch(unit, access, &mut self.effects)
-        {
+            && self.machine.prefetch(unit, access, &mut self.effects);
+        if asks {
             self.asked_ahead.insert(unit);
         }
+        asks
     }
 
     /// A shadow stack is served all the same: it may be so new that we have not been told of it.

@@ -13,12 +13,14 @@ use std::collections::HashMap;
 
 use umbel_coherence::{HomeMap, Memory, Policy};
 use umbel_fault::{Error, PAGE_BYTES, Rights, Space};
+use umbel_wire::codec::Put;
 use umbel_wire::{NodeId, ObjectId, Operation};
 
 use super::operate;
 use super::tracked::Tracked;
 use crate::diff;
 use crate::heap::Directory;
+use crate::payload::Payload;
 use crate::stack::Found;
 use crate::twins::Twins;
 use crate::window::{Arena, Homes, Place};
@@ -94,11 +96,10 @@ impl ObjectMemory {
         }
     }
 
-    /// The object's bytes, as they travel: the clean ones, where there is a twin. What threads of this node have
-    /// written since is not yet for others, and might be taken back before they would be told.
-    pub(super) fn read(&self, object: ObjectId) -> Vec<u8> {
+    /// Appends the object's bytes, as they travel: the clean ones, where there is a twin. What threads of this node
+    /// have written since is not yet for others, and might be taken back before they would be told.
+    pub(super) fn put(&self, object: ObjectId, out: &mut Vec<u8>) {
         let (offset, len) = self.extent(object);
-        let mut data = vec![0; HEAD_BYTES + len];
         // The next node learns from an owner what the owner learnt from the home.
         let known = self.extents.get(&object).map(|(head, _)| *head);
         let head = match self.together(object).filter(|_| offset == 0) {
@@ -107,20 +108,25 @@ impl ObjectMemory {
             }
             None => known.unwrap_or(offset as u16),
         };
-        data[..HEAD_BYTES].copy_from_slice(&head.to_le_bytes());
-        self.space.read(
-            place(object).page_file_offset() + offset as u64,
-            &mut data[HEAD_BYTES..],
-        );
+        out.extend_from_slice(&head.to_le_bytes());
+        let start = out.len();
+        self.space
+            .append(place(object).page_file_offset() + offset as u64, len, out);
         if let Some((first_byte, twin)) = self.twins.get(object) {
             let first = place(object).offset_in_page() + first_byte;
             let both = first.max(offset)..(first + twin.len()).min(offset + len);
             if !both.is_empty() {
-                data[HEAD_BYTES..][both.start - offset..both.end - offset]
+                out[start..][both.start - offset..both.end - offset]
                     .copy_from_slice(&twin[both.start - first..both.end - first]);
             }
         }
-        data
+    }
+
+    /// As `put`, by themselves.
+    pub(super) fn read(&self, object: ObjectId) -> Payload {
+        let mut data = Vec::new();
+        self.put(object, &mut data);
+        data.into()
     }
 
     /// The pages before and after an own one that its source wants fetched together with it.
@@ -140,10 +146,10 @@ impl ObjectMemory {
         Some((found.page - first, end - found.page - 1))
     }
 
-    /// Takes over bytes that [`ObjectMemory::read`] made on another node.
-    pub(super) fn store(&mut self, object: ObjectId, data: &[u8]) {
-        let (Some(Travelled { offset, bytes, .. }), Some(head)) =
-            (parse(object, data), data.first_chunk())
+    /// Takes over bytes that [`ObjectMemory::put`] made on another node.
+    pub(super) fn store(&mut self, object: ObjectId, data: &Payload) {
+        let (Some(Travelled { offset, bytes, .. }), Some((head, _))) =
+            (parse(object, data), data.split_head())
         else {
             self.misfits.push((self.sender, object));
             return;
@@ -152,9 +158,43 @@ impl ObjectMemory {
         self.space
             .write(place.page_file_offset() + offset as u64, bytes);
         if !matches!(place.arena, Arena::Small(_)) && !self.is_own(object) {
-            self.extents
-                .insert(object, (u16::from_le_bytes(*head), bytes.len() as u16));
+            self.note_extent(object, head, bytes.len());
         }
+    }
+
+    /// What stood before the bytes of a foreign page, and how many there are; nothing is kept of a whole page.
+    fn note_extent(&mut self, object: ObjectId, head: u16, len: usize) {
+        if head != 0 || len < PAGE_BYTES {
+            self.extents.insert(object, (head, len as u16));
+        } else if !self.extents.is_empty() {
+            self.extents.remove(&object);
+        }
+    }
+
+    /// Takes over whole pages that follow one another, and gives their threads these rights; with twins, if they are
+    /// to be written beside one.
+    pub(super) fn fill(
+        &mut self,
+        first: ObjectId,
+        pages: &[&[u8]],
+        rights: Rights,
+        with_twins: bool,
+    ) -> Result<(), Error> {
+        for (object, page) in (first.0..).map(ObjectId).zip(pages) {
+            self.note_extent(object, 0, PAGE_BYTES);
+            if with_twins {
+                self.twins.insert(object, 0, page);
+            }
+        }
+        self.space.fill(place(first).page_address(), pages, rights)
+    }
+
+    /// The bytes of a page, if `data` is one of a foreign object that can be filled.
+    pub(super) fn whole_page<'a>(&self, object: ObjectId, data: &'a Payload) -> Option<&'a [u8]> {
+        let travelled = parse(object, data)?;
+        let is_whole = travelled.bytes.len() == PAGE_BYTES && travelled.together == (0, 0);
+        (is_whole && place(object).arena == Arena::Pages && !self.is_own(object))
+            .then_some(travelled.bytes)
     }
 
     /// Keeps a clean copy.
@@ -196,7 +236,8 @@ impl ObjectMemory {
     }
 
     /// Writes what another node wrote: into the twin, and into the object where it equals its twin.
-    pub(super) fn merge(&mut self, object: ObjectId, diff: &[u8]) {
+    pub(super) fn merge(&mut self, object: ObjectId, diff: &Payload) {
+        let diff = &*diff.bytes();
         let place = place(object);
         let unit_bytes = place.arena.unit_bytes();
         if !diff::is_valid(diff, unit_bytes) {
@@ -247,7 +288,7 @@ impl ObjectMemory {
     }
 }
 
-impl Memory<Vec<u8>> for ObjectMemory {
+impl Memory<Payload> for ObjectMemory {
     fn policy(&self, object: ObjectId) -> Policy {
         self.find(place(object))
             .map_or(Policy::SEQUENTIAL, |found| (self.policy_of)(&found))
@@ -270,7 +311,7 @@ impl Memory<Vec<u8>> for ObjectMemory {
         Some(self.tracked.written())
     }
 
-    fn take_diff(&mut self, object: ObjectId) -> Option<Vec<u8>> {
+    fn take_diff(&mut self, object: ObjectId) -> Option<Payload> {
         if self.tracks_writes(object) && !self.tracked.take(object) {
             return None;
         }
@@ -282,7 +323,7 @@ impl Memory<Vec<u8>> for ObjectMemory {
         self.space.read(start, bytes);
         let diff = diff::between(bytes, twin, first_byte)?;
         twin.copy_from_slice(bytes);
-        Some(diff)
+        Some(diff.into())
     }
 
     fn is_changed(&self, object: ObjectId) -> bool {
@@ -301,7 +342,7 @@ impl Memory<Vec<u8>> for ObjectMemory {
         bytes != twin
     }
 
-    fn differs(&self, object: ObjectId, data: &Vec<u8>) -> bool {
+    fn differs(&self, object: ObjectId, data: &Payload) -> bool {
         parse(object, data).is_none_or(|Travelled { offset, bytes, .. }| {
             let mut own = [0; PAGE_BYTES];
             let own = &mut own[..bytes.len()];
@@ -312,13 +353,28 @@ impl Memory<Vec<u8>> for ObjectMemory {
     }
 }
 
+/// A payload for a link to write.
+pub(super) struct Source<'a> {
+    pub(super) memory: &'a ObjectMemory,
+    pub(super) payload: &'a Payload,
+}
+
+impl Put for Source<'_> {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self.payload.object() {
+            Some(object) => self.memory.put(object, out),
+            None => out.extend_from_slice(&self.payload.bytes()),
+        }
+    }
+}
+
 /// The place of an object that the machine names.
 pub(super) fn place(object: ObjectId) -> Place {
     Place::of(object)
         .expect("the machine names only objects that a fault or a checked message named")
 }
 
-/// What [`ObjectMemory::read`] made.
+/// What [`ObjectMemory::put`] made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Travelled<'a> {
     /// From the page's start.
@@ -329,9 +385,8 @@ pub(super) struct Travelled<'a> {
 }
 
 /// What a peer sent, if it fits the object.
-pub(super) fn parse(object: ObjectId, data: &[u8]) -> Option<Travelled<'_>> {
-    let (head, bytes) = data.split_first_chunk::<HEAD_BYTES>()?;
-    let head = u16::from_le_bytes(*head);
+pub(super) fn parse(object: ObjectId, data: &Payload) -> Option<Travelled<'_>> {
+    let (head, bytes) = data.split_head()?;
     let offset = offset_of(head);
     let together = if head & IS_TOGETHER == 0 {
         (0, 0)
@@ -397,8 +452,6 @@ fn merge_run(space: &Space, unit: u64, first_byte: usize, twin: &mut [u8], run: 
     twin.copy_from_slice(new);
 }
 
-/// Bytes before an object's own.
-const HEAD_BYTES: usize = 2;
 /// The head counts pages.
 const IS_TOGETHER: u16 = 0x8000;
 const BEFORE_MAX: u64 = 0x7f;

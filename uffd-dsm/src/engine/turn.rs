@@ -9,21 +9,26 @@
 
 use std::collections::VecDeque;
 
-use umbel_coherence::Effect;
+use umbel_coherence::{Effect, Outgoing};
 use umbel_fault::{Error, PAGE_BYTES, Rights};
+use umbel_wire::codec::Put;
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Protocol, Token};
 
-use super::memory::{parse, place};
+use super::memory::{Source, parse, place};
 use super::{Engine, Event, Hold, Link};
+use crate::payload::Payload;
 use crate::stream::Way;
 use crate::trace::Traced;
 
-/// Whether the message may only lower rights here and be answered: its effects can wait for others of their kind.
-pub(super) fn can_wait(message: &Coherence<Vec<u8>>) -> bool {
+/// Whether the message may only lower rights here and be answered, or bring a page that nobody waits for: its effects
+/// can wait for others of their kind.
+pub(super) fn can_wait(message: &Coherence<Payload>) -> bool {
     match message {
-        Coherence::Get { .. } | Coherence::Recall { .. } | Coherence::Invalidate { .. } => true,
-        Coherence::Grant { .. }
-        | Coherence::Deny { .. }
+        Coherence::Get { .. }
+        | Coherence::Grant { .. }
+        | Coherence::Recall { .. }
+        | Coherence::Invalidate { .. } => true,
+        Coherence::Deny { .. }
         | Coherence::Recalled { .. }
         | Coherence::Invalidated { .. }
         | Coherence::Flush { .. }
@@ -38,14 +43,16 @@ pub(super) fn can_wait(message: &Coherence<Vec<u8>>) -> bool {
     }
 }
 
-/// Whether nothing but rights and messages is affected, and not much of it.
-pub(super) fn is_quiet(effects: &[Effect<Vec<u8>>]) -> bool {
+/// Whether nothing but rights, messages and pages that nobody waits for is affected, and not much of it.
+pub(super) fn is_quiet(effects: &[Effect<Payload>]) -> bool {
     effects.len() < GATHERED_MAX
         && effects.iter().all(|effect| {
             matches!(
                 effect,
                 Effect::SetAccess { .. }
                     | Effect::Send { .. }
+                    | Effect::Store { .. }
+                    | Effect::Twin { .. }
                     | Effect::DropTwin { .. }
                     | Effect::Resume { .. }
             )
@@ -56,7 +63,7 @@ pub(super) fn is_quiet(effects: &[Effect<Vec<u8>>]) -> bool {
 enum Again {
     Resumed(ObjectId),
     Operated(ObjectId, NodeId, Token, Operation),
-    TakenUp(NodeId, Coherence<Vec<u8>>),
+    TakenUp(NodeId, Coherence<Payload>),
     /// A page has come whose neighbours belong to it.
     FetchTogether(ObjectId),
 }
@@ -118,7 +125,7 @@ impl Engine {
     /// `answered`: foreign objects about which something was sent.
     fn apply(
         &mut self,
-        effects: &mut VecDeque<Effect<Vec<u8>>>,
+        effects: &mut VecDeque<Effect<Payload>>,
         again: &mut VecDeque<Again>,
         answered: &mut Vec<ObjectId>,
         now_ns: u64,
@@ -130,15 +137,17 @@ impl Engine {
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Send { to, message } => {
-                    let sealed = message.seal(|object| self.memory.read(object));
-                    self.note_bytes(self.memory.node, &sealed);
-                    link.send(to, &sealed.as_slices());
-                    let object = sealed.object();
+                    let object = message.object();
+                    self.send(to, message, link);
                     if !self.memory.is_own(object) {
                         answered.push(object);
                     }
                 }
                 Effect::Store { object, data } => {
+                    if let Some(last) = self.fill(effects, object, &data)? {
+                        woken = Some(last);
+                        continue;
+                    }
                     self.memory.store(object, &data);
                     if !self.memory.is_own(object) {
                         self.copies.add(object);
@@ -210,6 +219,75 @@ impl Engine {
         Ok(())
     }
 
+    /// Reads the object's bytes, if the message carries them, straight into what the link queues.
+    fn send(&mut self, to: NodeId, message: Outgoing<Payload>, link: &mut dyn Link) {
+        let sealed = if self.sharing.is_some() {
+            message.seal(|object| self.memory.read(object))
+        } else {
+            message.seal(Payload::in_place)
+        };
+        self.note_bytes(self.memory.node, &sealed);
+        let sources = sealed.map_ref(|payload| Source {
+            memory: &self.memory,
+            payload,
+        });
+        link.send(to, &sources.map_ref(|source| source as &dyn Put));
+    }
+
+    /// Takes over a run of pages at once: this one's bytes, which were just taken off `effects`, and as many that
+    /// follow with the same rights, whose effects are taken off. The last of them; `None` if this one isn't such a
+    /// page, or stays hidden.
+    fn fill(
+        &mut self,
+        effects: &mut VecDeque<Effect<Payload>>,
+        first: ObjectId,
+        data: &Payload,
+    ) -> Result<Option<ObjectId>, Error> {
+        let with_twins = is_twin(effects.front(), first);
+        let rights = usize::from(with_twins);
+        let Some(access) = new_access(effects.get(rights), first) else {
+            return Ok(None);
+        };
+        let shown = |object| self.awaited.contains(&object) || !self.marks.contains(&object);
+        let Some(page) = self.memory.whole_page(first, data).filter(|_| shown(first)) else {
+            return Ok(None);
+        };
+        let mut pages = vec![page];
+        let per_page = rights + 2;
+        while pages.len() < FILLED_MAX {
+            let next = ObjectId(first.0 + pages.len() as u64);
+            let at = rights + 1 + (pages.len() - 1) * per_page;
+            let Some(Effect::Store { object, data }) = effects.get(at) else {
+                break;
+            };
+            let is_next = *object == next
+                && place(next).stack == place(first).stack
+                && (!with_twins || is_twin(effects.get(at + 1), next))
+                && new_access(effects.get(at + 1 + rights), next) == Some(access);
+            if !is_next {
+                break;
+            }
+            match self.memory.whole_page(next, data) {
+                Some(page) if shown(next) => pages.push(page),
+                _ => break,
+            }
+        }
+        let count = pages.len();
+        let rights_there = match access {
+            Access::Read => Rights::Read,
+            Access::Write => Rights::Write,
+        };
+        self.memory.fill(first, &pages, rights_there, with_twins)?;
+        effects.drain(..rights + 1 + (count - 1) * per_page);
+        for object in (first.0..first.0 + count as u64).map(ObjectId) {
+            self.copies.add(object);
+            self.asked_ahead.remove(&object);
+            self.marks.remove(&object);
+            self.hidden.remove(&object);
+        }
+        Ok(Some(ObjectId(first.0 + count as u64 - 1)))
+    }
+
     /// Sets the rights of `count` objects from this one, whose pages are neighbours.
     fn set_access(
         &mut self,
@@ -240,6 +318,7 @@ impl Engine {
         for object in (first.0..first.0 + count).map(ObjectId) {
             self.hidden.remove(&object);
             self.asked_ahead.remove(&object);
+            self.marks.remove(&object);
         }
         let address = place(first).page_address();
         let rights = match access {
@@ -260,13 +339,13 @@ impl Engine {
         awaited.next().is_some()
     }
 
-    /// Nobody waits for a copy that was asked for ahead: the fault that reaches it will show it, with its
-    /// neighbours.
+    /// The fault at a mark is wanted, and so is that at a copy that the bound for copies has hidden.
     fn stays_hidden(&mut self, object: ObjectId, access: Access) -> bool {
         if self.awaited.contains(&object) {
             return false;
         }
-        if self.asked_ahead.remove(&object) || self.hidden.contains_key(&object) {
+        self.asked_ahead.remove(&object);
+        if self.marks.contains(&object) || self.hidden.contains_key(&object) {
             self.hidden.insert(object, access);
             return true;
         }
@@ -278,6 +357,7 @@ impl Engine {
         let is_next = |step: i64, count: u64| {
             let object_there = ObjectId(object.0.wrapping_add_signed(step * count as i64));
             self.hidden.get(&object_there) == Some(&access)
+                && !self.marks.contains(&object_there)
                 && place(object_there).page_address()
                     == place(object)
                         .page_address()
@@ -304,7 +384,7 @@ impl Engine {
     }
 
     /// Whether the page has neighbours that the source wants fetched with it.
-    fn note_together(&mut self, object: ObjectId, data: &[u8]) -> Option<Again> {
+    fn note_together(&mut self, object: ObjectId, data: &Payload) -> Option<Again> {
         let (before, after) = parse(object, data)?.together;
         if before + after == 0 {
             return None;
@@ -315,7 +395,7 @@ impl Engine {
     }
 
     /// What a message says besides what the machine makes of it.
-    pub(super) fn note_arrival(&mut self, from: NodeId, message: &Coherence<Vec<u8>>) {
+    pub(super) fn note_arrival(&mut self, from: NodeId, message: &Coherence<Payload>) {
         match message {
             Coherence::Grant { object, mode, .. } | Coherence::Operated { object, mode, .. } => {
                 self.note_remote(*object, mode.protocol == Protocol::Remote);
@@ -326,6 +406,7 @@ impl Engine {
             } => self.note_remote(*object, false),
             Coherence::Deny { object } => {
                 self.asked_ahead.remove(object);
+                self.marks.remove(object);
                 self.streams.on_denied(*object);
             }
             _ => {}
@@ -354,9 +435,21 @@ impl Done {
     }
 }
 
+fn is_twin(effect: Option<&Effect<Payload>>, of: ObjectId) -> bool {
+    matches!(effect, Some(Effect::Twin { object }) if *object == of)
+}
+
+/// The rights that the effect gives to threads, if it is about these.
+fn new_access(effect: Option<&Effect<Payload>>, of: ObjectId) -> Option<Access> {
+    match effect {
+        Some(Effect::SetAccess { object, access }) if *object == of => *access,
+        _ => None,
+    }
+}
+
 /// How many objects from this one get the same rights with one call: their pages follow one another, and nothing
 /// in between depends on their rights or bytes.
-fn run_len(rest: &VecDeque<Effect<Vec<u8>>>, object: ObjectId, access: Option<Access>) -> u64 {
+fn run_len(rest: &VecDeque<Effect<Payload>>, object: ObjectId, access: Option<Access>) -> u64 {
     let address = place(object).page_address();
     let mut count = 1;
     for effect in rest.iter().take(2 * GATHERED_MAX) {
@@ -395,5 +488,7 @@ fn run_len(rest: &VecDeque<Effect<Vec<u8>>>, object: ObjectId, access: Option<Ac
     count
 }
 
+/// Pages filled with one call.
+const FILLED_MAX: usize = 128;
 /// Effects put off at a time: the answers to a full window of several streams.
 const GATHERED_MAX: usize = 256;

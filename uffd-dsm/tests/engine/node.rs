@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use uffd_dsm::stack::{Found, PageObject, StackMap};
 use uffd_dsm::window::{Arena, Homes, Place};
-use uffd_dsm::{Engine, EngineConfig, Event, Link, Policy};
+use uffd_dsm::{Engine, EngineConfig, Event, Link, Payload, Policy};
+use umbel_wire::codec::Put;
 use umbel_wire::{
     Access, Coherence, Consistency, Message, Mode, NodeId, ObjectId, Protocol, Token, codec,
 };
@@ -34,7 +35,7 @@ pub struct Node {
 pub struct Sent(pub VecDeque<Coherence<Vec<u8>>>);
 
 impl Link for Sent {
-    fn send(&mut self, to: NodeId, message: &Coherence<&[u8]>) {
+    fn send(&mut self, to: NodeId, message: &Coherence<&dyn Put>) {
         assert_ne!(to, HERE);
         let mut bytes = Vec::new();
         codec::encode_coherence(message, &mut bytes);
@@ -159,6 +160,7 @@ impl Node {
     /// As [`Node::receive`], from another peer.
     pub fn receive_from(&mut self, from: NodeId, message: Coherence<Vec<u8>>) {
         let now_ns = self.now_ns;
+        let message = message.map_ref(|bytes| Payload::from(bytes.clone()));
         self.engine
             .on_message(from, message, now_ns, &mut self.sent)
             .expect("the kernel does what it is asked to")

@@ -7,6 +7,8 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use bytes::BytesMut;
+
 use crate::{CURSORS_BYTES, Cursors, FILE_BYTES, RING_BYTES, Reader, RingMemory, Writer};
 
 /// Memory of one ring of a pair, mapped into this process.
@@ -104,7 +106,7 @@ impl RingMemory for Memory {
     }
 
     #[inline]
-    fn get(&self, offset: usize, len: usize, target: &mut Vec<u8>) {
+    fn get(&self, offset: usize, len: usize, target: &mut BytesMut) {
         let source = self.bytes_at(offset, len);
         target.reserve(len);
         let end = target.len();

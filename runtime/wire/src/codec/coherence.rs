@@ -45,7 +45,7 @@
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use super::{BoundError, DecodeError, Kind, Reader, write_message};
+use super::{BoundError, DecodeError, Kind, Put, Reader, Tail, write_message};
 use crate::coherence::{Consistency, Forward, Mode, Operation, OperationKind, Protocol};
 use crate::limits::{DATA_BYTES_MAX, DIFF_BYTES_MAX, PAGE_BYTES};
 use crate::{Access, Coherence, NodeId, ObjectId, Token};
@@ -106,7 +106,7 @@ pub(super) fn check<D: AsRef<[u8]>>(message: &Coherence<D>) -> Result<(), BoundE
 }
 
 /// Panics on a `Flush` without diff and `leave`, which means nothing.
-pub(super) fn encode<D: AsRef<[u8]>>(message: &Coherence<D>, out: &mut Vec<u8>) {
+pub(super) fn encode<D: Put>(message: &Coherence<D>, out: &mut Vec<u8>) {
     write_message(kind_of(message), out, |body| {
         body.extend_from_slice(&message.object().0.to_le_bytes());
         match message {
@@ -213,7 +213,10 @@ pub(super) fn encode<D: AsRef<[u8]>>(message: &Coherence<D>, out: &mut Vec<u8>) 
     });
 }
 
-pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Coherence<Vec<u8>>, DecodeError> {
+pub(super) fn decode<'a>(
+    kind: Kind,
+    body: &mut Reader<'a>,
+) -> Result<Coherence<Tail<'a>>, DecodeError> {
     let object = ObjectId(body.u64("object")?);
     Ok(match kind {
         Kind::Get => Coherence::Get {
@@ -227,7 +230,7 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Coherence<Vec<
             mode: decode_mode(body)?,
             // Without data, bytes that follow are left over and refused by the caller.
             data: match body.flag("has_data")? {
-                true => Some(body.remainder().to_vec()),
+                true => Some(body.tail()),
                 false => None,
             },
         },
@@ -245,7 +248,7 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Coherence<Vec<
         },
         Kind::Recalled => Coherence::Recalled {
             object,
-            data: body.remainder().to_vec(),
+            data: body.tail(),
         },
         Kind::Invalidate => Coherence::Invalidate {
             object,
@@ -254,7 +257,7 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Coherence<Vec<
         Kind::Invalidated => Coherence::Invalidated {
             object,
             diff: match body.flag("has_diff")? {
-                true => Some((body.u64("sequence")?, decode_diff(body)?)),
+                true => Some((body.u64("sequence")?, body.tail())),
                 false => None,
             },
         },
@@ -262,7 +265,7 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Coherence<Vec<
         Kind::Return => Coherence::Return {
             object,
             sequence: body.u64("sequence")?,
-            data: body.remainder().to_vec(),
+            data: body.tail(),
         },
         Kind::Flushed => Coherence::Flushed {
             object,
@@ -271,7 +274,7 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Coherence<Vec<
         },
         Kind::Update => Coherence::Update {
             object,
-            diff: decode_diff(body)?,
+            diff: body.tail(),
         },
         Kind::Updated => Coherence::Updated {
             object,
@@ -321,20 +324,20 @@ fn kind_of<D>(message: &Coherence<D>) -> Kind {
     }
 }
 
-fn put<D: AsRef<[u8]>>(body: &mut Vec<u8>, bytes: Option<&D>) {
+fn put<D: Put>(body: &mut Vec<u8>, bytes: Option<&D>) {
     if let Some(bytes) = bytes {
-        body.extend_from_slice(bytes.as_ref());
+        bytes.put(body);
     }
 }
 
-fn decode_flush(
+fn decode_flush<'a>(
     object: ObjectId,
-    body: &mut Reader<'_>,
-) -> Result<Coherence<Vec<u8>>, DecodeError> {
+    body: &mut Reader<'a>,
+) -> Result<Coherence<Tail<'a>>, DecodeError> {
     let sequence = body.u64("sequence")?;
     let leave = body.flag("leave")?;
     let diff = match body.flag("has_diff")? {
-        true => Some(decode_diff(body)?),
+        true => Some(body.tail()),
         false if leave => None,
         false => return Err(body.value("has_diff", 1, 0, "1 where leave is 0")),
     };
@@ -344,10 +347,6 @@ fn decode_flush(
         leave,
         diff,
     })
-}
-
-fn decode_diff(body: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
-    Ok(body.remainder().to_vec())
 }
 
 fn encode_operation(operation: &Operation, body: &mut Vec<u8>) {

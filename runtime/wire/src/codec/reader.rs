@@ -1,12 +1,13 @@
 //! Takes fields off a body; knows where it is, for errors.
 
-use super::DecodeError;
+use super::{DecodeError, Tail};
 
 /// Rest of one message's body.
 pub(super) struct Reader<'a> {
     message: &'static str,
     body: &'a [u8],
     offset: usize,
+    tail: Option<Tail<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -15,6 +16,7 @@ impl<'a> Reader<'a> {
             message,
             body,
             offset: 0,
+            tail: None,
         }
     }
 
@@ -43,11 +45,44 @@ impl<'a> Reader<'a> {
         self.rest().is_empty()
     }
 
+    /// Goes on at `offset` of a body.
+    pub(super) fn from_offset(message: &'static str, body: &'a [u8], offset: usize) -> Self {
+        Self {
+            message,
+            body,
+            offset,
+            tail: None,
+        }
+    }
+
+    /// Where the next byte is.
+    pub(super) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Reads the fields from `head`; the bytes that end the message are `tail`.
+    pub(super) fn with_tail(message: &'static str, head: &'a [u8], tail: Tail<'a>) -> Self {
+        Self {
+            message,
+            body: head,
+            offset: 0,
+            tail: Some(tail),
+        }
+    }
+
     /// All bytes that are left.
     pub(super) fn remainder(&mut self) -> &'a [u8] {
         let rest = self.rest();
         self.offset = self.body.len();
         rest
+    }
+
+    /// As `remainder`, of a message whose bytes may lie apart from its fields.
+    pub(super) fn tail(&mut self) -> Tail<'a> {
+        match self.tail.take() {
+            Some(tail) => tail,
+            None => Tail::from(self.remainder()),
+        }
     }
 
     pub(super) fn array<const N: usize>(
@@ -119,7 +154,10 @@ impl<'a> Reader<'a> {
 
     /// Bytes of the body, all of which must have been taken.
     pub(super) fn finish(self) -> Result<usize, DecodeError> {
-        match self.rest().len() {
+        let tail = self
+            .tail
+            .map_or(0, |tail| tail.prefix().len() + tail.rest().len());
+        match self.rest().len() + tail {
             0 => Ok(self.body.len()),
             left => Err(DecodeError::LeftOver {
                 message: self.message,

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use userfaultfd::{Event, EventBuffer, FaultKind, ReadWrite, RegisterMode, Uffd};
 
-use super::{Fault, Rights, View, Views};
+use super::{Fault, Rights, View, Views, populate};
 use crate::PAGE_BYTES;
 use crate::backend::Backend;
 use crate::error::{Error, OUR_FAULT};
@@ -133,6 +133,35 @@ impl Userfaultfd {
         true
     }
 
+    /// Makes, writes and maps those of the pages that the file has no memory for yet, as many of the first ones as
+    /// there are; how many that was.
+    pub(super) fn fill(
+        &self,
+        views: &Views,
+        address: usize,
+        pages: &[&[u8]],
+        rights: Rights,
+    ) -> usize {
+        let mut done = 0;
+        let is_tracked = views.at(address).0.is_tracked;
+        while done < pages.len() && !is_tracked {
+            let (copied, result) = uffd::copy_pages(
+                self.uffd.as_raw_fd(),
+                address + done * PAGE_BYTES,
+                &pages[done..],
+                rights == Rights::Read,
+            );
+            done += copied / PAGE_BYTES;
+            match result {
+                Ok(()) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && copied > 0 => {}
+                // Mostly because the file has the page; whatever it is, the other way will tell.
+                Err(_) => break,
+            }
+        }
+        done
+    }
+
     pub(super) fn wake(&self, views: &Views, address: usize) -> Result<(), Error> {
         self.uffd_of(views, address)
             .wake(address as *mut libc::c_void, PAGE_BYTES)
@@ -217,20 +246,6 @@ fn revoke(views: &Views, range: Range<usize>) -> Result<(), Error> {
     result.map_err(|source| Error::system("revoke a page", source, OUR_FAULT))
 }
 
-fn populate(views: &Views, engine_view: &Mapping, address: usize, len: usize) -> Result<(), Error> {
-    let (view, _) = views.at(address);
-    let offset = view.file_offset as usize + (address - view.address);
-    engine_view
-        .advise_range(offset, len, MADV_POPULATE_WRITE)
-        .map_err(|source| {
-            Error::system(
-                "get memory for shared objects",
-                source,
-                "the machine is out of memory",
-            )
-        })
-}
-
 fn read_faults(
     uffd: &Uffd,
     events: &mut EventBuffer,
@@ -284,5 +299,4 @@ fn uffd_error(operation: &str, error: userfaultfd::Error) -> Error {
 
 /// Faults taken with one read: more threads than this wait for the next turn.
 const EVENTS_PER_READ: usize = 32;
-const MADV_POPULATE_WRITE: libc::c_int = 23;
 const MADV_DONTNEED_LOCKED: libc::c_int = 24;

@@ -145,6 +145,26 @@ impl Mapping {
         };
     }
 
+    /// As `read`, to the end of `out`.
+    pub fn append(&self, offset: usize, len: usize, out: &mut Vec<u8>) {
+        assert!(
+            offset <= self.len && len <= self.len - offset,
+            "range outside the mapping"
+        );
+        out.reserve(len);
+        let spare = out.spare_capacity_mut();
+        // SAFETY: the source range is inside this mapping, which lasts for ever; `reserve` made room for the target.
+        unsafe {
+            ptr::copy_nonoverlapping(
+                (self.start + offset) as *const u8,
+                spare.as_mut_ptr().cast(),
+                len,
+            )
+        };
+        // SAFETY: these bytes were just written.
+        unsafe { out.set_len(out.len() + len) };
+    }
+
     /// The word of `width` bytes at `offset`, if it is inside and aligned.
     pub fn word(&self, offset: usize, width: usize) -> Option<Word<'_>> {
         if width == 0 || !offset.is_multiple_of(width) || offset.checked_add(width)? > self.len {

@@ -80,6 +80,55 @@ pub fn open(backend: Backend, more: u64) -> io::Result<OwnedFd> {
     Ok(descriptor)
 }
 
+/// `struct uffdio_copy`.
+#[repr(C)]
+struct Copy {
+    target: u64,
+    source: u64,
+    len: u64,
+    mode: u64,
+    copied: i64,
+}
+
+const UFFDIO_COPY: libc::c_ulong = 0xC028_AA03;
+const COPY_MODE_WP: u64 = 1 << 1;
+
+/// Makes pages that the file has not yet, maps them from `start` on, write-protected or not, and wakes who waits for
+/// them. As many of `pages` as lie one behind the other, so that one call does.
+///
+/// Returns the bytes copied, before an error if there is one; EEXIST: the file has the next page.
+pub fn copy_pages(
+    descriptor: RawFd,
+    start: usize,
+    pages: &[&[u8]],
+    write_protect: bool,
+) -> (usize, io::Result<()>) {
+    let source = pages.first().map_or(0, |page| page.as_ptr() as usize);
+    let mut len = 0;
+    for page in pages {
+        if page.as_ptr() as usize != source + len {
+            break;
+        }
+        len += page.len();
+    }
+    let mut request = Copy {
+        target: start as u64,
+        source: source as u64,
+        len: len as u64,
+        mode: if write_protect { COPY_MODE_WP } else { 0 },
+        copied: 0,
+    };
+    // SAFETY: `request` is a live uffdio_copy; its source is made of borrowed slices without gaps; the kernel refuses
+    // targets outside the registration.
+    let result = unsafe { libc::ioctl(descriptor, UFFDIO_COPY, &mut request as *mut Copy) };
+    let copied = usize::try_from(request.copied).unwrap_or(0);
+    if result < 0 {
+        (copied, Err(io::Error::last_os_error()))
+    } else {
+        (copied, Ok(()))
+    }
+}
+
 /// Maps page-cache pages of `start..start + len`, write-protected or not, and wakes who waits for them.
 ///
 /// Returns the bytes mapped before an error, with the error.
