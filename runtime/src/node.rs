@@ -1,11 +1,10 @@
 //! The node that this process is: start, end, and what its threads share.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use crossbeam_queue::SegQueue;
 use uffd_dsm::stack::StackMap;
 use uffd_dsm::window::{self, Arena, Homes, Place, SlotGeometry};
 use umbel_wire::{NodeId, ThreadId};
@@ -37,7 +36,12 @@ pub struct Node {
     launched: bool,
     /// Whether the service thread looks for events before it sleeps.
     looks: bool,
-    requests: SegQueue<Request>,
+    /// Behind a lock on which one sleeps. The service thread has real-time priority and may share a processor with a
+    /// thread that was interrupted inside a push: if it did not sleep, that would never go on. (The queues of
+    /// crossbeam wait in `pop`, awake, for a slot that is claimed and not yet filled.)
+    requests: Mutex<VecDeque<Request>>,
+    /// Requests whose pushes are done, less those taken.
+    request_count: AtomicIsize,
     /// Wakes the service thread.
     pub bell: Bell,
     /// The service thread sleeps, or is about to.
@@ -87,7 +91,12 @@ impl Node {
         if fork::is_copy() {
             fork::end_copy("called a function of umbel.h that needs the node");
         }
-        self.requests.push(request);
+        self.requests
+            .lock()
+            .expect("no code under this lock panics")
+            .push_back(request);
+        // Relaxed: `wake_service` orders it before its look at the service thread.
+        self.request_count.fetch_add(1, Ordering::Relaxed);
         self.wake_service();
     }
 
@@ -115,12 +124,21 @@ impl Node {
 
     /// Whether a request waits for the service thread.
     pub fn has_requests(&self) -> bool {
-        !self.requests.is_empty()
+        self.request_count.load(Ordering::Relaxed) > 0
     }
 
-    /// Next request, for the service thread.
+    /// Next request, for the service thread; nothing if none is counted: who counts the next wakes it.
     pub fn next_request(&self) -> Option<Request> {
-        self.requests.pop()
+        if !self.has_requests() {
+            return None;
+        }
+        let mut requests = self
+            .requests
+            .lock()
+            .expect("no code under this lock panics");
+        let request = requests.pop_front()?;
+        self.request_count.fetch_sub(1, Ordering::Relaxed);
+        Some(request)
     }
 
     /// Whether the window is shared with other nodes: pages fault and copies must be taken back.
@@ -285,7 +303,8 @@ fn start() -> Result<&'static Node, Error> {
         heap: SharedHeap::new(homes.stacks(rank), node_count > 1),
         launched: launch.control.is_some(),
         looks: launch.spin_ns > 0,
-        requests: SegQueue::new(),
+        requests: Mutex::default(),
+        request_count: AtomicIsize::new(0),
         bell: poll
             .bell(service::REQUESTS)
             .map_err(Error::system("make the event loop's bell"))?,
