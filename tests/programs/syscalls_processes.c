@@ -210,10 +210,11 @@ int main(void)
 		pthread_t thread;
 		void *result;
 		CHECK(pthread_create(&thread, 0, wait_for_ever, &waiting) == 0);
-		while (!waiting.entered)
+		/* At first, cancelled wherever it is: not within the runtime, where others would wait for it. */
+		while (round && !waiting.entered)
 			sched_yield();
 		CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0);
-		CHECK(result == PTHREAD_CANCELED && waiting.cleaned);
+		CHECK(result == PTHREAD_CANCELED && (!round || waiting.cleaned));
 		close(handler_ends[0]);
 		close(handler_ends[1]);
 	}

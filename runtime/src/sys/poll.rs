@@ -1,5 +1,6 @@
 //! What the service thread sleeps on, what wakes it, and reading from sockets without clearing buffers first.
 
+use std::ffi::c_int;
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -84,8 +85,37 @@ pub struct Bell(Waker);
 impl Bell {
     /// Rings.
     pub fn ring(&self) -> io::Result<()> {
+        let _uncancelled = Uncancelled::new();
         self.0.wake()
     }
+}
+
+/// While it lives, the calling thread is not cancelled: `write` could be where it ends, and who was to be woken would
+/// sleep for ever.
+struct Uncancelled {
+    before: c_int,
+}
+
+impl Uncancelled {
+    fn new() -> Self {
+        let mut before = 0;
+        // SAFETY: takes a number, and fills a live one in.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
+        Self { before }
+    }
+}
+
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY: as it was; the old state is not asked for.
+        unsafe { pthread_setcancelstate(self.before, std::ptr::null_mut()) };
+    }
+}
+
+const PTHREAD_CANCEL_DISABLE: c_int = 1;
+
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
 }
 
 /// Reads up to `count_max` bytes from a socket to the end of a buffer; 0: the other side has closed.
