@@ -203,7 +203,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a copy that has left goes on being awaited",
-        broken: "the directory knows every copy",
+        broken: "every message is expected",
         is_rare: false,
         file: "round.rs",
         original: "        if leave {
@@ -416,7 +416,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a leaving copy that is invalidated does not answer",
-        broken: "nothing is pending at rest",
+        broken: "every message is expected",
         is_rare: false,
         file: "cache.rs",
         original: "(Leaving { was_owner: false }, true | false) | (Leaving { was_owner: true }, true) => {",
