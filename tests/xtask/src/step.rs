@@ -26,6 +26,8 @@ pub fn skip(what: &str, why: &str) {
 /// Runs `command`; an error if it fails.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command
+        // cargo names its own folders there, perhaps with a libumbel.so of another day: the staged one is meant.
+        .env_remove("LD_LIBRARY_PATH")
         .status()
         .with_context(|| format!("cannot run {}", shown(command)))?;
     if !status.success() {
