@@ -141,15 +141,6 @@ impl Space {
         kernel.into_iter().flatten().chain(posts)
     }
 
-    /// Whether a thread may have faulted since the last [`Space::take_faults`]. Costs no system call, and so a
-    /// userfaultfd can only say that it may: it must be read.
-    pub fn has_faults(&self) -> bool {
-        match &self.driver {
-            Driver::Userfaultfd(_) => true,
-            Driver::Signals(driver) => driver.has_faults(),
-        }
-    }
-
     /// Whether the kernel tells which pages of tracked views were written.
     pub fn tracks_writes(&self) -> bool {
         match &self.driver {

@@ -93,10 +93,6 @@ impl Signals {
         self.posts.descriptor()
     }
 
-    pub(super) fn has_faults(&self) -> bool {
-        self.posts.is_waiting()
-    }
-
     /// Adds what was posted and isn't there already.
     pub(super) fn take_faults(&self, views: &Views, faults: &mut Vec<Fault>) -> Result<(), Error> {
         let state = &mut *self.state.borrow_mut();

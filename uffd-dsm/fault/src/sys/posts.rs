@@ -141,11 +141,6 @@ impl Posts {
         unsafe { libc::write(self.event.as_raw_fd(), ptr::from_ref(&one).cast(), 8) };
     }
 
-    /// Whether something was posted and not taken.
-    pub fn is_waiting(&self) -> bool {
-        !self.head.load(Ordering::Relaxed).is_null()
-    }
-
     /// All that was posted since the last call, oldest first.
     pub fn take(&self, posted: &mut Vec<Posted>) {
         let mut count = 0u64;
