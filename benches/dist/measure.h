@@ -1,21 +1,13 @@
 /* measure.h - clocks, placement and lines of results for the programs of this folder.
  *
  * A line is `RESULT name min_ns median_ns count`; benches/programs.rs reads it. */
-#define _GNU_SOURCE
+#include "../access.h"
 #include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static inline long now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000000000L + time.tv_nsec;
-}
 
 /* Keeps every thread of this process on the processor of its node: nodes stand for machines, and on one
  * processor the scheduler would turn each wake into a cheap switch. With UMBEL_BENCH_FREE the scheduler decides. */
@@ -31,23 +23,6 @@ static inline void place(int node)
         if (atoi(task->d_name))
             sched_setaffinity(atoi(task->d_name), sizeof set, &set);
     closedir(tasks);
-}
-
-/* Accesses that the compiler neither moves nor leaves out, and that are plain all the same: a volatile pointer to an
- * object that is not declared sequential would make it so first. */
-static inline char load_byte(const char *from)
-{
-    __asm__ volatile("" ::: "memory");
-    char value = *from;
-    __asm__ volatile("" : : "r"(value) : "memory");
-    return value;
-}
-
-static inline void store_byte(char *to, char value)
-{
-    __asm__ volatile("" ::: "memory");
-    *to = value;
-    __asm__ volatile("" ::: "memory");
 }
 
 static int ascending(const void *left, const void *right)

@@ -4,24 +4,16 @@
  * Whoever else uses the machine would decide the figures: a thread that waits for its turn behind another loses
  * milliseconds, and what is measured takes microseconds. So everything runs in bursts of some hundred milliseconds
  * at the lowest real-time priority, umbel's service threads one above it. Where that isn't allowed, it runs as it is. */
-#define _GNU_SOURCE
+#include "../access.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, BATCHES_MAX = 4096 };
-
-static inline long now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000000000L + time.tv_nsec;
-}
 
 /* The calling thread, and the service thread of its process, belong to `node` from now on. */
 static inline void burst(int node)
@@ -46,23 +38,6 @@ static inline void burst(int node)
     }
     if (tasks)
         closedir(tasks);
-}
-
-/* Accesses that the compiler neither moves nor leaves out, and that are plain all the same: a volatile pointer would
- * make the object sequential. */
-static inline char load_byte(const char *from)
-{
-    __asm__ volatile("" ::: "memory");
-    char value = *from;
-    __asm__ volatile("" : : "r"(value) : "memory");
-    return value;
-}
-
-static inline void store_byte(char *to, char value)
-{
-    __asm__ volatile("" ::: "memory");
-    *to = value;
-    __asm__ volatile("" ::: "memory");
 }
 
 static inline int ascending(const void *left, const void *right)

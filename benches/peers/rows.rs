@@ -75,6 +75,14 @@ const PLAIN: Row = Row {
     others: None,
 };
 
+/// A read miss beside the floor.
+const MISS: Row = Row {
+    estimates: [13.0 * US, 5.0 * US],
+    goal: Some(1.5),
+    limits: [Some(13.0 * US), Some(5.0 * US)],
+    ..PLAIN
+};
+
 const RAW_64: &[&str] = &["raw.rtt_64"];
 
 /// The rows, in the order of the table.
@@ -99,20 +107,14 @@ pub const ROWS: &[Row] = &[
         what: "read miss, 64 B / fault and round trip",
         ours: "faults.read_miss_64",
         beside: &["raw.segv_64"],
-        estimates: [13.0 * US, 5.0 * US],
-        goal: Some(1.5),
-        limits: [Some(13.0 * US), Some(5.0 * US)],
-        ..PLAIN
+        ..MISS
     },
     Row {
         what: "read miss, 4 KiB / fault and round trip",
         ours: "faults.read_miss_4096",
         beside: &["raw.segv_4096"],
-        estimates: [13.0 * US, 5.0 * US],
-        goal: Some(1.5),
-        limits: [Some(13.0 * US), Some(5.0 * US)],
         others: Some("get_4096"),
-        ..PLAIN
+        ..MISS
     },
     Row {
         what: "read miss, 4 KiB / userfaultfd and round trip",
@@ -125,20 +127,14 @@ pub const ROWS: &[Row] = &[
         what: "read miss, weak, 64 B / fault and round trip",
         ours: "faults.weak_miss_64",
         beside: &["raw.segv_64"],
-        estimates: [13.0 * US, 5.0 * US],
-        goal: Some(1.5),
-        limits: [Some(13.0 * US), Some(5.0 * US)],
-        ..PLAIN
+        ..MISS
     },
     Row {
         what: "read miss, weak, 4 KiB / fault and round trip",
         ours: "faults.weak_miss_4096",
         beside: &["raw.segv_4096"],
-        estimates: [13.0 * US, 5.0 * US],
-        goal: Some(1.5),
-        limits: [Some(13.0 * US), Some(5.0 * US)],
         others: Some("get_4096"),
-        ..PLAIN
+        ..MISS
     },
     Row {
         what: "write upgrade, 64 B / round trip",
