@@ -430,19 +430,8 @@ impl Argument for SentMany {
 
     unsafe fn enter(self, frame: &mut Frame, count: usize) -> Self {
         // SAFETY: an array as the program says.
-        let copy = unsafe { vectors::messages(frame, self.0, count, vectors::message_out) };
-        match copy {
-            None => self,
-            Some(private) => {
-                frame.give_back(Back {
-                    target: self.0.cast(),
-                    private: private.cast(),
-                    count,
-                    extent: Extent::Lengths,
-                });
-                Self(private)
-            }
-        }
+        let private = unsafe { vectors::messages(frame, self.0, count, vectors::message_out) };
+        Self(given_back(frame, self.0, private, count, Extent::Lengths))
     }
 }
 
@@ -456,20 +445,30 @@ impl Argument for ReceivedMany {
 
     unsafe fn enter(self, frame: &mut Frame, count: usize) -> Self {
         // SAFETY: an array as the program says.
-        let copy = unsafe { vectors::messages(frame, self.0, count, vectors::message_room) };
-        match copy {
-            None => self,
-            Some(private) => {
-                frame.give_back(Back {
-                    target: self.0.cast(),
-                    private: private.cast(),
-                    count,
-                    extent: Extent::Messages,
-                });
-                Self(private)
-            }
-        }
+        let private = unsafe { vectors::messages(frame, self.0, count, vectors::message_room) };
+        Self(given_back(frame, self.0, private, count, Extent::Messages))
     }
+}
+
+/// The private copies of an array's messages, if it has any, or the array; what `extent` says of them goes back after
+/// the call.
+fn given_back<T>(
+    frame: &mut Frame,
+    array: *mut T,
+    private: Option<*mut T>,
+    count: usize,
+    extent: Extent,
+) -> *mut T {
+    let Some(private) = private else {
+        return array;
+    };
+    frame.give_back(Back {
+        target: array.cast(),
+        private: private.cast(),
+        count,
+        extent,
+    });
+    private
 }
 
 /// What a call's result says of its success.
