@@ -18,9 +18,9 @@ use crate::status;
 const LIBRARY: &[u8] = b"libumbel.so";
 
 #[cfg(target_arch = "x86_64")]
-const MACHINE: u16 = elf::EM_X86_64;
+const MACHINE: elf::Machine = elf::EM_X86_64;
 #[cfg(target_arch = "aarch64")]
-const MACHINE: u16 = elf::EM_AARCH64;
+const MACHINE: elf::Machine = elf::EM_AARCH64;
 
 /// A program that can run as a job.
 pub struct Program {
@@ -175,8 +175,8 @@ fn needed_libraries<'a>(data: impl ReadRef<'a>) -> object::Result<Option<Vec<Vec
             );
         }
     }
-    let value = |tag: u32| {
-        let found = entries.iter().find(|(found, _)| *found == u64::from(tag));
+    let value = |tag: elf::DynamicTag| {
+        let found = entries.iter().find(|(found, _)| *found == tag);
         found.map(|(_, value)| *value)
     };
     let (Some(address), Some(bytes)) = (value(elf::DT_STRTAB), value(elf::DT_STRSZ)) else {
@@ -191,9 +191,7 @@ fn needed_libraries<'a>(data: impl ReadRef<'a>) -> object::Result<Option<Vec<Vec
         let start = strings.get(usize::try_from(offset).ok()?..)?;
         start.split(|&byte| byte == 0).next().map(<[u8]>::to_vec)
     };
-    let needed = entries
-        .iter()
-        .filter(|(tag, _)| *tag == u64::from(elf::DT_NEEDED));
+    let needed = entries.iter().filter(|(tag, _)| *tag == elf::DT_NEEDED);
     Ok(Some(
         needed.filter_map(|&(_, offset)| name_at(offset)).collect(),
     ))

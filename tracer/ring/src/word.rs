@@ -1,0 +1,168 @@
+//! Words: what a thread appends for each event. Little-endian, 8 bytes.
+//!
+//! Call or return:
+//!
+//! | bits | meaning |
+//! |---|---|
+//! | 0 | 0: call, 1: return |
+//! | 1..48 | address of the function |
+//! | 48..64 | the low 16 bits of the time, in ticks |
+//!
+//! An address below [`CODES_END`] is no function (the first page is never mapped) but a code, and the word is a special one:
+//!
+//! | bits | meaning |
+//! |---|---|
+//! | 0 | 0 |
+//! | 1..13 | [`Code`] |
+//! | 13..48 | 0 |
+//! | 48..64 | words of payload that follow |
+//!
+//! The time of a call is that of the last [`Code::Time`] with its low 16 bits replaced; whoever writes puts a new `Time` first
+//! whenever the upper bits differ, so each call's time is exact, whatever interrupted the writer between two of its steps. Each
+//! chunk begins with a `Time`. The payload of every other special word begins with its own time, in ticks.
+
+/// Addresses below are codes.
+pub const CODES_END: u64 = 4096;
+
+/// Bits of the time in a call's word.
+pub const TIME_BITS: u32 = 16;
+
+/// Bits of an address: what x86-64 gives to programs that don't ask for more.
+pub const ADDRESS_BITS: u32 = 47;
+
+/// A special word's meaning. Readers skip unknown codes with their payload, and count them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum Code {
+    /// Payload: the time in ticks.
+    Time = 1,
+    /// Events were dropped here, for want of a chunk. Payload: time of the first, time of the last, how many.
+    Lost = 2,
+    /// setjmp was called. Payload: time, address of the buffer.
+    SetJump = 3,
+    /// longjmp is about to be called: the frames above the one that called setjmp with this buffer end.
+    /// Payload: time, address of the buffer.
+    LongJump = 4,
+    /// The thread ends; calls of destructors may follow. Payload: time.
+    ThreadEnd = 5,
+    /// A text that the program or the runtime wants among the calls. Payload: time, text.
+    Mark = 6,
+    /// Something begins that is no function: a fault, a wait. Payload: time, kind ([`Span`]), two arguments.
+    SpanBegin = 7,
+    /// It ends. Payload: time, kind, two results.
+    SpanEnd = 8,
+    /// A message left or came. Payload: time, 0 if sent and 1 if received, peer, kind, bytes, a number that both sides know.
+    Message = 9,
+    /// Values of the call before. Payload: time, then what its capture plan says.
+    Values = 16,
+    /// Journal: a process begins. Payload: time, 0 at start, 1 after exec, 2 after fork, its parent's pid;
+    /// texts: executable, arguments joined by NUL.
+    Process = 32,
+    /// Journal: a thread's first event. Payload: time, serial of the thread, tid; text: name.
+    Thread = 33,
+    /// Journal: a module is there. Payload: time, load bias, begin and end of its executable segment, end of its memory;
+    /// bytes: build id (may be empty); text: path.
+    Module = 34,
+    /// Journal: a module goes. Payload: time, load bias.
+    ModuleGone = 35,
+}
+
+/// What a span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Span {
+    /// A fault on shared memory. Arguments: address, 1 for a write.
+    Fault = 1,
+    /// A wait in a synchronization operation. Arguments: address of the object, operation.
+    Wait = 2,
+}
+
+/// A word, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A function was called.
+    Call {
+        /// Its address.
+        function: u64,
+        /// Low bits of the time.
+        time: u16,
+    },
+    /// A function returned.
+    Return {
+        /// Its address.
+        function: u64,
+        /// Low bits of the time.
+        time: u16,
+    },
+    /// Something else, a [`Code`] if it is known.
+    Special {
+        /// The code.
+        code: u16,
+        /// Words that follow and belong to it.
+        payload_words: u16,
+    },
+}
+
+impl Word {
+    /// Takes `word` apart: every value is a word.
+    pub fn parse(word: u64) -> Self {
+        let address = (word >> 1) & ((1 << ADDRESS_BITS) - 1);
+        let upper = (word >> 48) as u16;
+        match (address < CODES_END, word & 1) {
+            (true, _) => Self::Special {
+                code: address as u16,
+                payload_words: upper,
+            },
+            (false, 0) => Self::Call {
+                function: address,
+                time: upper,
+            },
+            (false, _) => Self::Return {
+                function: address,
+                time: upper,
+            },
+        }
+    }
+
+    /// The word as it is written.
+    pub fn pack(self) -> u64 {
+        match self {
+            Self::Call { function, time } => function << 1 | u64::from(time) << 48,
+            Self::Return { function, time } => function << 1 | 1 | u64::from(time) << 48,
+            Self::Special {
+                code,
+                payload_words,
+            } => u64::from(code) << 1 | u64::from(payload_words) << 48,
+        }
+    }
+}
+
+/// Words that a text or bytes take in a payload: one with the length in bytes, then the bytes, padded with 0.
+pub fn text_words(bytes: usize) -> usize {
+    1 + bytes.div_ceil(8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_what_they_were_packed_from() {
+        for word in [
+            Word::Call {
+                function: 0x7fff_ffff_f000,
+                time: 0xffff,
+            },
+            Word::Return {
+                function: CODES_END,
+                time: 0,
+            },
+            Word::Special {
+                code: Code::Module as u16,
+                payload_words: 513,
+            },
+        ] {
+            assert_eq!(Word::parse(word.pack()), word);
+        }
+    }
+}
