@@ -30,6 +30,8 @@ pub fn install(prefix: &Path) -> Result<()> {
             "umbel-runtime",
             "-p",
             "umbel-cli",
+            "-p",
+            "umbel-trace-preload",
         ])?)
     })?;
     let compilers = compilers()?;
@@ -98,6 +100,7 @@ fn copy_all(prefix: &Path, compilers: &[String]) -> Result<()> {
     let headers = prefix.join("include/umbel");
     copy(&release.join("umbel"), &prefix.join("bin"))?;
     copy(&release.join("libumbel.so"), &libraries)?;
+    copy(&release.join("libumbel_trace.so"), &libraries)?;
     copy(&plugin_output()?.join("umbel_crt.o"), &libraries)?;
     for gcc in compilers {
         copy(&built_plugin(gcc)?, &libraries)?;
