@@ -16,33 +16,54 @@
 //! and the word.
 
 use std::fmt;
+use std::ops::Range;
+
+use umbel_fault::{LINE_BYTES, changed_bytes};
 
 /// Longest diff of a unit of `unit_bytes`: runs of 16 changed bytes with one unchanged in between.
 pub const fn bytes_max(unit_bytes: usize) -> usize {
     unit_bytes + unit_bytes / 16 + 8
 }
 
-/// The bytes in which `current` differs from `twin`, which are equally long; `None` if they are equal.
-/// `first_byte`: where in the unit the two begin.
-pub fn between(current: &[u8], twin: &[u8], first_byte: usize) -> Option<Vec<u8>> {
-    assert_eq!(current.len(), twin.len(), "a twin is as long as its object");
-    let mut writer = Writer::new(current, first_byte);
-    let mut offset = 0;
-    let (lines, tail) = current.as_chunks::<LINE_BYTES>();
-    let (twin_lines, twin_tail) = twin.as_chunks::<LINE_BYTES>();
-    for (line, twin_line) in lines.iter().zip(twin_lines) {
-        if line != twin_line {
-            writer.compare_words(line, twin_line, offset);
+/// The bytes in which an object differs from its twin, which is made equal to it; `None` if they are equal.
+///
+/// `first_byte`: where in the unit the two begin. `read` copies the object's bytes from an offset on; each is read once,
+/// so that what is stored meanwhile is either in this diff or differs from the twin afterwards.
+pub fn take(
+    twin: &mut [u8],
+    first_byte: usize,
+    read: impl Fn(usize, &mut [u8]),
+) -> Option<Vec<u8>> {
+    let mut changed = Changed::default();
+    let (lines, tail) = twin.as_chunks_mut::<LINE_BYTES>();
+    assert!(lines.len() <= LINES_MAX, "a twin is of a unit");
+    for (index, twin_line) in lines.iter_mut().enumerate() {
+        let mut line = [0; LINE_BYTES];
+        read(index * LINE_BYTES, &mut line);
+        let bits = changed_bytes(&line, twin_line);
+        if bits != 0 {
+            changed.note(index, bits);
+            *twin_line = line;
         }
-        offset += LINE_BYTES;
     }
-    writer.compare_words(tail, twin_tail, offset);
-    writer.finish()
+    if !tail.is_empty() {
+        let mut line = [0; LINE_BYTES];
+        let mut twin_line = line;
+        read(lines.len() * LINE_BYTES, &mut line[..tail.len()]);
+        twin_line[..tail.len()].copy_from_slice(tail);
+        tail.copy_from_slice(&line[..tail.len()]);
+        changed.note(lines.len(), changed_bytes(&line, &twin_line));
+    }
+    changed.write(twin, first_byte)
 }
 
-/// Whether every run of `diff` is complete and inside a unit of `unit_bytes`, and there is one.
-pub fn is_valid(diff: &[u8], unit_bytes: usize) -> bool {
-    !diff.is_empty() && runs(diff, unit_bytes).all(|run| run.is_ok())
+/// The bytes in which `current` differs from `twin`, which are equally long; `None` if they are equal.
+/// `first_byte`: as for [`take`].
+pub fn between(current: &[u8], twin: &[u8], first_byte: usize) -> Option<Vec<u8>> {
+    assert_eq!(current.len(), twin.len(), "a twin is as long as its object");
+    take(&mut twin.to_vec(), first_byte, |offset, line| {
+        line.copy_from_slice(&current[offset..][..line.len()]);
+    })
 }
 
 /// The runs of `diff`; the last item is an error if the bytes are no diff of a unit of `unit_bytes`.
@@ -86,6 +107,7 @@ pub struct Runs<'a> {
 impl<'a> Iterator for Runs<'a> {
     type Item = Result<Run<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -99,6 +121,7 @@ impl<'a> Iterator for Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
+    #[inline]
     fn take_run(&mut self) -> Option<Run<'a>> {
         let head = self.take_byte()?;
         let gap = self.take_number(usize::from(head >> 4))?;
@@ -114,6 +137,7 @@ impl<'a> Runs<'a> {
     }
 
     /// The number whose part in the head is `short`.
+    #[inline]
     fn take_number(&mut self, short: usize) -> Option<usize> {
         if short < IN_HEAD {
             return Some(short);
@@ -128,6 +152,7 @@ impl<'a> Runs<'a> {
         }
     }
 
+    #[inline]
     fn take_byte(&mut self) -> Option<u8> {
         let (byte, rest) = self.rest.split_first()?;
         self.rest = rest;
@@ -135,126 +160,153 @@ impl<'a> Runs<'a> {
     }
 }
 
-struct Writer<'a> {
-    current: &'a [u8],
-    /// The run that is being found; empty before the first one.
-    start: usize,
+/// Which bytes of an object changed.
+struct Changed {
+    /// A bit for each byte, the first one lowest; one element a line.
+    lines: [u64; LINES_MAX],
+    /// Lines from here to `end` may have changes.
+    first: usize,
     end: usize,
-    /// Unchanged bytes before the run.
-    gap: usize,
-    out: Vec<u8>,
+    bytes: usize,
+    /// Runs, counted anew in each line.
+    runs: usize,
 }
 
-impl<'a> Writer<'a> {
-    fn new(current: &'a [u8], first_byte: usize) -> Self {
+impl Default for Changed {
+    fn default() -> Self {
         Self {
-            current,
-            start: 0,
+            lines: [0; LINES_MAX],
+            first: LINES_MAX,
             end: 0,
-            gap: first_byte,
-            out: Vec::new(),
+            bytes: 0,
+            runs: 0,
         }
     }
+}
 
-    fn compare_words(&mut self, line: &[u8], twin: &[u8], offset: usize) {
-        let (words, tail) = line.as_chunks::<WORD_BYTES>();
-        let (twin_words, twin_tail) = twin.as_chunks::<WORD_BYTES>();
-        let mut at = offset;
-        for (word, twin_word) in words.iter().zip(twin_words) {
-            self.note_word(
-                u64::from_le_bytes(*word) ^ u64::from_le_bytes(*twin_word),
-                at,
-            );
-            at += WORD_BYTES;
-        }
-        for (byte, twin_byte) in tail.iter().zip(twin_tail) {
-            if byte != twin_byte {
-                self.note_changed(at, at + 1);
-            }
-            at += 1;
-        }
+impl Changed {
+    fn note(&mut self, index: usize, changed: u64) {
+        self.lines[index] = changed;
+        self.first = self.first.min(index);
+        self.end = index + 1;
+        self.bytes += changed.count_ones() as usize;
+        self.runs += (changed & !(changed << 1)).count_ones() as usize;
     }
 
-    /// `difference`: of the word at `at` and its twin, the first byte lowest.
-    fn note_word(&mut self, difference: u64, at: usize) {
-        // The uppermost bit of every byte that is not zero.
-        let mut changed = (((difference & !TOPS) + !TOPS) | difference) & TOPS;
-        while changed != 0 {
-            let first = changed.trailing_zeros() / 8;
-            let len = (!(changed >> (8 * first)) & TOPS).trailing_zeros() / 8;
-            let end = first + len;
-            self.note_changed(at + first as usize, at + end as usize);
-            changed = changed
-                .checked_shr(8 * end)
-                .unwrap_or(0)
-                .checked_shl(8 * end)
-                .unwrap_or(0);
-        }
-    }
-
-    fn note_changed(&mut self, start: usize, end: usize) {
-        if self.start == self.end {
-            self.gap += start;
-            self.start = start;
-        } else if start != self.end {
-            self.write_run();
-            self.gap = start - self.end;
-            self.start = start;
-        }
-        self.end = end;
-    }
-
-    fn write_run(&mut self) {
-        if self.out.is_empty() {
-            // One allocation for most diffs: what follows is seldom longer than this.
-            self.out.reserve(self.end - self.start + FIRST_RUN_BYTES);
-        }
-        let more = self.end - self.start - 1;
-        self.out
-            .push((self.gap.min(IN_HEAD) << 4 | more.min(IN_HEAD)) as u8);
-        self.write_rest(self.gap);
-        self.write_rest(more);
-        self.out
-            .extend_from_slice(&self.current[self.start..self.end]);
-    }
-
-    fn write_rest(&mut self, number: usize) {
-        let Some(rest) = number.checked_sub(IN_HEAD) else {
-            return;
-        };
-        if rest < usize::from(IS_LONG) {
-            self.out.push(rest as u8);
-        } else {
-            self.out.push(IS_LONG);
-            self.out.extend_from_slice(&(rest as u16).to_le_bytes());
-        }
-    }
-
-    fn finish(mut self) -> Option<Vec<u8>> {
-        if self.start == self.end {
+    /// The diff; `current` are all bytes as they are now.
+    fn write(&self, current: &[u8], first_byte: usize) -> Option<Vec<u8>> {
+        if self.bytes == 0 {
             return None;
         }
-        self.write_run();
-        Some(self.out)
+        let len_max = (self.bytes + self.runs * RUN_HEAD_BYTES_MAX)
+            .min(bytes_max(first_byte + current.len()));
+        let mut writer = Writer {
+            current,
+            end: 0,
+            gap: first_byte,
+            out: vec![0; len_max + SPARE_BYTES],
+            written: 0,
+        };
+        let mut run = 0..0;
+        for (index, line) in self.lines[..self.end].iter().enumerate().skip(self.first) {
+            let mut line = *line;
+            let mut at = index * LINE_BYTES;
+            while line != 0 {
+                let unchanged = line.trailing_zeros();
+                line >>= unchanged;
+                let changed = line.trailing_ones();
+                // In two steps: it may be all 64.
+                line = line >> (changed - 1) >> 1;
+                at += unchanged as usize;
+                if at != run.end {
+                    writer.write(run);
+                    run = at..at;
+                }
+                at += changed as usize;
+                run.end = at;
+            }
+        }
+        writer.write(run);
+        writer.out.truncate(writer.written);
+        Some(writer.out)
     }
 }
 
-const LINE_BYTES: usize = 64;
-const WORD_BYTES: usize = 8;
-/// The uppermost bit of every byte of a word.
-const TOPS: u64 = 0x8080_8080_8080_8080;
+struct Writer<'a> {
+    current: &'a [u8],
+    /// Of the last run; 0 before the first one.
+    end: usize,
+    /// Unchanged bytes of the unit before `current`, until there is a run.
+    gap: usize,
+    /// Longer than what will be written.
+    out: Vec<u8>,
+    written: usize,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, run: Range<usize>) {
+        if run.is_empty() {
+            return;
+        }
+        let gap = run.start - self.end + self.gap;
+        let more = run.len() - 1;
+        (self.gap, self.end) = (0, run.end);
+        self.push((gap.min(IN_HEAD) << 4 | more.min(IN_HEAD)) as u8);
+        if gap >= IN_HEAD {
+            self.push_rest(gap - IN_HEAD);
+        }
+        if more >= IN_HEAD {
+            self.push_rest(more - IN_HEAD);
+        }
+        // Most runs are short: copying as many bytes as fit a register, whatever the length, needs no call.
+        let source = self.current[run.start..].first_chunk::<SHORT_BYTES>();
+        let target = self.out[self.written..].first_chunk_mut::<SHORT_BYTES>();
+        match (source, target) {
+            (Some(source), Some(target)) if more < SHORT_BYTES => *target = *source,
+            _ => self.out[self.written..][..run.len()].copy_from_slice(&self.current[run.clone()]),
+        }
+        self.written += run.len();
+    }
+
+    fn push_rest(&mut self, number: usize) {
+        if number < usize::from(IS_LONG) {
+            self.push(number as u8);
+        } else {
+            self.push(IS_LONG);
+            let [low, high] = (number as u16).to_le_bytes();
+            self.push(low);
+            self.push(high);
+        }
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.out[self.written] = byte;
+        self.written += 1;
+    }
+}
+
+/// Of the largest unit, a page.
+const LINES_MAX: usize = 4096 / LINE_BYTES;
 /// Numbers below this fit the head.
 const IN_HEAD: usize = 15;
 /// Announces two bytes more.
 const IS_LONG: u8 = 255;
-/// Head and numbers of the first run, and some runs more.
-const FIRST_RUN_BYTES: usize = 64;
+/// Before a run's bytes.
+const RUN_HEAD_BYTES_MAX: usize = 7;
+/// Copied at once, whatever a run's length.
+const SHORT_BYTES: usize = 16;
+/// Room behind a diff for that.
+const SPARE_BYTES: usize = SHORT_BYTES;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn is_valid(diff: &[u8], unit_bytes: usize) -> bool {
+        !diff.is_empty() && runs(diff, unit_bytes).all(|run| run.is_ok())
+    }
 
     fn merged(mut bytes: Vec<u8>, diff: &[u8]) -> Vec<u8> {
         for run in runs(diff, bytes.len()) {

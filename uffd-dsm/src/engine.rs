@@ -18,7 +18,7 @@ mod strengthened;
 mod tracked;
 mod turn;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::os::fd::RawFd;
 
@@ -28,6 +28,7 @@ use umbel_wire::codec::Put;
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Token};
 
 use crate::heap::Heap;
+use crate::ids::{IdMap, IdSet};
 use crate::payload::Payload;
 use crate::sharing::SharingWatch;
 use crate::stack::{Found, StackMap};
@@ -142,16 +143,16 @@ pub struct Engine {
     awaited: BTreeSet<ObjectId>,
     streams: Streams,
     /// Objects asked for before a thread wanted them, and not yet granted or denied.
-    asked_ahead: HashSet<ObjectId>,
+    asked_ahead: IdSet,
     /// Copies asked for ahead whose fault is wanted: it shows that a thread has come so far.
-    marks: HashSet<ObjectId>,
+    marks: IdSet,
     /// Copies that the machine has given rights to and no page table shows: absent until a thread faults.
-    hidden: HashMap<ObjectId, Access>,
+    hidden: IdMap<Access>,
     /// Pages before and after a copy that its source wants fetched with it.
-    together: HashMap<ObjectId, (u64, u64)>,
+    together: IdMap<(u64, u64)>,
     copies: Copies,
     /// Foreign objects on which operations go to the home.
-    remote: HashSet<ObjectId>,
+    remote: IdSet,
     strengthened: strengthened::Strengthened,
     pins: pins::Pins,
     events: VecDeque<Event>,
@@ -188,12 +189,12 @@ impl Engine {
             faults: Vec::new(),
             awaited: BTreeSet::new(),
             streams: Streams::default(),
-            asked_ahead: HashSet::new(),
-            marks: HashSet::new(),
-            hidden: HashMap::new(),
-            together: HashMap::new(),
+            asked_ahead: IdSet::default(),
+            marks: IdSet::default(),
+            hidden: IdMap::default(),
+            together: IdMap::default(),
             copies: Copies::new(config.cache_bytes),
-            remote: HashSet::new(),
+            remote: IdSet::default(),
             strengthened: strengthened::Strengthened::default(),
             pins: pins::Pins::default(),
             events: VecDeque::new(),

@@ -9,6 +9,7 @@
 pub mod diff;
 mod engine;
 pub mod heap;
+mod ids;
 mod payload;
 mod sharing;
 pub mod stack;

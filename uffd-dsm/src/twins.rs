@@ -3,15 +3,16 @@
 //! Their memory comes from blocks of a few sizes and is used again: a phase of a program dirties the same
 //! number of objects as the one before.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use umbel_wire::ObjectId;
 
+use crate::ids::IdMap;
+
 /// The twins of one node.
 #[derive(Debug)]
 pub(crate) struct Twins {
-    places: HashMap<ObjectId, Twin>,
+    places: IdMap<Twin>,
     pools: [Pool; POOLS],
     bytes: usize,
 }
@@ -28,7 +29,7 @@ struct Twin {
 impl Default for Twins {
     fn default() -> Self {
         Self {
-            places: HashMap::new(),
+            places: IdMap::default(),
             pools: std::array::from_fn(|index| Pool::new(SMALLEST_BLOCK_BYTES << index)),
             bytes: 0,
         }

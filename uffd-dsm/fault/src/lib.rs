@@ -29,7 +29,8 @@ mod tracking;
 pub use backend::{Backend, BackendReport, probe};
 pub use error::Error;
 pub use space::{Fault, Rights, Space, SpaceLayout, View};
-pub use sys::map::{Word, private_memory, zeroed_words};
+pub use sys::lines::{LINE_BYTES, changed_bytes};
+pub use sys::map::{Part, Word, private_memory, zeroed_words};
 pub use tracking::{WriteTracking, write_tracking};
 
 /// Bytes of a page. x86-64 has no other base page.

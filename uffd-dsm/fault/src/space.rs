@@ -12,7 +12,7 @@ use crate::PAGE_BYTES;
 use crate::backend::{self, Backend};
 use crate::error::{Error, OUR_FAULT};
 use crate::signals;
-use crate::sys::map::{Mapping, Word, memory_file};
+use crate::sys::map::{Mapping, Part, Word, memory_file};
 use crate::sys::windows;
 use by_signals::Signals;
 use by_userfaultfd::Userfaultfd;
@@ -264,6 +264,11 @@ impl Space {
     /// Copies `source` into the file at `file_offset`.
     pub fn write(&self, file_offset: u64, source: &[u8]) {
         self.engine_view.write(file_offset as usize, source);
+    }
+
+    /// `len` bytes of the file from `file_offset`, for many short accesses.
+    pub fn part(&self, file_offset: u64, len: usize) -> Part<'_> {
+        self.engine_view.part(file_offset as usize, len)
     }
 
     /// The word of `width` bytes (1, 2, 4 or 8) at `file_offset`, shared with every view; `None` if there is no

@@ -6,7 +6,7 @@
 //! no thread wanted it by the time it is the oldest again does it go. The order of arrival with a second chance
 //! comes near to least-recently-used without looking at every access.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use umbel_coherence::CopyState;
 use umbel_fault::{Error, PAGE_BYTES, Rights};
@@ -14,6 +14,7 @@ use umbel_wire::ObjectId;
 
 use super::memory::place;
 use super::{Engine, Link};
+use crate::ids::{FrameMap, IdMap};
 
 /// Copies of foreign objects, if their memory is bounded.
 #[derive(Debug, Default)]
@@ -21,12 +22,12 @@ pub(super) struct Copies {
     /// 0: not bounded, and nothing is noted.
     bytes_max: u64,
     /// With the time at which each was last shown to threads that waited for it.
-    known: HashMap<ObjectId, u64>,
+    known: IdMap<u64>,
     /// Oldest first; may name copies that are gone.
     clean: VecDeque<ObjectId>,
     written: VecDeque<ObjectId>,
     /// Copies on each physical page that holds foreign bytes, by its place in the file.
-    frames: HashMap<u64, u32>,
+    frames: FrameMap<u32>,
     /// Those of them that hold none any more.
     empty: Vec<u64>,
 }

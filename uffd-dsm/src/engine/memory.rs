@@ -9,10 +9,8 @@
 //!
 //! A diff counts from the first byte of the unit: the slot, or the page.
 
-use std::collections::HashMap;
-
 use umbel_coherence::{HomeMap, Memory, Policy};
-use umbel_fault::{Error, PAGE_BYTES, Rights, Space};
+use umbel_fault::{Error, PAGE_BYTES, Part, Rights, Space};
 use umbel_wire::codec::Put;
 use umbel_wire::{NodeId, ObjectId, Operation};
 
@@ -20,6 +18,7 @@ use super::operate;
 use super::tracked::Tracked;
 use crate::diff;
 use crate::heap::Directory;
+use crate::ids::IdMap;
 use crate::payload::Payload;
 use crate::stack::Found;
 use crate::twins::Twins;
@@ -39,7 +38,7 @@ pub(crate) struct ObjectMemory {
     /// How many pages of an object, from its first one on, its source wants fetched together.
     pub(super) pages_together_of: fn(&Found) -> u64,
     /// Of a foreign page: the head its bytes came with, and how many they were.
-    extents: HashMap<ObjectId, (u16, u16)>,
+    extents: IdMap<(u16, u16)>,
     /// Whose message is being carried out.
     pub(super) sender: NodeId,
     /// Objects for which a peer sent what doesn't fit them, and who it was.
@@ -62,7 +61,7 @@ impl ObjectMemory {
             tracked: Tracked::default(),
             policy_of,
             pages_together_of: |_| 1,
-            extents: HashMap::new(),
+            extents: IdMap::default(),
             sender: node,
             misfits: Vec::new(),
         }
@@ -240,18 +239,19 @@ impl ObjectMemory {
         let diff = &*diff.bytes();
         let place = place(object);
         let unit_bytes = place.arena.unit_bytes();
-        if !diff::is_valid(diff, unit_bytes) {
-            self.misfits.push((self.sender, object));
-            return;
-        }
         let unit = place.page_file_offset() + place.offset_in_page() as u64;
-        for run in diff::runs(diff, unit_bytes).flatten() {
-            match self.twins.get_mut(object) {
-                None => self.space.write(unit + run.offset as u64, run.bytes),
-                Some((first_byte, twin)) => {
-                    merge_run(&self.space, unit, first_byte, twin, run);
-                }
+        let part = self.space.part(unit, unit_bytes);
+        let mut twin = self.twins.get_mut(object);
+        let mut is_good = !diff.is_empty();
+        for run in diff::runs(diff, unit_bytes) {
+            match (run, &mut twin) {
+                (Ok(run), None) => part.write(run.offset, run.bytes),
+                (Ok(run), Some((first_byte, twin))) => merge_run(part, *first_byte, twin, run),
+                (Err(diff::Malformed), _) => is_good = false,
             }
+        }
+        if !is_good {
+            self.misfits.push((self.sender, object));
         }
     }
 
@@ -316,14 +316,10 @@ impl Memory<Payload> for ObjectMemory {
             return None;
         }
         let (first_byte, twin) = self.twins.get_mut(object)?;
-        let mut bytes = [0; PAGE_BYTES];
-        let bytes = &mut bytes[..twin.len()];
         let place = place(object);
         let start = place.page_file_offset() + (place.offset_in_page() + first_byte) as u64;
-        self.space.read(start, bytes);
-        let diff = diff::between(bytes, twin, first_byte)?;
-        twin.copy_from_slice(bytes);
-        Some(diff.into())
+        let part = self.space.part(start, twin.len());
+        diff::take(twin, first_byte, |offset, line| part.read(offset, line)).map(Payload::from)
     }
 
     fn is_changed(&self, object: ObjectId) -> bool {
@@ -416,42 +412,43 @@ fn offset_of(head: u16) -> usize {
     }
 }
 
-/// `twin` begins at `first_byte` of the unit that begins at `unit` of the file.
+/// `twin` begins at `first_byte` of the unit.
 ///
 /// A thread may store while this compares: where both write the same byte without synchronization, the store
 /// counts as the earlier of the two; it is lost here as it is at the home.
-fn merge_run(space: &Space, unit: u64, first_byte: usize, twin: &mut [u8], run: diff::Run<'_>) {
+fn merge_run(unit: Part<'_>, first_byte: usize, twin: &mut [u8], run: diff::Run<'_>) {
     let end = run.offset + run.bytes.len();
     let inside = run.offset.max(first_byte)..end.min(first_byte + twin.len());
     if inside.is_empty() {
-        space.write(unit + run.offset as u64, run.bytes);
+        unit.write(run.offset, run.bytes);
         return;
     }
     let (before, rest) = run.bytes.split_at(inside.start - run.offset);
     let (new, after) = rest.split_at(inside.len());
-    space.write(unit + run.offset as u64, before);
-    space.write(unit + inside.end as u64, after);
+    unit.write(run.offset, before);
+    unit.write(inside.end, after);
     let twin = &mut twin[inside.start - first_byte..inside.end - first_byte];
-    let mut now = [0; PAGE_BYTES];
-    let now = &mut now[..new.len()];
-    space.read(unit + inside.start as u64, now);
-    let mut start = 0;
-    while start < new.len() {
-        let own = now[start] != twin[start];
-        let len = (start..new.len())
-            .take_while(|i| (now[*i] != twin[*i]) == own)
-            .count();
-        if !own {
-            space.write(
-                unit + (inside.start + start) as u64,
-                &new[start..start + len],
-            );
+    let offsets = (inside.start..).step_by(PIECE_BYTES);
+    let pieces = new.chunks(PIECE_BYTES).zip(twin.chunks(PIECE_BYTES));
+    for (offset, (new, twin)) in offsets.zip(pieces) {
+        let mut now = [0; PIECE_BYTES];
+        let now = &mut now[..new.len()];
+        unit.read(offset, now);
+        if now == twin {
+            unit.write(offset, new);
+            continue;
         }
-        start += len;
+        for (index, byte) in new.iter().enumerate() {
+            if now[index] == twin[index] {
+                unit.write(offset + index, &[*byte]);
+            }
+        }
     }
     twin.copy_from_slice(new);
 }
 
+/// Compared at once: most runs are words or lines.
+const PIECE_BYTES: usize = 64;
 /// The head counts pages.
 const IS_TOGETHER: u16 = 0x8000;
 const BEFORE_MAX: u64 = 0x7f;

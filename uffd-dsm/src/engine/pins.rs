@@ -5,7 +5,7 @@
 //! pins them, before anything else can take them. A weak object that others may have copies of is made sequential
 //! first: see [`Pinned::Shared`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use umbel_coherence::Pinned;
 use umbel_fault::{Error, PAGE_BYTES};
@@ -13,11 +13,12 @@ use umbel_wire::{Access, ObjectId, Token};
 
 use super::memory::place;
 use super::{Engine, Event, Link};
+use crate::ids::IdMap;
 
 /// Pins in force, and those that wait for rights.
 #[derive(Default)]
 pub(super) struct Pins {
-    held: HashMap<ObjectId, Held>,
+    held: IdMap<Held>,
     waiting: VecDeque<Pinning>,
 }
 

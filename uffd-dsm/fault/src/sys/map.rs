@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
@@ -165,6 +166,19 @@ impl Mapping {
         unsafe { out.set_len(out.len() + len) };
     }
 
+    /// `len` bytes from `offset`, for many short accesses.
+    pub fn part(&self, offset: usize, len: usize) -> Part<'_> {
+        assert!(
+            offset <= self.len && len <= self.len - offset,
+            "range outside the mapping"
+        );
+        Part {
+            start: self.start + offset,
+            len,
+            mapping: PhantomData,
+        }
+    }
+
     /// The word of `width` bytes at `offset`, if it is inside and aligned.
     pub fn word(&self, offset: usize, width: usize) -> Option<Word<'_>> {
         if width == 0 || !offset.is_multiple_of(width) || offset.checked_add(width)? > self.len {
@@ -205,6 +219,105 @@ impl Mapping {
                 source.len(),
             )
         };
+    }
+}
+
+/// A part of a mapping that was checked once: comparing and merging take hundreds of runs of a few bytes each from a
+/// page, and a call for each of them would cost more than the bytes. What [`Mapping::read`] says of other threads holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    start: usize,
+    len: usize,
+    mapping: PhantomData<&'a Mapping>,
+}
+
+impl Part<'_> {
+    /// Copies bytes out.
+    #[inline]
+    pub fn read(&self, offset: usize, target: &mut [u8]) {
+        self.check(offset, target.len());
+        let len = target.len();
+        if len > 16 {
+            // SAFETY: the source range was just checked; the mapping lasts for ever; the target is borrowed mutably.
+            unsafe {
+                ptr::copy_nonoverlapping(
+                    (self.start + offset) as *const u8,
+                    target.as_mut_ptr(),
+                    len,
+                )
+            };
+        } else if len >= 8 {
+            self.read_ends::<8>(offset, target);
+        } else if len >= 4 {
+            self.read_ends::<4>(offset, target);
+        } else if len >= 2 {
+            self.read_ends::<2>(offset, target);
+        } else if len == 1 {
+            self.read_ends::<1>(offset, target);
+        }
+    }
+
+    /// Copies bytes in, and touches no others.
+    #[inline]
+    pub fn write(&self, offset: usize, source: &[u8]) {
+        self.check(offset, source.len());
+        let len = source.len();
+        if len > 16 {
+            // SAFETY: the target range was just checked; the mapping lasts for ever.
+            unsafe {
+                ptr::copy_nonoverlapping(source.as_ptr(), (self.start + offset) as *mut u8, len)
+            };
+        } else if len >= 8 {
+            self.write_ends::<8>(offset, source);
+        } else if len >= 4 {
+            self.write_ends::<4>(offset, source);
+        } else if len >= 2 {
+            self.write_ends::<2>(offset, source);
+        } else if len == 1 {
+            self.write_ends::<1>(offset, source);
+        }
+    }
+
+    #[inline]
+    fn check(&self, offset: usize, len: usize) {
+        assert!(
+            offset <= self.len && len <= self.len - offset,
+            "range outside the part"
+        );
+    }
+
+    /// N to 2 N bytes, by two accesses that may overlap.
+    #[inline]
+    fn read_ends<const N: usize>(&self, offset: usize, target: &mut [u8]) {
+        let last = offset + target.len() - N;
+        if let Some(first_bytes) = target.first_chunk_mut::<N>() {
+            *first_bytes = self.load(offset);
+        }
+        if let Some(last_bytes) = target.last_chunk_mut::<N>() {
+            *last_bytes = self.load(last);
+        }
+    }
+
+    #[inline]
+    fn write_ends<const N: usize>(&self, offset: usize, source: &[u8]) {
+        if let (Some(first), Some(last)) = (source.first_chunk::<N>(), source.last_chunk::<N>()) {
+            self.store(offset, *first);
+            self.store(offset + source.len() - N, *last);
+        }
+    }
+
+    /// `offset..offset + N` was checked.
+    #[inline]
+    fn load<const N: usize>(&self, offset: usize) -> [u8; N] {
+        // SAFETY: callers have checked the range; the mapping lasts for ever; any bytes are an array of bytes.
+        unsafe { ptr::read((self.start + offset) as *const [u8; N]) }
+    }
+
+    /// `offset..offset + N` was checked.
+    #[inline]
+    fn store<const N: usize>(&self, offset: usize, bytes: [u8; N]) {
+        // SAFETY: callers have checked the range; the mapping lasts for ever; an array of bytes needs no alignment.
+        unsafe { ptr::write((self.start + offset) as *mut [u8; N], bytes) }
     }
 }
 

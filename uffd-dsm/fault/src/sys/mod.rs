@@ -1,6 +1,7 @@
 //! All unsafe code of the fault machinery: one system call or one pointer operation per block.
 
 pub mod context;
+pub mod lines;
 pub mod map;
 pub mod pagemap;
 pub mod pool;
