@@ -1,4 +1,5 @@
 //! What becomes of a traced program's records: the recorder takes them out of the shared chunks, a recording keeps
 //! them, symbols name them, and reports, views and exporters show them.
 
+pub mod filter;
 pub mod symbols;
