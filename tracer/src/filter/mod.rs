@@ -25,7 +25,7 @@ mod parse;
 mod pattern;
 pub mod system;
 
-pub use name::{Names, demangle};
+pub use name::Names;
 pub use parse::ParseError;
 use pattern::{FilePattern, NamePattern, ThreadPattern};
 
