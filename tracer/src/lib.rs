@@ -3,3 +3,5 @@
 
 pub mod filter;
 pub mod symbols;
+
+pub mod recording;

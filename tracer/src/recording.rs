@@ -1,0 +1,29 @@
+//! Recordings: what a session leaves, one file.
+//!
+//! A [`Writer`] makes it block by block ([`block`] has the frame, [`codec`] the events, [`metadata`] everything else); a
+//! [`Recording`] reads it, whole or damaged, finished or not: each block stands alone and says which thread's words it
+//! stands for, so what is missing is known by thread, count and time. Descriptions come before the events that
+//! need them, never only at the end.
+
+pub mod block;
+mod clock;
+pub mod codec;
+mod damage;
+mod error;
+mod event;
+pub mod metadata;
+mod reader;
+mod scan;
+mod varint;
+mod writer;
+
+pub use clock::Clock;
+pub use damage::Damage;
+pub use error::{Error, Result};
+pub use event::{Event, Kind, Message, Parser};
+pub use metadata::{
+    Began, ClockKind, ClockPoint, Ended, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd,
+    ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial,
+};
+pub use reader::{Events, Recording};
+pub use writer::Writer;
