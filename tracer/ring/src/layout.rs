@@ -1,5 +1,4 @@
-//! The shared structures, field by field. Every field that two processes write or wait on is atomic; those that the recorder
-//! sets before any program runs are plain.
+//! The shared structures, field by field. All are atomic: two processes may write each at any time.
 //!
 //! Who trusts whom: a traced program may write anything into the file, by a wild pointer. The recorder takes every number in it
 //! as a claim and checks it; nothing in it makes the recorder crash, wait for ever or write outside its own files.
@@ -20,16 +19,20 @@ pub struct Header {
     /// [`MAGIC`], written last by whoever makes the file.
     pub magic: AtomicU64,
     /// [`VERSION`].
-    pub version: u32,
+    pub version: AtomicU32,
     /// [`CHUNK_BYTES`] of whoever made it.
-    pub chunk_bytes: u32,
+    pub chunk_bytes: AtomicU32,
     /// Chunks there are now. Grows only: the recorder makes the file longer first (its blocks reserved, so that a full disk
     /// is an error of the recorder and not a SIGBUS of the program).
     pub chunk_count: AtomicU32,
+    /// Chunks there may ever be: what everybody maps. Fixed for the session.
+    pub chunk_max: AtomicU32,
     /// What a thread does without a free chunk: a [`Full`].
     pub when_full: AtomicU32,
     /// Where the time comes from: a [`Clock`]. Fixed for the session.
-    pub clock: u32,
+    pub clock: AtomicU32,
+    /// The [`Mode`] a new process begins with.
+    pub first_mode: AtomicU32,
     /// Ticks of the clock per second; 0 while the recorder doesn't know it well enough.
     pub ticks_per_second: AtomicU64,
     /// The recorder's pid, 0 when it has ended in good order.
@@ -38,14 +41,13 @@ pub struct Header {
     pub bell: AtomicU32,
     /// 1 while the recorder sleeps on the bell: others wake it only then.
     pub recorder_sleeps: AtomicU32,
-    /// Incremented and futex-woken when chunks become free: those who wait for one sleep on it.
-    pub freed: AtomicU32,
-    /// Threads that sleep on `freed`.
-    pub waiting: AtomicU32,
-    /// Where the search for a free chunk begins: the chunk freed last, whose pages are warm.
-    pub search_from: AtomicU32,
-    /// Chunks that are not free. The bell is rung when it passes half of `chunk_count`.
+    /// Chunks that are not free, by the recorder's last count and what was taken since. The bell is rung when it passes
+    /// half of `chunk_count`.
     pub used_count: AtomicU32,
+    /// Incremented, and its low half futex-woken, when chunks become free: those who wait for one sleep on it.
+    pub freed: AtomicU64,
+    /// Threads that sleep on `freed`.
+    pub waiting: AtomicU64,
     /// Next serial of a thread.
     pub next_thread: AtomicU64,
     /// Next serial of a process (an exec makes a new one).
@@ -55,7 +57,7 @@ pub struct Header {
     /// Events that nobody could write down at all, not even as lost records: no process page, no chunk ever.
     pub lost_without_chunk: AtomicU64,
     /// Name of the session: random.
-    pub session: [u8; 16],
+    pub session: [AtomicU64; 2],
 }
 
 /// What a thread does when no chunk is free.
@@ -99,6 +101,8 @@ pub struct ProcessPage {
     pub serial: AtomicU64,
     /// When the process began, in clock ticks of /proc/PID/stat: tells a recycled pid.
     pub started: AtomicU64,
+    /// Events dropped for want of a chunk that no `Lost` word tells of yet: final when the process is dead.
+    pub lost: AtomicU64,
     /// Modules in `filters`.
     pub filter_count: AtomicU32,
     /// Modules with bitmaps of excluded functions; looked at only in [`Mode::Filter`].
@@ -141,49 +145,44 @@ pub enum Mode {
     Filter = 2,
 }
 
-/// The head of a chunk. `state`, `thread` and `number` say whose words follow.
+/// The head of a chunk: whose words follow. Written while the chunk is [`ChunkState::Claimed`], but for `taken`. The words
+/// behind it are 0 until they are written, and are whole up to the first 0.
 #[repr(C)]
 pub struct ChunkHeader {
-    /// A [`ChunkState`].
-    pub state: AtomicU32,
     /// A [`Kind`].
     pub kind: AtomicU32,
+    /// The thread's pid and tid, for whoever looks at the file alone.
+    pub pid: AtomicU32,
+    /// See `pid`.
+    pub tid: AtomicU32,
     /// Serial of the process.
     pub process: AtomicU64,
     /// Serial of the thread.
     pub thread: AtomicU64,
     /// Number of the chunk in its thread (of its kind), from 0: gaps are losses.
     pub number: AtomicU64,
-    /// The thread's pid and tid, for whoever looks at the file alone.
-    pub pid: AtomicU32,
-    /// See `pid`.
-    pub tid: AtomicU32,
-    /// Offset in the chunk where the next word goes: the words before it are whole. Written by the owner only, with a
-    /// compare-and-swap without lock prefix: signal handlers of the same thread write too.
-    pub head: AtomicU64,
-    /// Time of the last `Time` word without its low 16 bits: the owner's.
-    pub time_upper: AtomicU64,
     /// Words that this thread wrote to earlier chunks of this kind.
     pub words_before: AtomicU64,
-    /// Offset up to which the recorder has taken the words: the recorder's. Readers of a dead session begin there.
+    /// Up to where the recorder has taken the words: the word's index, and in the upper half the low half of `number`.
+    /// Another number there: nothing is taken. Readers of a dead session begin there.
     pub taken: AtomicU64,
 }
 
 /// Where the words begin in a chunk.
 pub const WORDS_OFFSET: usize = 128;
 
-/// Life of a chunk: free -> owned (by a thread, compare-and-swap) -> full (by its owner; or by the recorder, when the
-/// owner is dead) -> free (by the recorder, when it has taken the words; in a flight recorder by the thread that takes it over).
+/// Life of a chunk, kept in the table before the chunks ([`crate::pool`] has the rules):
+/// free -> claimed -> owned -> full -> claimed -> free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u8)]
 pub enum ChunkState {
-    /// Anybody may take it.
+    /// Anybody may claim it.
     Free = 0,
     /// Its thread appends.
     Owned = 1,
     /// Nobody appends any more.
     Full = 2,
-    /// The recorder, or a thread that wants to overwrite it, has it for a moment.
+    /// Somebody has it for a moment: who prepares it, who takes its last words. What lies in it is nobody's.
     Claimed = 3,
 }
 

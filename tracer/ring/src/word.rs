@@ -34,6 +34,8 @@ pub const ADDRESS_BITS: u32 = 47;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u16)]
 pub enum Code {
+    /// The payload is being written; readers wait, or skip it when its writer is dead.
+    Pending = 0,
     /// Payload: the time in ticks.
     Time = 1,
     /// Events were dropped here, for want of a chunk. Payload: time of the first, time of the last, how many.

@@ -1,0 +1,155 @@
+//! How a thread appends words to its chunk, whatever interrupts it.
+//!
+//! The thread has a **cursor**: the address of its chunk's next word. Words are 0 until written, so a word is appended by two
+//! steps, each of one instruction: the word replaces the 0 at the cursor; the cursor moves on, if it is still there. A signal
+//! handler of the same thread may append between any two instructions:
+//!
+//! * before the first step: the place is taken, the interrupted one begins again, with a new time;
+//! * between the two: the handler finds a word at the cursor, and moves the cursor for the one it interrupted;
+//! * a handler that never comes back (siglongjmp) leaves nothing behind that the next one doesn't see.
+//!
+//! A special word with payload appends its first word as [`Code::Pending`] with its length (from then on the place is its
+//! own), then writes the payload, then the real first word. Nobody else's words are between.
+//!
+//! The reader ([`whole_words`]) needs no number of the writer: it goes on to the first 0. The hooks in `tracer/preload` have
+//! the two steps for calls in assembly; these here are for all else, and for loom.
+
+use crate::word::{Code, Word};
+use crate::{CHUNK_BYTES, CHUNK_WORDS, Cell};
+
+/// The chunk has no room (or there is none): take another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom;
+
+/// How an attempt to append went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It is there.
+    Done,
+    /// A handler was faster: look at the time again.
+    Again,
+}
+
+/// The words' memory, by the addresses that are in cursors.
+pub trait Memory {
+    /// What a word lies in.
+    type Cell: Cell;
+    /// The word at `address`, which a cursor held.
+    fn slot(&self, address: u64) -> &Self::Cell;
+}
+
+/// Bytes from `cursor` to the end of its chunk; 0 also if there is no chunk.
+fn room_bytes(cursor: u64) -> u64 {
+    cursor.wrapping_neg() % CHUNK_BYTES as u64
+}
+
+/// Moves the cursor behind a word that an interrupted writer has put there and not yet counted. What it is then.
+///
+/// # Errors
+/// The chunk is full.
+pub fn settle<M: Memory>(cursor: &M::Cell, memory: &M) -> Result<u64, NoRoom> {
+    loop {
+        let at = cursor.load();
+        let room = room_bytes(at);
+        if room == 0 {
+            return Err(NoRoom);
+        }
+        let there = memory.slot(at).load();
+        if there == 0 {
+            return Ok(at);
+        }
+        // One that lies (a wild store of the program) doesn't lead out of the chunk.
+        let bytes = (8 * words_of(there)).min(room);
+        // Whoever fails was overtaken: then it is moved already.
+        let _ = cursor.replace(at, at + bytes);
+    }
+}
+
+/// Appends one word at `at`, which [`settle`] or the cursor gave before the word's time was read.
+pub fn append<M: Memory>(cursor: &M::Cell, memory: &M, at: u64, word: u64) -> Attempt {
+    if memory.slot(at).replace(0, word).is_err() {
+        return Attempt::Again;
+    }
+    let _ = cursor.replace(at, at + 8);
+    Attempt::Done
+}
+
+/// Appends a special word with its payload.
+///
+/// # Errors
+/// The chunk hasn't enough room: its rest stays empty.
+pub fn append_special<M: Memory>(
+    cursor: &M::Cell,
+    memory: &M,
+    code: Code,
+    payload: &[u64],
+) -> Result<(), NoRoom> {
+    let words = 1 + payload.len() as u64;
+    let first = |code: Code| {
+        let word = Word::Special {
+            code: code as u16,
+            payload_words: payload.len() as u16,
+        };
+        word.pack()
+    };
+    debug_assert!(!payload.is_empty() && payload.len() < CHUNK_WORDS);
+    loop {
+        let at = settle(cursor, memory)?;
+        if room_bytes(at) < 8 * words {
+            return Err(NoRoom);
+        }
+        if memory.slot(at).replace(0, first(Code::Pending)).is_err() {
+            continue;
+        }
+        let _ = cursor.replace(at, at + 8 * words);
+        for (place, &value) in payload.iter().enumerate() {
+            memory.slot(at + 8 + 8 * place as u64).store(value);
+        }
+        memory.slot(at).store(first(code));
+        return Ok(());
+    }
+}
+
+/// Words that the one at hand stands for: itself and its payload.
+pub fn words_of(word: u64) -> u64 {
+    match Word::parse(word) {
+        Word::Special { payload_words, .. } => 1 + u64::from(payload_words),
+        Word::Call { .. } | Word::Return { .. } => 1,
+    }
+}
+
+/// How many words of a chunk are whole, from index `from` on; each is handed to `sink`. `read` gives the word at an index;
+/// `live`: somebody may still be writing, so stop at what is pending.
+pub fn whole_words(
+    from: usize,
+    live: bool,
+    mut read: impl FnMut(usize) -> u64,
+    mut sink: impl FnMut(u64),
+) -> usize {
+    let mut at = from;
+    while at < CHUNK_WORDS {
+        let word = read(at);
+        if word == 0 {
+            break;
+        }
+        if let Word::Special {
+            code,
+            payload_words,
+        } = Word::parse(word)
+        {
+            let end = at + 1 + usize::from(payload_words);
+            if end > CHUNK_WORDS || (live && code == Code::Pending as u16) {
+                break;
+            }
+            sink(word);
+            for index in at + 1..end {
+                sink(read(index));
+            }
+            at = end;
+        } else {
+            sink(word);
+            at += 1;
+        }
+    }
+    at - from
+}

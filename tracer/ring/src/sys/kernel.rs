@@ -1,0 +1,233 @@
+//! System calls by their instruction. Errors are the positive errno; the program's `errno` is not touched.
+
+use core::arch::asm;
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::time::Duration;
+
+/// What a system call gives.
+pub type Answer = Result<usize, i32>;
+
+/// Calls the kernel.
+///
+/// # Safety
+/// What the call does to memory must be allowed: the caller knows what call it is.
+pub unsafe fn call(number: libc::c_long, arguments: [usize; 6]) -> Answer {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    let result: isize;
+    // SAFETY: the kernel keeps all registers but rax, rcx and r11; the rest is the caller's promise.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") first, in("rsi") second, in("rdx") third, in("r10") fourth, in("r8") fifth, in("r9") sixth,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack)
+        );
+    }
+    if (-4095..0).contains(&result) {
+        Err(-result as i32)
+    } else {
+        Ok(result as usize)
+    }
+}
+
+/// An open file; closed when dropped.
+#[derive(Debug)]
+pub struct File(i32);
+
+impl File {
+    /// Opens `path` with `flags` of open(2); a new file is its owner's alone.
+    pub fn open(path: &CStr, flags: i32) -> Result<Self, i32> {
+        let flags = flags | libc::O_CLOEXEC;
+        let arguments = [
+            libc::AT_FDCWD as usize,
+            path.as_ptr() as usize,
+            flags as usize,
+            0o600,
+            0,
+            0,
+        ];
+        // SAFETY: the path ends with 0; openat(2) only reads it.
+        let answer = unsafe { call(libc::SYS_openat, arguments) };
+        answer.map(|number| Self(number as i32))
+    }
+
+    /// Its length in bytes.
+    pub fn bytes(&self) -> Result<u64, i32> {
+        // SAFETY: zeroes are a stat; fstat(2) fills it.
+        let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+        let arguments = [self.0 as usize, &raw mut stat as usize, 0, 0, 0, 0];
+        // SAFETY: `stat` lives here and has the size that the kernel writes.
+        unsafe { call(libc::SYS_fstat, arguments) }?;
+        Ok(stat.st_size as u64)
+    }
+
+    /// Makes sure that the first `end` bytes are there, with blocks on the disk.
+    pub fn reserve(&self, start: u64, end: u64) -> Result<(), i32> {
+        let arguments = [
+            self.0 as usize,
+            0,
+            start as usize,
+            (end - start) as usize,
+            0,
+            0,
+        ];
+        // SAFETY: fallocate(2) touches no memory.
+        match unsafe { call(libc::SYS_fallocate, arguments) } {
+            Err(libc::EOPNOTSUPP | libc::ENOSYS) => self.fill(start, end),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Writes zeroes, where the file system can't reserve.
+    fn fill(&self, start: u64, end: u64) -> Result<(), i32> {
+        let zeroes = [0u8; 4096];
+        let mut at = start;
+        while at < end {
+            let bytes = zeroes.len().min((end - at) as usize);
+            self.write_at(&zeroes[..bytes], at)?;
+            at += bytes as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub fn write_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<(), i32> {
+        while !bytes.is_empty() {
+            let arguments = [
+                self.0 as usize,
+                bytes.as_ptr() as usize,
+                bytes.len(),
+                offset as usize,
+                0,
+                0,
+            ];
+            // SAFETY: pwrite(2) only reads `bytes`.
+            match unsafe { call(libc::SYS_pwrite64, arguments) } {
+                Ok(0) => return Err(libc::ENOSPC),
+                Ok(count) => {
+                    bytes = &bytes[count..];
+                    offset += count as u64;
+                }
+                Err(libc::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads up to `bytes.len()` at `offset`; fewer at the end of the file.
+    pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<usize, i32> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let rest = &mut bytes[done..];
+            let at = offset as usize + done;
+            let arguments = [
+                self.0 as usize,
+                rest.as_mut_ptr() as usize,
+                rest.len(),
+                at,
+                0,
+                0,
+            ];
+            // SAFETY: pread(2) writes into `rest`, which is ours.
+            match unsafe { call(libc::SYS_pread64, arguments) } {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(libc::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(done)
+    }
+
+    /// The descriptor, for mmap.
+    pub(super) fn number(&self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours, and nobody's after this.
+        let _ = unsafe { call(libc::SYS_close, [self.0 as usize, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// Sleeps while `word` is `value`: at most `timeout`, and less when a signal comes.
+pub fn futex_wait(word: &AtomicU32, value: u32, timeout: Duration) {
+    let time = libc::timespec {
+        tv_sec: timeout.as_secs() as i64,
+        tv_nsec: i64::from(timeout.subsec_nanos()),
+    };
+    let address = core::ptr::from_ref(word) as usize;
+    let arguments = [
+        address,
+        libc::FUTEX_WAIT as usize,
+        value as usize,
+        &raw const time as usize,
+        0,
+        0,
+    ];
+    // SAFETY: the kernel reads the word and the time, which both live.
+    let _ = unsafe { call(libc::SYS_futex, arguments) };
+}
+
+/// Wakes all who sleep on `word`.
+pub fn futex_wake(word: &AtomicU32) {
+    let address = core::ptr::from_ref(word) as usize;
+    let arguments = [
+        address,
+        libc::FUTEX_WAKE as usize,
+        i32::MAX as usize,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: waking touches no memory.
+    let _ = unsafe { call(libc::SYS_futex, arguments) };
+}
+
+/// The low half of `word`, on which a futex can wait.
+pub fn low_half(word: &AtomicU64) -> &AtomicU32 {
+    // SAFETY: little-endian: the first 4 bytes of an aligned u64, atomic in both sizes on x86-64.
+    unsafe { &*core::ptr::from_ref(word).cast() }
+}
+
+/// This process.
+pub fn pid() -> u32 {
+    // SAFETY: touches no memory.
+    unsafe { call(libc::SYS_getpid, [0; 6]) }.unwrap_or(0) as u32
+}
+
+/// This thread.
+pub fn tid() -> u32 {
+    // SAFETY: touches no memory.
+    unsafe { call(libc::SYS_gettid, [0; 6]) }.unwrap_or(0) as u32
+}
+
+/// Is there such a process?
+pub fn is_alive(pid: u32) -> bool {
+    // SAFETY: signal 0 is none; touches no memory.
+    pid != 0 && unsafe { call(libc::SYS_kill, [pid as usize, 0, 0, 0, 0, 0]) } != Err(libc::ESRCH)
+}
+
+/// CLOCK_MONOTONIC in nanoseconds, by the system call.
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let arguments = [
+        libc::CLOCK_MONOTONIC as usize,
+        &raw mut time as usize,
+        0,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: the kernel writes into `time`, which lives here.
+    let _ = unsafe { call(libc::SYS_clock_gettime, arguments) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

@@ -1,0 +1,167 @@
+//! The file in memory.
+
+use core::sync::atomic::AtomicU64;
+
+use super::kernel::{File, call};
+use crate::layout::{ChunkHeader, Header, ProcessPage, WORDS_OFFSET};
+use crate::{
+    CHUNK_BYTES, CHUNK_WORDS, CHUNKS_MAX, CHUNKS_OFFSET, FILTERS_BYTES, FILTERS_OFFSET, PAGE_BYTES,
+    PROCESSES_MAX, TABLE_OFFSET,
+};
+
+/// A mapping of header, pages, table and `chunk_max` chunks, at an address aligned to [`CHUNK_BYTES`]. The file may be shorter:
+/// who asks for a chunk knows that it is there ([`crate::Live`] checks).
+#[derive(Debug)]
+pub struct Mapping {
+    base: *const u8,
+    chunk_max: usize,
+}
+
+// SAFETY: everything in the mapping is accessed through atomics.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+fn map(
+    address: usize,
+    bytes: usize,
+    rights: i32,
+    flags: i32,
+    file: usize,
+    offset: usize,
+) -> Result<usize, i32> {
+    let arguments = [
+        address,
+        bytes,
+        rights as usize,
+        flags as usize,
+        file,
+        offset,
+    ];
+    // SAFETY: either the kernel chooses the address, or it is inside of what this module reserved before.
+    unsafe { call(libc::SYS_mmap, arguments) }
+}
+
+fn unmap(address: usize, bytes: usize) {
+    if bytes > 0 {
+        // SAFETY: the range was mapped by this module, and nobody refers to it.
+        let _ = unsafe { call(libc::SYS_munmap, [address, bytes, 0, 0, 0, 0]) };
+    }
+}
+
+impl Mapping {
+    /// Maps `file` with room for `chunk_max` chunks.
+    pub fn new(file: &File, chunk_max: usize) -> Result<Self, i32> {
+        assert!(
+            chunk_max <= CHUNKS_MAX,
+            "the caller checks what the file says"
+        );
+        let bytes = Self::bytes_for(chunk_max);
+        let nothing = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let reserved = map(
+            0,
+            bytes + CHUNK_BYTES,
+            libc::PROT_NONE,
+            nothing,
+            usize::MAX,
+            0,
+        )?;
+        let base = reserved.next_multiple_of(CHUNK_BYTES);
+        let shared = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        if let Err(errno) = map(base, bytes, rights, shared, file.number(), 0) {
+            unmap(reserved, bytes + CHUNK_BYTES);
+            return Err(errno);
+        }
+        unmap(reserved, base - reserved);
+        unmap(base + bytes, reserved + CHUNK_BYTES - base);
+        // A core dump of the program needs none of it.
+        // SAFETY: advice on our own mapping.
+        let _ = unsafe {
+            call(
+                libc::SYS_madvise,
+                [base, bytes, libc::MADV_DONTDUMP as usize, 0, 0, 0],
+            )
+        };
+        Ok(Self {
+            base: base as *const u8,
+            chunk_max,
+        })
+    }
+
+    fn bytes_for(chunk_max: usize) -> usize {
+        CHUNKS_OFFSET + chunk_max * CHUNK_BYTES
+    }
+
+    /// Chunks that the mapping has room for.
+    pub fn chunk_max(&self) -> usize {
+        self.chunk_max
+    }
+
+    /// Where the mapping begins.
+    pub fn base(&self) -> usize {
+        self.base as usize
+    }
+
+    fn at<T>(&self, offset: usize) -> &T {
+        assert!(offset + size_of::<T>() <= Self::bytes_for(self.chunk_max));
+        // SAFETY: inside the mapping, by the line above.
+        let place = unsafe { self.base.add(offset) };
+        // SAFETY: aligned, as all offsets of the layout are; every value of atomics and integers is one; the mapping lives as
+        // long as `self`, and the file is as long as the caller knows.
+        unsafe { &*place.cast() }
+    }
+
+    /// The head of the file.
+    pub fn header(&self) -> &Header {
+        self.at(0)
+    }
+
+    /// A process page.
+    pub fn page(&self, index: usize) -> &ProcessPage {
+        assert!(index < PROCESSES_MAX);
+        self.at(PAGE_BYTES * (1 + index))
+    }
+
+    /// The table's entries of the first `count` chunks.
+    pub fn table(&self, count: usize) -> &[AtomicU64] {
+        let all: &[AtomicU64; CHUNKS_MAX] = self.at(TABLE_OFFSET);
+        &all[..count]
+    }
+
+    /// The head of a chunk that the file has.
+    pub fn chunk(&self, index: usize) -> &ChunkHeader {
+        assert!(index < self.chunk_max);
+        self.at(CHUNKS_OFFSET + index * CHUNK_BYTES)
+    }
+
+    /// Its words.
+    pub fn words(&self, index: usize) -> &[AtomicU64; CHUNK_WORDS] {
+        assert!(index < self.chunk_max);
+        self.at(CHUNKS_OFFSET + index * CHUNK_BYTES + WORDS_OFFSET)
+    }
+
+    /// The index of the chunk in which an address lies.
+    pub fn chunk_of(&self, address: usize) -> Option<usize> {
+        let offset = address.checked_sub(self.base() + CHUNKS_OFFSET)?;
+        Some(offset / CHUNK_BYTES).filter(|&index| index < self.chunk_max)
+    }
+
+    /// Maps the bitmaps of excluded functions, for reading; they stay mapped.
+    pub fn map_filters(file: &File) -> Result<usize, i32> {
+        map(
+            0,
+            FILTERS_BYTES,
+            libc::PROT_READ,
+            libc::MAP_SHARED | libc::MAP_NORESERVE,
+            file.number(),
+            FILTERS_OFFSET,
+        )
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        unmap(self.base(), Self::bytes_for(self.chunk_max));
+    }
+}
