@@ -1,20 +1,21 @@
 //! How a thread appends words to its chunk, whatever interrupts it.
 //!
-//! The thread has a **cursor**: the address of its chunk's next word. Words are 0 until written, so a word is appended by two
-//! steps, each of one instruction: the word replaces the 0 at the cursor; the cursor moves on, if it is still there. A signal
-//! handler of the same thread may append between any two instructions:
+//! The thread has a **cursor**: the address of its chunk's next word. All words are [`Code::Empty`] until written, so a word is
+//! appended by two steps, each of one instruction: the word replaces the empty one at the cursor; the cursor moves on, if it is
+//! still there. A signal handler of the same thread may append between any two instructions:
 //!
-//! * before the first step: the place is taken, the interrupted one begins again, with a new time;
+//! * before the first step: the place is taken, the interrupted one begins again, with a new time. It is also taken when the
+//!   handler has filled the chunk and the recorder has freed it, and somebody uses it anew: each use has another empty word;
 //! * between the two: the handler finds a word at the cursor, and moves the cursor for the one it interrupted;
 //! * a handler that never comes back (siglongjmp) leaves nothing behind that the next one doesn't see.
 //!
 //! A special word with payload appends its first word as [`Code::Pending`] with its length (from then on the place is its
 //! own), then writes the payload, then the real first word. Nobody else's words are between.
 //!
-//! The reader ([`whole_words`]) needs no number of the writer: it goes on to the first 0. The hooks in `tracer/preload` have
-//! the two steps for calls in assembly; these here are for all else, and for loom.
+//! The reader ([`whole_words`]) needs no number of the writer: it goes on to the first empty word. The hooks in
+//! `tracer/preload` have the two steps for calls in assembly; these here are for all else, and for loom.
 
-use crate::word::{Code, Word};
+use crate::word::{Code, Word, is_empty};
 use crate::{CHUNK_BYTES, CHUNK_WORDS, Cell};
 
 /// The chunk has no room (or there is none): take another.
@@ -39,74 +40,92 @@ pub trait Memory {
 }
 
 /// Bytes from `cursor` to the end of its chunk; 0 also if there is no chunk.
-fn room_bytes(cursor: u64) -> u64 {
+pub(crate) fn room_bytes(cursor: u64) -> u64 {
     cursor.wrapping_neg() % CHUNK_BYTES as u64
 }
 
-/// Moves the cursor behind a word that an interrupted writer has put there and not yet counted. What it is then.
-///
-/// # Errors
-/// The chunk is full.
-pub fn settle<M: Memory>(cursor: &M::Cell, memory: &M) -> Result<u64, NoRoom> {
-    loop {
-        let at = cursor.load();
-        let room = room_bytes(at);
-        if room == 0 {
-            return Err(NoRoom);
-        }
-        let there = memory.slot(at).load();
-        if there == 0 {
-            return Ok(at);
-        }
-        // One that lies (a wild store of the program) doesn't lead out of the chunk.
-        let bytes = (8 * words_of(there)).min(room);
-        // Whoever fails was overtaken: then it is moved already.
-        let _ = cursor.replace(at, at + bytes);
-    }
+/// Where a thread appends.
+#[derive(Debug)]
+pub struct Place<'a, M: Memory> {
+    /// The address of the next word; a multiple of [`CHUNK_BYTES`]: no room, or no chunk.
+    pub cursor: &'a M::Cell,
+    /// What is at the cursor before it is written. Set before the cursor when the chunk changes, and read before it.
+    pub empty: &'a M::Cell,
+    /// The words.
+    pub memory: &'a M,
 }
 
-/// Appends one word at `at`, which [`settle`] or the cursor gave before the word's time was read.
-pub fn append<M: Memory>(cursor: &M::Cell, memory: &M, at: u64, word: u64) -> Attempt {
-    if memory.slot(at).replace(0, word).is_err() {
-        return Attempt::Again;
-    }
-    let _ = cursor.replace(at, at + 8);
-    Attempt::Done
+/// A place for a word, which may be taken by a handler before it is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    at: u64,
+    empty: u64,
 }
 
-/// Appends a special word with its payload.
-///
-/// # Errors
-/// The chunk hasn't enough room: its rest stays empty.
-pub fn append_special<M: Memory>(
-    cursor: &M::Cell,
-    memory: &M,
-    code: Code,
-    payload: &[u64],
-) -> Result<(), NoRoom> {
-    let words = 1 + payload.len() as u64;
-    let first = |code: Code| {
-        let word = Word::Special {
+impl<M: Memory> Place<'_, M> {
+    /// The next place, behind whatever an interrupted writer has put there and not yet counted. Read the time after this.
+    ///
+    /// # Errors
+    /// The chunk is full.
+    pub fn slot(&self) -> Result<Slot, NoRoom> {
+        loop {
+            let empty = self.empty.load();
+            let at = self.cursor.load();
+            let room = room_bytes(at);
+            if room == 0 {
+                return Err(NoRoom);
+            }
+            let there = self.memory.slot(at).load();
+            if is_empty(there) {
+                return Ok(Slot { at, empty });
+            }
+            // One that lies (a wild store of the program) doesn't lead out of the chunk.
+            let bytes = (8 * words_of(there)).min(room);
+            // Whoever fails was overtaken: then it is moved already.
+            let _ = self.cursor.replace(at, at + bytes);
+        }
+    }
+
+    /// Appends one word.
+    pub fn append(&self, slot: Slot, word: u64) -> Attempt {
+        let cell = self.memory.slot(slot.at);
+        if cell.replace(slot.empty, word).is_err() {
+            return Attempt::Again;
+        }
+        let _ = self.cursor.replace(slot.at, slot.at + 8);
+        Attempt::Done
+    }
+
+    /// Appends a special word with its payload.
+    ///
+    /// # Errors
+    /// The chunk hasn't enough room: its rest stays empty.
+    pub fn append_special(&self, code: Code, payload: &[u64]) -> Result<(), NoRoom> {
+        let bytes = 8 * (1 + payload.len() as u64);
+        let first = |code: Code| Word::Special {
             code: code as u16,
             payload_words: payload.len() as u16,
         };
-        word.pack()
-    };
-    debug_assert!(!payload.is_empty() && payload.len() < CHUNK_WORDS);
-    loop {
-        let at = settle(cursor, memory)?;
-        if room_bytes(at) < 8 * words {
-            return Err(NoRoom);
+        loop {
+            let slot = self.slot()?;
+            if room_bytes(slot.at) < bytes {
+                return Err(NoRoom);
+            }
+            let cell = self.memory.slot(slot.at);
+            if cell
+                .replace(slot.empty, first(Code::Pending).pack())
+                .is_err()
+            {
+                continue;
+            }
+            let _ = self.cursor.replace(slot.at, slot.at + bytes);
+            for (place, &value) in payload.iter().enumerate() {
+                let at = slot.at + 8 + 8 * place as u64;
+                self.memory.slot(at).store(value);
+            }
+            cell.store(first(code).pack());
+            return Ok(());
         }
-        if memory.slot(at).replace(0, first(Code::Pending)).is_err() {
-            continue;
-        }
-        let _ = cursor.replace(at, at + 8 * words);
-        for (place, &value) in payload.iter().enumerate() {
-            memory.slot(at + 8 + 8 * place as u64).store(value);
-        }
-        memory.slot(at).store(first(code));
-        return Ok(());
     }
 }
 
@@ -129,7 +148,7 @@ pub fn whole_words(
     let mut at = from;
     while at < CHUNK_WORDS {
         let word = read(at);
-        if word == 0 {
+        if is_empty(word) {
             break;
         }
         if let Word::Special {

@@ -146,7 +146,7 @@ pub enum Mode {
 }
 
 /// The head of a chunk: whose words follow. Written while the chunk is [`ChunkState::Claimed`], but for `taken`. The words
-/// behind it are 0 until they are written, and are whole up to the first 0.
+/// behind it are empty until they are written, and whole up to the first empty one.
 #[repr(C)]
 pub struct ChunkHeader {
     /// A [`Kind`].
@@ -166,6 +166,8 @@ pub struct ChunkHeader {
     /// Up to where the recorder has taken the words: the word's index, and in the upper half the low half of `number`.
     /// Another number there: nothing is taken. Readers of a dead session begin there.
     pub taken: AtomicU64,
+    /// The chunk that the thread took after this one, while it has both: who overwrites its oldest finds the next oldest here.
+    pub next: AtomicU32,
 }
 
 /// Where the words begin in a chunk.

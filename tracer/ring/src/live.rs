@@ -132,7 +132,10 @@ impl Live {
             .map_err(Error::system("reserve more of the shared file"))?;
         self.chunk_count.store(wanted, Ordering::Relaxed);
         // Release: the blocks are there before anybody believes it.
-        self.header().chunk_count.store(wanted, Ordering::Release);
+        let header = self.header();
+        header.chunk_count.store(wanted, Ordering::Release);
+        header.freed.fetch_add(1, Ordering::SeqCst);
+        sys::futex_wake(sys::low_half(&header.freed));
         Ok(wanted)
     }
 

@@ -3,7 +3,7 @@
 //! | from | to | by | when |
 //! |---|---|---|---|
 //! | Free | Claimed | a thread, compare-and-swap | it needs a chunk: the first in the table, whose pages are warm |
-//! | Claimed | Owned | its owner | words are 0 and the head says whose they are |
+//! | Claimed | Owned | its owner | words are empty and the head says whose they are |
 //! | Owned | Full | its owner | it has taken another, or ends |
 //! | Owned | Full | the recorder, or the next image after exec | the owner is dead |
 //! | Claimed | Free | the recorder, or the next image after exec | the owner is dead: nothing was written |

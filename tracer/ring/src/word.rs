@@ -67,6 +67,18 @@ pub enum Code {
     Module = 34,
     /// Journal: a module goes. Payload: time, load bias.
     ModuleGone = 35,
+    /// Nothing is written here yet, nor behind it. No payload: its bits tell this use of the chunk from the last.
+    Empty = 4095,
+}
+
+/// What the words of a chunk are before they are written; `use_number` tells the uses of a chunk apart.
+pub fn empty(use_number: u64) -> u64 {
+    (Code::Empty as u64) << 1 | use_number << 48
+}
+
+/// Is nothing written here? 0 is what a file has where no chunk was ever used.
+pub fn is_empty(word: u64) -> bool {
+    word == 0 || word << 16 == (Code::Empty as u64) << 17
 }
 
 /// What a span is.

@@ -3,6 +3,7 @@
 use core::sync::atomic::AtomicU64;
 
 use super::kernel::{File, call};
+use crate::append::Memory;
 use crate::layout::{ChunkHeader, Header, ProcessPage, WORDS_OFFSET};
 use crate::{
     CHUNK_BYTES, CHUNK_WORDS, CHUNKS_MAX, CHUNKS_OFFSET, FILTERS_BYTES, FILTERS_OFFSET, PAGE_BYTES,
@@ -147,6 +148,35 @@ impl Mapping {
         Some(offset / CHUNK_BYTES).filter(|&index| index < self.chunk_max)
     }
 
+    /// Makes all words of a chunk `word`. Only for who has it [`crate::layout::ChunkState::Claimed`].
+    pub fn fill(&self, index: usize, word: u64) {
+        let words = self.words(index);
+        // SAFETY: `words` is CHUNK_WORDS words of a shared mapping that is written as atomics everywhere: plain stores by one
+        // instruction, which the compiler can't reorder with the atomics around it.
+        unsafe {
+            core::arch::asm!(
+                "rep stosq",
+                inout("rcx") CHUNK_WORDS => _, inout("rdi") words.as_ptr() => _, in("rax") word,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    /// Has the kernel make the pages of a chunk present at once: 16 faults less.
+    pub fn populate(&self, index: usize) {
+        let start = core::ptr::from_ref(self.chunk(index)) as usize;
+        let arguments = [
+            start,
+            CHUNK_BYTES,
+            libc::MADV_POPULATE_WRITE as usize,
+            0,
+            0,
+            0,
+        ];
+        // SAFETY: advice on our own mapping; an old kernel refuses, then pages come by faults.
+        let _ = unsafe { call(libc::SYS_madvise, arguments) };
+    }
+
     /// Maps the bitmaps of excluded functions, for reading; they stay mapped.
     pub fn map_filters(file: &File) -> Result<usize, i32> {
         map(
@@ -163,5 +193,23 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         unmap(self.base(), Self::bytes_for(self.chunk_max));
+    }
+}
+
+/// What a cursor that a wild store has damaged leads to: nothing is written here, and nothing is read.
+static NOWHERE: AtomicU64 = AtomicU64::new(2);
+
+impl Memory for Mapping {
+    type Cell = AtomicU64;
+
+    fn slot(&self, address: u64) -> &AtomicU64 {
+        let address = address as usize;
+        let word = (address % CHUNK_BYTES)
+            .checked_sub(WORDS_OFFSET)
+            .map(|offset| offset / 8);
+        match (self.chunk_of(address), word) {
+            (Some(index), Some(word)) if address.is_multiple_of(8) => &self.words(index)[word],
+            _ => &NOWHERE,
+        }
     }
 }
