@@ -1,7 +1,8 @@
 //! What becomes of a traced program's records: the recorder takes them out of the shared chunks, a recording keeps
 //! them, symbols name them, and reports, views and exporters show them.
 
+pub mod export;
 pub mod filter;
-pub mod symbols;
-
 pub mod recording;
+pub mod symbols;
+pub mod view;

@@ -280,11 +280,15 @@ impl Symbols {
         let after = modules.partition_point(|placed| placed.range.begin <= address);
         // Behind one another lie those that came after one another to the same place.
         let before = modules[..after].iter().rev();
-        let mut holding = before.filter(|placed| address < placed.range.end);
-        match ticks {
-            u64::MAX => holding.next(),
-            _ => holding
-                .find(|placed| (placed.range.from_ticks..placed.range.to_ticks).contains(&ticks)),
-        }
+        let holding = before.filter(|placed| address < placed.range.end);
+        let is_then = |placed: &&Placed| {
+            let range = &placed.range;
+            (range.from_ticks..range.to_ticks).contains(&ticks)
+        };
+        // A module's own first calls may be older than the news of it: then whichever holds the address.
+        holding
+            .clone()
+            .find(is_then)
+            .or_else(|| holding.clone().next())
     }
 }

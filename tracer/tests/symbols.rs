@@ -168,9 +168,10 @@ fn what_the_recording_kept_outlives_the_file() {
             .map(|symbol| symbol.offset),
         Some(0)
     );
-    // Neither another process nor another time has it, and the file of today has other functions.
+    // News of a module may be younger than its first call.
+    assert!(symbols.name_at(1, 0x5000_1234, 15).is_some());
+    // Another process doesn't have it, and the file of today has other functions.
     assert_eq!(symbols.name_at(2, 0x5000_1234, 5), None);
-    assert_eq!(symbols.name_at(1, 0x5000_1234, 15), None);
     assert_eq!(symbols.name_at(1, 0x5000_1300, 5), None);
     let warnings = symbols.warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
