@@ -37,14 +37,17 @@ enum Id {
 
 /// The events' names and fields.
 const EVENTS: [(&str, &str); 8] = [
-    ("call", "name name;"),
-    ("return", "name name; u64 duration_ns; u64 self_ns;"),
+    ("call", "function_name name;"),
+    (
+        "return",
+        "function_name name; u64 duration_ns; u64 self_ns;",
+    ),
     (
         "cut_return",
-        "name name; u64 duration_ns; u64 self_ns; string { encoding = UTF8; } why;",
+        "function_name name; u64 duration_ns; u64 self_ns; string { encoding = UTF8; } why;",
     ),
-    ("return_without_call", "name name;"),
-    ("span_begin", "name name; x64 first; u64 second;"),
+    ("return_without_call", "function_name name;"),
+    ("span_begin", "function_name name; x64 first; u64 second;"),
     ("mark", "string { encoding = UTF8; } text;"),
     (
         "message",
@@ -189,7 +192,7 @@ impl Ctf {
         if names.all().is_empty() {
             text += "  \"none\" = 0";
         }
-        text += "\n} := name;\n\n\
+        text += "\n} := function_name;\n\n\
             stream {\n  id = 0;\n  \
             packet.context := struct { time timestamp_begin; time timestamp_end; u64 content_size; u64 packet_size; \
             u32 pid; u32 tid; u32 thread; };\n  \

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use umbel_tracer::export::json::{Micros, Text};
 use umbel_wire::ObjectId;
 use umbel_wire::codec::message_name;
 
@@ -261,30 +262,6 @@ impl Timeline {
 
     fn us(&self, at_ns: u64) -> Micros {
         Micros(at_ns.saturating_sub(self.start_ns))
-    }
-}
-
-/// Nanoseconds in Chrome's unit.
-struct Micros(u64);
-
-impl fmt::Display for Micros {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        write!(out, "{}.{:03}", self.0 / 1000, self.0 % 1000)
-    }
-}
-
-/// The inside of a JSON string.
-struct Text<'a>(&'a str);
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        let mut rest = self.0;
-        while let Some(end) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
-            let special = rest.as_bytes()[end];
-            write!(out, "{}\\u{special:04x}", &rest[..end])?;
-            rest = &rest[end + 1..];
-        }
-        out.write_str(rest)
     }
 }
 
