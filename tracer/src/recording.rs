@@ -11,6 +11,8 @@ pub mod codec;
 mod damage;
 mod error;
 mod event;
+mod gather;
+mod live;
 pub mod metadata;
 mod reader;
 mod scan;
@@ -21,6 +23,7 @@ pub use clock::Clock;
 pub use damage::Damage;
 pub use error::{Error, Result};
 pub use event::{Event, Kind, Message, Parser};
+pub use live::path_beside;
 pub use metadata::{
     Began, ClockKind, ClockPoint, Ended, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd,
     ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial,

@@ -68,7 +68,8 @@ impl Untaken {
         both.to_le_bytes()
     }
 
-    /// Hands what the recorder has not taken to `sink`, as [`crate::Taker::take`] does.
+    /// Hands what lies in chunks that are not free to `sink`, each from its first word, so also what the recorder has taken but
+    /// not freed.
     ///
     /// # Errors
     /// The file can't be read; what was handed on until then is sound.
@@ -109,12 +110,9 @@ impl Untaken {
             let Some(again) = again.filter(|again| again.info == chunk.info) else {
                 continue;
             };
-            if whole_words(again.from, false, word, |word| words.push(word)) > 0 {
-                sink(
-                    &again.info,
-                    again.words_before.wrapping_add(again.from as u64),
-                    &words,
-                );
+            // From the chunk's first word, which is a time; what was taken, the reader finds by its position in the recording.
+            if whole_words(0, false, word, |word| words.push(word)) > 0 {
+                sink(&again.info, again.words_before, &words);
             }
         }
         Ok(())

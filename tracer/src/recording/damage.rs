@@ -42,6 +42,8 @@ pub enum Damage {
         /// Time of the event behind, if there is one.
         until: Option<u64>,
     },
+    /// The .live file beside the recording could not be read: why.
+    Beside(String),
     /// The recording did not end in good order: the recorder was killed, or is still writing.
     Unfinished,
 }

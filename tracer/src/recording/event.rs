@@ -125,7 +125,8 @@ impl Parser {
             self.time_upper = payload.first()? >> TIME_BITS << TIME_BITS;
             return None;
         }
-        if code == 0 {
+        // No word at all, or one whose writer was interrupted for ever.
+        if code == Code::Pending as u16 {
             return None;
         }
         Some(special(code, payload))
