@@ -3,7 +3,7 @@
 //! [`local`]: loops over sharable objects against plain gcc. [`distributed`]: faults, threads and
 //! synchronization between nodes against raw ping-pong of the same bytes. [`growth`]: how a read miss
 //! grows with nodes and objects. [`patterns`]: ways of sharing under each protocol, and whether `auto` finds the best.
-//! [`peers`]: MPI, OpenSHMEM and the floor in one table.
+//! [`peers`]: MPI, OpenSHMEM and the floor in one table. [`trace`]: the tracer beside other tracers.
 //! `benches/`: the codec and the coherence machine alone, under criterion.
 
 pub mod distributed;
@@ -15,6 +15,7 @@ pub mod peers;
 pub mod programs;
 pub mod raw;
 pub mod table;
+pub mod trace;
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,8 @@ pub struct Effort {
     pub peer_rounds: usize,
     /// Operations of a kind in one run of such a round: in bursts they are steady soon.
     pub peer_operations: usize,
+    /// Rounds of a comparison of tracers.
+    pub trace_rounds: usize,
 }
 
 impl Effort {
@@ -39,6 +42,7 @@ impl Effort {
         operations: 400,
         peer_rounds: 7,
         peer_operations: 400,
+        trace_rounds: 5,
     };
     /// Shows that everything works: some seconds.
     pub const QUICK: Self = Self {
@@ -47,5 +51,11 @@ impl Effort {
         operations: 40,
         peer_rounds: 1,
         peer_operations: 120,
+        trace_rounds: 1,
     };
+
+    /// Whether everything is to be small.
+    pub fn is_quick(self) -> bool {
+        self.trace_rounds == Self::QUICK.trace_rounds
+    }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 use umbel_benches::programs::Workshop;
-use umbel_benches::{Effort, distributed, estimates, growth, local, patterns, peers, raw, table};
+use umbel_benches::{
+    Effort, distributed, estimates, growth, local, patterns, peers, raw, table, trace,
+};
 
 /// Measures and prints the table; start it with `cargo xtask bench`.
 #[derive(Parser)]
@@ -28,7 +30,10 @@ struct Options {
     /// Only the comparison with MPI and the floor over a transport; may be given several times.
     #[arg(long, value_name = "TRANSPORT")]
     peers: Vec<peers::Transport>,
-    /// Of that comparison only the rows that have this in their names.
+    /// Only the tracer beside other tracers; a folder with the programs' sources.
+    #[arg(long, value_name = "SOURCES")]
+    trace: Option<PathBuf>,
+    /// Of a comparison only the rows that have this in their names.
     #[arg(long, value_name = "WORDS", default_value = "")]
     only: String,
 }
@@ -46,6 +51,12 @@ fn main() -> Result<()> {
     } else {
         Effort::FULL
     };
+    if let Some(sources) = &options.trace {
+        let umbel = options.prefix.join("bin/umbel");
+        let table = trace::table(&umbel, sources, &options.output, effort, &options.only)?;
+        print!("{table}");
+        return Ok(());
+    }
     let workshop = Workshop::new(&options.prefix, &options.output)?;
     if options.patterns {
         print!("{}", patterns::table(&workshop, effort)?);

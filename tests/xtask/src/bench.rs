@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: criterion's benches of the pure crates, then the program that measures the
 //! rest and prints everything as one table. `cargo xtask bench patterns`: only the patterns of sharing.
 //! `cargo xtask bench peers`: only the comparison with others. `cargo xtask bench backends`: the tables of fault backends.
+//! `cargo xtask bench trace`: the tracer beside other tracers.
 
 use std::fs;
 
@@ -9,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::step::{run as call, step};
 use crate::workspace::{cargo, target};
-use crate::{backend_table, deps, stage};
+use crate::{backend_table, deps, sources, stage};
 
 /// A part that can be measured by itself.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,6 +22,8 @@ pub enum Part {
     Peers,
     /// What operations cost with each fault backend, and which system calls work: writes ARCHITECTURE.md's tables.
     Backends,
+    /// The tracer beside other tracers, on programs from Debian's sources. What follows -- goes to the program: --only WORDS.
+    Trace,
 }
 
 pub fn run(part: Option<Part>, quick: bool, options: &[String]) -> Result<()> {
@@ -56,6 +59,13 @@ pub fn run(part: Option<Part>, quick: bool, options: &[String]) -> Result<()> {
             }
             step("ours, the others, the floor", || compare(&options))
         }
+        Some(Part::Trace) => {
+            deps::for_tracers()?;
+            let sources = sources::fetch(&TRACED)?.display().to_string();
+            let mut all = vec!["--trace", &sources];
+            all.extend(options.iter().map(String::as_str));
+            step("the tracer, other tracers, nothing", || compare(&all))
+        }
         Some(Part::Backends) | None => {
             step("criterion benches", || {
                 // Each bench target, but not the library, whose harness has other options.
@@ -72,3 +82,11 @@ pub fn run(part: Option<Part>, quick: bool, options: &[String]) -> Result<()> {
         }
     }
 }
+
+/// Debian's source packages, and the names of their recipes in benches/trace/recipes.
+const TRACED: [(&str, &str); 4] = [
+    ("sqlite3", "sqlite"),
+    ("lua5.4", "lua"),
+    ("zlib", "zlib"),
+    ("fastjet", "fastjet"),
+];

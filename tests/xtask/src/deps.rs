@@ -51,6 +51,12 @@ pub fn for_peers() -> Result<()> {
     provide("packages for comparisons", &names.map(need))
 }
 
+/// Other tracers, to be measured beside ours, and what builds the programs that are traced.
+pub fn for_tracers() -> Result<()> {
+    let names = ["uftrace", "lttng-tools", "liblttng-ust1", "tcl", "xz-utils"];
+    provide("packages for comparing tracers", &names.map(need))
+}
+
 /// What the quarter of GCC's own tests that CI runs needs: their source.
 pub fn for_conformance_quarter() -> Result<()> {
     provide(

@@ -13,6 +13,7 @@ mod bench;
 mod conformance;
 mod demo;
 mod deps;
+mod sources;
 mod stage;
 mod step;
 mod test;

@@ -1,0 +1,2 @@
+// A program that ends at once.
+int main(void) { return 0; }

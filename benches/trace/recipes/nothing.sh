@@ -1,0 +1,2 @@
+# What starting and ending costs.
+gcc $CFLAGS "$HERE/nothing.c" -o nothing
