@@ -142,6 +142,8 @@ pub struct Engine {
     /// Objects that threads of this node wait for.
     awaited: BTreeSet<ObjectId>,
     streams: Streams,
+    /// Of stores that need a twin.
+    writes: Streams,
     /// Objects asked for before a thread wanted them, and not yet granted or denied.
     asked_ahead: IdSet,
     /// Copies asked for ahead whose fault is wanted: it shows that a thread has come so far.
@@ -189,6 +191,7 @@ impl Engine {
             faults: Vec::new(),
             awaited: BTreeSet::new(),
             streams: Streams::default(),
+            writes: Streams::default(),
             asked_ahead: IdSet::default(),
             marks: IdSet::default(),
             hidden: IdMap::default(),

@@ -15,6 +15,7 @@
 //! | `forward` | owners that send to the requester what is recalled for it |
 //! | `withdraw`, `requests` | operations at the home (`remote`), strengthening |
 //! | `auto` | how the home chooses |
+//! | `ahead` | rights to write before a thread needs them |
 //! | `pin` | holds without an end |
 //! | `life` | the end of an object's life, lost nodes |
 //! | `flush` | who waits for which diffs |
@@ -125,6 +126,7 @@
 
 extern crate alloc;
 
+mod ahead;
 mod auto;
 mod cache;
 mod copy;

@@ -103,6 +103,23 @@ impl<H: HomeMap> Machine<H> {
         home != self.config.node && self.cache.prefetch(home, object, access, out)
     }
 
+    /// Lets this node's threads write a weak object that they can read, before they want to: no message, and no thread is
+    /// woken. False where that is not all it takes, or is of no use.
+    pub fn write_ahead<D: Clone>(
+        &mut self,
+        object: ObjectId,
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) -> bool {
+        let home = self.home_of(object);
+        let (sides, mut turn) = self.turn(memory, out);
+        if home == turn.node {
+            sides.directory.write_ahead(object, &mut turn)
+        } else {
+            sides.cache.write_ahead(object, &mut turn)
+        }
+    }
+
     /// A message arrived from `from`. After a `Violation` nothing has changed.
     pub fn on_message<D: Clone>(
         &mut self,

@@ -185,6 +185,8 @@ impl Space {
 
     /// Gives `pages` pages from `address`, all of one view, these rights and wakes the threads that wait for them.
     ///
+    /// Of several pages whose first one refused a store, those that are not mapped may stay so: they fault again.
+    ///
     /// Raising rights costs one call for all pages (0.02-0.6 us per page) and no interrupt; lowering them
     /// interrupts the other cores that run this process once per call.
     pub fn set_rights(&self, address: usize, pages: usize, rights: Rights) -> Result<(), Error> {

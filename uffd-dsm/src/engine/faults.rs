@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use umbel_coherence::CopyState;
+use umbel_coherence::{CopyState, Effect};
 use umbel_fault::{Error, Fault, Rights};
 use umbel_wire::{Access, NodeId, ObjectId};
 
 use super::memory::place;
 use super::{Engine, Event, Link};
-use crate::stream::WINDOW_MAX;
+use crate::payload::Payload;
+use crate::stream::{WINDOW_MAX, WRITTEN_AHEAD_MAX, Way};
 use crate::trace::Traced;
 use crate::window::{Arena, GROUP_PAGES, PAGES, Place, TRACKED_PAGES};
 
@@ -92,9 +93,44 @@ impl Engine {
                 }
             }
         }
+        if fault.write {
+            self.write_ahead(place);
+        }
         self.carry_out(now_ns, link)?;
         self.note_waiting(object, now_ns);
         Ok(())
+    }
+
+    /// Lets threads write what comes next, too, if they run through memory that they can read. Twins are made first, then
+    /// the rights of all are raised with one call.
+    fn write_ahead(&mut self, place: Place) {
+        let Some(ahead) = self.writes.on_fault(place.id(), WRITTEN_AHEAD_MAX) else {
+            return;
+        };
+        let has_only_rights = |effect: &Effect<Payload>| {
+            matches!(
+                effect,
+                Effect::Twin { .. } | Effect::SetAccess { .. } | Effect::Wake { .. }
+            )
+        };
+        if !self.effects.iter().all(has_only_rights) {
+            return;
+        }
+        for unit in ahead.units() {
+            let goes_on = Place::of(unit)
+                .is_some_and(|next| next.stack == place.stack && next.arena == place.arena)
+                && !self.hidden.contains_key(&unit)
+                && self
+                    .machine
+                    .write_ahead(unit, &mut self.memory, &mut self.effects);
+            if !goes_on {
+                break;
+            }
+        }
+        if ahead.way == Way::Up {
+            self.effects
+                .sort_by_key(|effect| !matches!(effect, Effect::Twin { .. }));
+        }
     }
 
     /// Asks for the pages that the source wants fetched together with this one.

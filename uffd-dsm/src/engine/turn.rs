@@ -461,11 +461,16 @@ fn run_len(rest: &VecDeque<Effect<Payload>>, object: ObjectId, access: Option<Ac
                 let follows = next.0 == object.0 + count
                     && *next_access == access
                     && place(*next).page_address() == address + count as usize * PAGE_BYTES;
-                // Write rights are raised one by one: they follow a twin or bytes.
-                if !follows || access == Some(Access::Write) {
+                if !follows {
                     break;
                 }
                 count += 1;
+            }
+            // Bytes that leave are those from before; twins and bytes come before the right to write.
+            Effect::Send { .. } | Effect::DropTwin { .. } | Effect::Resume { .. }
+                if access == Some(Access::Write) =>
+            {
+                break;
             }
             Effect::Send { .. }
             | Effect::DropTwin { .. }

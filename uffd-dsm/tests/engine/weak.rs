@@ -36,6 +36,41 @@ fn stores_to_a_shared_copy_cost_no_message_and_a_flush_sends_only_what_changed()
 }
 
 #[test]
+fn who_writes_through_copies_faults_once_for_several_and_only_what_changed_leaves() {
+    let mut node = node();
+    let mut home = Home::default();
+    let stack = foreign_stack();
+    let pages: Vec<_> = (0..40).map(|number| page(stack, number)).collect();
+    let addresses: Vec<usize> = pages.iter().map(|place| place.page_address()).collect();
+    let read = addresses.clone();
+    node.run(
+        move || {
+            read.iter()
+                .for_each(|address| assert_eq!(load(*address), 0))
+        },
+        |message| home.answer(message),
+    );
+    let (_, faults) = node.engine.fault_counts();
+    let written = addresses[..30].to_vec();
+    node.run(
+        move || written.iter().for_each(|address| store(*address + 9, 1)),
+        |message| panic!("{message:?}"),
+    );
+    let (_, faults_after) = node.engine.fault_counts();
+    assert!(faults_after - faults < 10, "{faults} to {faults_after}");
+    home.bytes_back = 0;
+    node.flush(|message| home.answer(message));
+    assert_eq!(home.bytes_back, 30 * 2, "a byte with its head of each page");
+    for (number, place) in pages.iter().enumerate() {
+        let expected = u8::from(number < 30);
+        assert_eq!(
+            home.pages.get(&place.id()).map_or(0, |page| page[9]),
+            expected
+        );
+    }
+}
+
+#[test]
 fn another_writers_bytes_arrive_around_ones_own() {
     let mut node = node();
     let mut home = Home::default();

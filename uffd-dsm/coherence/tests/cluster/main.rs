@@ -295,7 +295,7 @@ impl Cluster {
         }
         let object = OBJECTS[self.below(OBJECTS.len())];
         let is_home = usize::from(HOMES.home(object).0) == rank;
-        match self.below(26) {
+        match self.below(27) {
             0..=8 => {
                 let other = self.below(NODES);
                 self.deliver(other, rank);
@@ -352,6 +352,13 @@ impl Cluster {
                     machine.prefetch(object, Access::Read, out);
                 })
             }
+            26 => self.input(
+                rank,
+                format!("write ahead {object:?}"),
+                |machine, memory, out| {
+                    machine.write_ahead(object, memory, out);
+                },
+            ),
             20 if !self.nodes[rank].holds.is_empty() => {
                 let object = self.nodes[rank].holds.remove(0);
                 self.input(

@@ -1,5 +1,6 @@
 //! Weak objects, and what else is not the plain sequential protocol: transcripts and refusals.
 
+mod ahead;
 mod auto;
 mod copy;
 mod flags;

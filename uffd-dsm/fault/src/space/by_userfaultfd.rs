@@ -110,7 +110,8 @@ impl Userfaultfd {
             }
             Rights::Read => self.map(views, engine_view, range, true),
             Rights::Write if self.was_protected(&range) => {
-                // Wakes too.
+                // Wakes too. What is behind the first page is taken to be as it is; a page that isn't mapped after all
+                // faults again, which is right, and cheaper than a call for each to find out.
                 self.protect(views, range.start, range.len(), false)
             }
             Rights::Write => self.map(views, engine_view, range, false),
@@ -122,15 +123,14 @@ impl Userfaultfd {
         self.protect(views, range.start, range.len(), true)
     }
 
-    /// Whether the one page of the range is known to be mapped, write-protected.
+    /// Whether the first page of the range is known to be mapped, write-protected.
     fn was_protected(&self, range: &Range<usize>) -> bool {
         let mut protected = self.protected.borrow_mut();
-        let place = protected.iter().position(|page| *page == range.start);
-        let Some(place) = place.filter(|_| range.len() == PAGE_BYTES) else {
-            return false;
-        };
-        protected.swap_remove(place);
-        true
+        let is_known = protected.contains(&range.start);
+        if is_known {
+            protected.retain(|page| !range.contains(page));
+        }
+        is_known
     }
 
     /// Makes, writes and maps those of the pages that the file has no memory for yet, as many of the first ones as
