@@ -21,6 +21,7 @@ mod perfetto;
 mod protobuf;
 mod tree;
 
+pub(crate) use jsonl::lost_text;
 pub use output::Output;
 
 /// A format.

@@ -225,6 +225,18 @@ impl Symbols {
         modules.insert(at, Placed { range, image, path });
     }
 
+    /// The module that begins at this address of a process is gone since `ticks`.
+    pub fn close(&mut self, process: u64, begin: u64, ticks: u64) {
+        let modules = self.modules.entry(process).or_default();
+        let mut own = modules
+            .iter_mut()
+            .rev()
+            .filter(|placed| placed.range.begin == begin);
+        if let Some(placed) = own.next() {
+            placed.range.to_ticks = ticks;
+        }
+    }
+
     /// A name that the recording kept for an address of a file: it goes before what the file says today.
     pub fn keep(&mut self, path: &Path, build_id: &[u8], address: u64, name: RecordedName) {
         let image = self.image_of(path, build_id);

@@ -1,5 +1,10 @@
 //! What people look at: the live call tree, replay, the terminal view. [`story`] is what they and the exporters show.
 
+pub mod live;
 pub mod names;
+pub mod replay;
+pub mod select;
 pub mod steps;
 pub mod story;
+pub mod text;
+pub mod units;

@@ -36,7 +36,7 @@ pub(super) struct JsonLines<'a> {
 }
 
 /// `12 events lost`.
-pub(super) fn lost_text(count: u64) -> String {
+pub(crate) fn lost_text(count: u64) -> String {
     match count {
         0 => "events lost, nobody knows how many".into(),
         1 => "1 event lost".into(),

@@ -151,6 +151,11 @@ impl Steps {
         self.cache = Cache::default();
     }
 
+    /// Events are left out here: what returns afterwards tells which frames are still open.
+    pub fn gap(&mut self) {
+        self.chains.gap(self.last_ticks);
+    }
+
     /// Takes the next event.
     #[inline]
     pub fn event(&mut self, event: Event, symbols: &Symbols, names: &mut Names) {

@@ -1,0 +1,456 @@
+//! The call tree while the program runs.
+//!
+//! ```text
+//! recorder ── words ──► queue (bounded) ──► printing thread: steps, names, text ──► terminal
+//! ```
+//!
+//! A terminal shows some ten thousand lines a second, a program makes millions of calls: what the queue has no room for is
+//! left out, and the view says how many calls those were. Neither the program nor its recorder ever waits for it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use umbel_trace_ring::word::Word;
+
+use super::names::Names;
+use super::steps::{Step, Steps};
+use super::story::{self, Lane};
+use super::text::{TextOptions, TreeText};
+use super::units::signal_name;
+use crate::recording::{
+    Began, Clock, ClockPoint, Ended, Event, Kind, LostInfo, ModuleGone, ModuleInfo, Parser,
+    ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial,
+};
+use crate::symbols::Symbols;
+
+/// Words that wait to be shown: 8 MiB, some seconds of a fast terminal.
+const QUEUE_WORDS_MAX: usize = 1 << 20;
+
+/// How long the printing thread gathers what comes from several threads, to show it in the order of time.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// After so long without news, calls that are held back are shown: they go on.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Shows a session's call tree as it grows. No method waits, but for `finish`.
+pub struct LiveView {
+    sender: Mutex<Sender<News>>,
+    queued_words: Arc<AtomicUsize>,
+    /// By thread: calls left out since the last words that were taken.
+    skipped: Mutex<BTreeMap<u64, u64>>,
+    printing: Mutex<Option<JoinHandle<Shown>>>,
+}
+
+/// What was shown.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// Calls left out because the output is slower than the program.
+    pub skipped: u64,
+    /// Events that the program or the recorder lost.
+    pub lost: u64,
+    /// Why the output ended early; a reader that has seen enough is none.
+    pub error: Option<io::Error>,
+    /// Sentences about names that are missing.
+    pub warnings: Vec<String>,
+}
+
+enum News {
+    Process(ProcessInfo),
+    Thread(ThreadInfo),
+    Module(ModuleInfo),
+    ModuleGone(ModuleGone),
+    Clock(ClockPoint),
+    Words {
+        thread: ThreadSerial,
+        process: ProcessSerial,
+        words: Vec<u64>,
+        skipped: u64,
+    },
+    Ended(ProcessSerial, Ended),
+    Lost(LostInfo),
+    Finish(u64),
+}
+
+impl LiveView {
+    /// Shows on `out`, by a thread of its own.
+    pub fn start(
+        session: SessionInfo,
+        options: TextOptions,
+        out: Box<dyn Write + Send>,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = channel();
+        let queued_words = Arc::new(AtomicUsize::new(0));
+        let printer = Printer {
+            receiver,
+            queued_words: Arc::clone(&queued_words),
+            out,
+            text: TreeText::new(options),
+            clock: Clock::new(&session, &[], None),
+            session,
+            points: Vec::new(),
+            processes: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            modules: BTreeMap::new(),
+            symbols: Symbols::default(),
+            names: Names::default(),
+            shown: Shown::default(),
+            is_closed: false,
+        };
+        let builder = std::thread::Builder::new().name("live view".into());
+        let printing = builder.spawn(move || printer.run())?;
+        Ok(Self {
+            sender: Mutex::new(sender),
+            queued_words,
+            skipped: Mutex::default(),
+            printing: Mutex::new(Some(printing)),
+        })
+    }
+
+    /// A process is there.
+    pub fn process(&self, process: &ProcessInfo) {
+        self.send(News::Process(process.clone()));
+    }
+
+    /// A thread is there; once more when its name changes.
+    pub fn thread(&self, thread: &ThreadInfo) {
+        self.send(News::Thread(thread.clone()));
+    }
+
+    /// A module is there.
+    pub fn module(&self, module: &ModuleInfo) {
+        self.send(News::Module(module.clone()));
+    }
+
+    /// A module went.
+    pub fn module_gone(&self, module: &ModuleGone) {
+        self.send(News::ModuleGone(module.clone()));
+    }
+
+    /// One moment on all clocks.
+    pub fn clock(&self, point: ClockPoint) {
+        self.send(News::Clock(point));
+    }
+
+    /// A thread's next words. The positions are the recording's business.
+    pub fn words(
+        &self,
+        thread: ThreadSerial,
+        process: ProcessSerial,
+        _: Range<u64>,
+        words: &[u64],
+    ) {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = skipped.entry(thread.0).or_default();
+        // Relaxed: only this thread adds, and a little more or less in the queue doesn't matter.
+        if self.queued_words.load(Ordering::Relaxed) + words.len() > QUEUE_WORDS_MAX {
+            *skipped += calls_in(words);
+            return;
+        }
+        self.queued_words.fetch_add(words.len(), Ordering::Relaxed);
+        let skipped = std::mem::take(skipped);
+        self.send(News::Words {
+            thread,
+            process,
+            words: words.to_vec(),
+            skipped,
+        });
+    }
+
+    /// A process ended.
+    pub fn ended(&self, process: ProcessSerial, _: u64, ended: Ended) {
+        self.send(News::Ended(process, ended));
+    }
+
+    /// Events are lost that no word tells of.
+    pub fn lost(&self, lost: &LostInfo) {
+        self.send(News::Lost(lost.clone()));
+    }
+
+    /// Waits until everything is shown.
+    pub fn finish(&self, ticks: u64) -> Shown {
+        self.send(News::Finish(ticks));
+        let printing = self
+            .printing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let shown = printing.and_then(|printing| printing.join().ok());
+        let mut shown = shown.unwrap_or_default();
+        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.skipped += skipped.values().sum::<u64>();
+        shown
+    }
+
+    fn send(&self, news: News) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        // The printing thread ends early only when its output does.
+        let _ = sender.send(news);
+    }
+}
+
+/// Calls among words.
+fn calls_in(words: &[u64]) -> u64 {
+    let mut count = 0;
+    let mut index = 0;
+    while let Some(word) = words.get(index) {
+        index += 1;
+        match Word::parse(*word) {
+            Word::Call { .. } => count += 1,
+            Word::Return { .. } => {}
+            Word::Special { payload_words, .. } => index += usize::from(payload_words),
+        }
+    }
+    count
+}
+
+/// The printing thread.
+struct Printer {
+    receiver: Receiver<News>,
+    queued_words: Arc<AtomicUsize>,
+    out: Box<dyn Write + Send>,
+    text: TreeText,
+    session: SessionInfo,
+    clock: Clock,
+    points: Vec<ClockPoint>,
+    processes: BTreeMap<u64, ProcessInfo>,
+    threads: BTreeMap<u64, LiveThread>,
+    /// By process and bias.
+    modules: BTreeMap<(u64, u64), ModuleInfo>,
+    symbols: Symbols,
+    names: Names,
+    shown: Shown,
+    is_closed: bool,
+}
+
+struct LiveThread {
+    lane: Lane,
+    parser: Parser,
+    steps: Steps,
+    /// Steps not shown yet.
+    made: std::collections::VecDeque<Step>,
+    last_ns: u64,
+}
+
+impl Printer {
+    fn run(mut self) -> Shown {
+        loop {
+            let first = match self.receiver.recv_timeout(QUIET) {
+                Ok(news) => news,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.text.open_all(&self.names, &self.symbols);
+                    self.write();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut is_last = self.take(first);
+            while !is_last && let Ok(news) = self.receiver.recv_timeout(GATHER) {
+                is_last = self.take(news);
+            }
+            self.show();
+            self.write();
+            if is_last {
+                break;
+            }
+        }
+        self.shown.warnings = self.symbols.warnings();
+        self.shown
+    }
+
+    /// Whether this was the last.
+    fn take(&mut self, news: News) -> bool {
+        match news {
+            News::Process(process) => {
+                self.processes.insert(process.serial.0, process);
+            }
+            News::Thread(thread) => self.thread(&thread),
+            News::Module(module) => {
+                self.symbols.add(story::module_use(&module, u64::MAX));
+                self.forget_names(module.process);
+                self.modules.insert((module.process.0, module.bias), module);
+            }
+            News::ModuleGone(gone) => {
+                if let Some(module) = self.modules.remove(&(gone.process.0, gone.bias)) {
+                    self.symbols
+                        .close(module.process.0, module.begin, gone.ticks);
+                }
+                self.forget_names(gone.process);
+            }
+            News::Clock(point) => {
+                self.points.push(point);
+                self.clock = Clock::new(&self.session, &self.points, None);
+            }
+            News::Words {
+                thread,
+                process,
+                words,
+                skipped,
+            } => {
+                self.queued_words.fetch_sub(words.len(), Ordering::Relaxed);
+                self.words(thread, process, &words, skipped);
+            }
+            News::Ended(process, ended) => self.ended(process, ended),
+            News::Lost(lost) => {
+                self.shown.lost += lost.count;
+                self.show();
+                self.text.note(&format!(
+                    "... {}: {} ...",
+                    crate::export::lost_text(lost.count),
+                    lost.why
+                ));
+            }
+            News::Finish(ticks) => {
+                for thread in self.threads.values_mut() {
+                    thread.steps.finish(ticks);
+                    thread.drain(&self.clock);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    fn thread(&mut self, info: &ThreadInfo) {
+        let process = self.processes.get(&info.process.0);
+        let index = self.threads.len();
+        match self.threads.get_mut(&info.serial.0) {
+            Some(thread) => {
+                thread.lane = story::lane(thread.lane.index, info, process);
+            }
+            None => {
+                let is_forked = process.is_some_and(|process| process.began == Began::Fork);
+                let middle = is_forked.then_some(info.ticks);
+                let thread = LiveThread {
+                    lane: story::lane(index, info, process),
+                    parser: Parser::new(),
+                    steps: Steps::new(info.process.0, middle, Vec::new()),
+                    made: Default::default(),
+                    last_ns: 0,
+                };
+                self.threads.insert(info.serial.0, thread);
+            }
+        }
+        if self.threads.len() > 1 {
+            self.text.show_threads();
+        }
+    }
+
+    fn forget_names(&mut self, process: ProcessSerial) {
+        let threads = self.threads.values_mut();
+        let own = threads.filter(|thread| thread.lane.process == process);
+        own.for_each(|thread| thread.steps.forget_names());
+    }
+
+    fn words(&mut self, serial: ThreadSerial, process: ProcessSerial, words: &[u64], skipped: u64) {
+        if !self.threads.contains_key(&serial.0) {
+            self.thread(&ThreadInfo {
+                serial,
+                process,
+                ..ThreadInfo::default()
+            });
+        }
+        if skipped > 0 {
+            self.skipped(serial, skipped);
+        }
+        let Some(thread) = self.threads.get_mut(&serial.0) else {
+            return;
+        };
+        let LiveThread { parser, steps, .. } = thread;
+        let mut lost = 0;
+        parser.parse(words, |_, event: Event| {
+            if let Kind::Lost { count, .. } = event.kind {
+                lost += count;
+            }
+            steps.event(event, &self.symbols, &mut self.names);
+        });
+        self.shown.lost += lost;
+        thread.drain(&self.clock);
+    }
+
+    /// Says that calls are left out, and lets the thread's frames end when their functions return.
+    fn skipped(&mut self, serial: ThreadSerial, count: u64) {
+        self.show();
+        self.shown.skipped += count;
+        let Some(thread) = self.threads.get_mut(&serial.0) else {
+            return;
+        };
+        thread.steps.gap();
+        let depth = u32::try_from(thread.steps.depth()).unwrap_or(u32::MAX);
+        let lane = thread.lane.clone();
+        let ns = thread.last_ns;
+        self.text.open_all(&self.names, &self.symbols);
+        let text =
+            format!("... {count} calls are not shown: the output is slower than the program ...");
+        self.text.thread_note(&lane, ns, depth, &text);
+    }
+
+    fn ended(&mut self, process: ProcessSerial, ended: Ended) {
+        let Some(info) = self.processes.get(&process.0) else {
+            return;
+        };
+        let how = match ended {
+            Ended::Signal(signal) => format!("was killed by {}", signal_name(signal)),
+            Ended::Status(status) if status != 0 => format!("ended with status {status}"),
+            Ended::Unknown => "is gone".into(),
+            Ended::Status(_) | Ended::Exec => return,
+        };
+        let text = format!("/* process {} {how} */", info.pid);
+        self.show();
+        self.text.open_all(&self.names, &self.symbols);
+        self.text.note(&text);
+    }
+
+    /// Makes text of all steps that are there, by time.
+    fn show(&mut self) {
+        loop {
+            let threads = self.threads.values_mut();
+            let waiting = threads.filter(|thread| !thread.made.is_empty());
+            let Some(thread) = waiting.min_by_key(|thread| (thread.made[0].ns, thread.lane.index))
+            else {
+                return;
+            };
+            if let Some(step) = thread.made.pop_front() {
+                self.text
+                    .step(&thread.lane, &step, &self.names, &self.symbols);
+            }
+            if self.text.bytes() >= WRITE_BYTES {
+                self.write();
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        let text = self.text.take();
+        if self.is_closed || text.is_empty() {
+            return;
+        }
+        let written = self
+            .out
+            .write_all(text.as_bytes())
+            .and_then(|()| self.out.flush());
+        if let Err(error) = written {
+            self.is_closed = true;
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                self.shown.error = Some(error);
+            }
+        }
+    }
+}
+
+/// Bytes of lines that are written at once.
+const WRITE_BYTES: usize = 64 * 1024;
+
+impl LiveThread {
+    fn drain(&mut self, clock: &Clock) {
+        while let Some(step) = self.steps.pop(clock) {
+            self.last_ns = step.ns;
+            self.made.push_back(step);
+        }
+    }
+}
