@@ -10,6 +10,7 @@ mod layout;
 mod run;
 mod status;
 mod sys;
+mod trace;
 
 /// Runs GNU-C programs with nested functions on several nodes as if they were one machine.
 ///
@@ -41,6 +42,7 @@ enum Command {
     Run(run::Options),
     Cc(cc::Options),
     Doctor(doctor::Options),
+    Trace(trace::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Cc(options) => cc::run(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Trace(options) => trace::run(&options),
     };
     ExitCode::from(status)
 }

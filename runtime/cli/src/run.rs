@@ -12,6 +12,7 @@ use crate::sys::real_time;
 use job::{Job, Plan};
 use memory::MemoryOptions;
 use output::Outputs;
+pub use output::allows_colour;
 use processors::Shares;
 use program::Program;
 use seeing::{Seeing, SeeingOptions};

@@ -10,6 +10,8 @@ pub const NODE_LOST: u8 = 121;
 pub const NOT_READY: u8 = 122;
 /// The launcher could not do its own work.
 pub const LAUNCHER_FAILED: u8 = 123;
+/// `umbel trace` could not do its own work.
+pub const TRACE_FAILED: u8 = 125;
 /// The program can't be executed: the shell's status for this.
 pub const NOT_EXECUTABLE: u8 = 126;
 /// There is no such program: the shell's status for this.

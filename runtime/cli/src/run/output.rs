@@ -153,7 +153,8 @@ impl Outputs {
     }
 }
 
-fn allows_colour() -> bool {
+/// Whether the user hasn't forbidden colours: NO_COLOR.
+pub fn allows_colour() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
