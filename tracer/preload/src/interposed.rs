@@ -1,0 +1,99 @@
+//! The C library's functions that programs find here first: those that end calls without a return, and those that bring modules.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use umbel_trace_ring::layout::Mode;
+use umbel_trace_ring::word::Code;
+
+use crate::slow::special;
+use crate::sys::global::{live, page, process, thread};
+use crate::sys::libc_calls::next_function;
+use crate::sys::memory::block_signals;
+
+/// Numbers of the functions.
+pub mod real {
+    pub const SETJMP: usize = 0;
+    pub const UNDERSCORE_SETJMP: usize = 1;
+    pub const SIGSETJMP: usize = 2;
+    pub const LONGJMP: usize = 3;
+    pub const UNDERSCORE_LONGJMP: usize = 4;
+    pub const SIGLONGJMP: usize = 5;
+    pub const LONGJMP_CHK: usize = 6;
+    pub const DLOPEN: usize = 7;
+    pub const DLCLOSE: usize = 8;
+}
+
+const NAMES: [&core::ffi::CStr; 9] = [
+    c"setjmp",
+    c"_setjmp",
+    c"__sigsetjmp",
+    c"longjmp",
+    c"_longjmp",
+    c"siglongjmp",
+    c"__longjmp_chk",
+    c"dlopen",
+    c"dlclose",
+];
+
+static ADDRESSES: [AtomicUsize; 9] = [const { AtomicUsize::new(0) }; 9];
+
+/// Finds the real functions, once: no program does so in the middle of a signal handler then.
+pub fn find_all() {
+    for number in 0..NAMES.len() {
+        address(number);
+    }
+}
+
+/// Where the real function is.
+pub fn address(number: usize) -> usize {
+    let (Some(place), Some(name)) = (ADDRESSES.get(number), NAMES.get(number)) else {
+        return 0;
+    };
+    match place.load(Ordering::Relaxed) {
+        0 => {
+            let found = next_function(name);
+            place.store(found, Ordering::Relaxed);
+            found
+        }
+        found => found,
+    }
+}
+
+/// Before one of them runs: `argument` is its first. Where it is.
+pub extern "C" fn on_jump(argument: u64, number: usize) -> usize {
+    if page().mode.load(Ordering::Relaxed) != Mode::Off as u32 {
+        match number {
+            real::DLOPEN => on_open(),
+            real::SETJMP | real::UNDERSCORE_SETJMP | real::SIGSETJMP => {
+                special(Code::SetJump, argument)
+            }
+            _ => special(Code::LongJump, argument),
+        }
+    }
+    address(number)
+}
+
+/// Modules may come: their first hook on this thread finds no chunk, and looks. Looking when the real function is back would be too
+/// late for the constructors of the new modules, and it can't be called from here ([`crate::sys::jumps`]).
+fn on_open() {
+    let Some(live) = live() else { return };
+    let thread = thread();
+    let _blocked = block_signals();
+    thread.modules_due.store(1, Ordering::Relaxed);
+    thread.producer.retire(live, &process());
+}
+
+/// Modules may be gone.
+pub fn on_closed() {
+    let Some(live) = live() else { return };
+    let thread = thread();
+    if page().mode.load(Ordering::Relaxed) == Mode::Off as u32
+        || thread.producer.inside.load(Ordering::Relaxed) != 0
+    {
+        return;
+    }
+    let _blocked = block_signals();
+    thread.producer.inside.store(1, Ordering::Relaxed);
+    crate::modules::look(live);
+    thread.producer.inside.store(0, Ordering::Relaxed);
+}

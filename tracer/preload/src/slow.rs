@@ -1,0 +1,143 @@
+//! What the hooks can't do themselves.
+//!
+//! A hook comes here when its thread has no chunk, or no room, when the upper bits of the time change (each 25 us), when a
+//! signal handler was faster, when the clock is the kernel's, or in a child of fork. Signals are blocked only while a chunk is
+//! taken; otherwise everything here can be interrupted by handlers that come here too.
+//!
+//! It needs less than a KiB of stack (`cargo xtask bench trace` runs threads with the least that pthreads allow).
+
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+
+use umbel_trace_ring::Live;
+use umbel_trace_ring::layout::{Full, Kind};
+use umbel_trace_ring::sys::{futex_wait, is_alive, low_half, monotonic_ns, tid};
+use umbel_trace_ring::word::Code;
+
+use crate::sys::global::{Gate, Thread, gate, live, process, thread};
+use crate::sys::libc_calls::watch_this_thread;
+use crate::sys::memory::{block_signals, thread_name, tsc};
+use crate::{journal, modules};
+
+/// A call that the hook could not record.
+pub extern "C" fn on_call(function: usize) {
+    record((function as u64) << 1);
+}
+
+/// A return that the hook could not record.
+pub extern "C" fn on_return(function: usize) {
+    record((function as u64) << 1 | 1);
+}
+
+/// The time, by the session's clock.
+pub fn now(live: &Live) -> u64 {
+    match gate().load(Ordering::Relaxed) {
+        value if value == Gate::Monotonic as u32 => monotonic_ns(),
+        value if value == Gate::Coarse as u32 => live.header().coarse_ticks.load(Ordering::Relaxed),
+        _ => tsc(),
+    }
+}
+
+fn record(word: u64) {
+    with_chunk(|live, thread| thread.producer.event(live, word, || now(live)).is_ok());
+}
+
+/// Appends a special word whose payload begins with the time.
+pub fn special(code: Code, argument: u64) {
+    with_chunk(|live, thread| {
+        thread
+            .producer
+            .special(live, code, &[now(live), argument])
+            .is_ok()
+    });
+}
+
+/// Runs `append` until there is room for it, or nothing to hope for.
+fn with_chunk(append: impl Fn(&'static Live, &'static Thread) -> bool) {
+    let Some(live) = live() else { return };
+    if gate().load(Ordering::Relaxed) == Gate::Closed as u32 && !crate::process::on_fork() {
+        return;
+    }
+    let thread = thread();
+    let producer = &thread.producer;
+    if producer.inside.load(Ordering::Relaxed) != 0 {
+        live.header()
+            .lost_without_chunk
+            .fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    while !append(live, thread) {
+        let waits = live.header().when_full.load(Ordering::Relaxed) == Full::Wait as u32;
+        if producer.is_hopeless(live) && !waits {
+            return producer.lose(live, &process(), now(live));
+        }
+        if !take_chunk(live, thread) && !(waits && wait_for_chunk(live)) {
+            return producer.lose(live, &process(), now(live));
+        }
+    }
+}
+
+/// Takes a chunk, and does what was waiting for such a moment.
+fn take_chunk(live: &Live, thread: &Thread) -> bool {
+    let blocked = block_signals();
+    let producer = &thread.producer;
+    producer.inside.store(1, Ordering::Relaxed);
+    if producer.thread() == 0 {
+        begin_thread(live, thread);
+    }
+    if thread.armed.swap(1, Ordering::Relaxed) == 0 {
+        watch_this_thread();
+    }
+    if thread.modules_due.swap(0, Ordering::Relaxed) != 0 {
+        modules::look(live);
+    }
+    let taken = producer.next_chunk(live, &process(), Kind::Events, now(live));
+    producer.inside.store(0, Ordering::Relaxed);
+    drop(blocked);
+    taken
+}
+
+fn begin_thread(live: &Live, thread: &Thread) {
+    // No order: any number that nobody else has.
+    let serial = live.header().next_thread.fetch_add(1, Ordering::Relaxed);
+    let tid = tid();
+    thread.producer.begin(serial, tid);
+    // A handler of a synchronous signal aside, nothing comes between.
+    thread.producer.inside.store(1, Ordering::Relaxed);
+    let mut name = [0; 16];
+    let name = thread_name(&mut name);
+    journal::write(live, Code::Thread, |payload| {
+        payload.word(serial).word(u64::from(tid)).bytes(name);
+    });
+}
+
+/// Waits for the recorder to free a chunk; false if there is no recorder.
+fn wait_for_chunk(live: &Live) -> bool {
+    let header = live.header();
+    let seen = header.freed.load(Ordering::Acquire);
+    header.waiting.fetch_add(1, Ordering::SeqCst);
+    live.ring();
+    // One that was freed before we were counted is seen here, or `freed` isn't `seen` any more.
+    if header.used_count.load(Ordering::SeqCst) as usize + 2 >= live.chunk_count() {
+        futex_wait(
+            low_half(&header.freed),
+            seen as u32,
+            Duration::from_millis(100),
+        );
+    }
+    header.waiting.fetch_sub(1, Ordering::SeqCst);
+    is_alive(header.recorder_pid.load(Ordering::Relaxed))
+}
+
+/// The calling thread ends; destructors that call traced functions may still come, and take another chunk.
+pub fn on_thread_end() {
+    let Some(live) = live() else { return };
+    let thread = thread();
+    thread.armed.store(0, Ordering::Relaxed);
+    if !thread.producer.has_chunk() {
+        return;
+    }
+    let _blocked = block_signals();
+    let _ = thread.producer.special(live, Code::ThreadEnd, &[now(live)]);
+    thread.producer.retire(live, &process());
+}

@@ -1,0 +1,62 @@
+//! setjmp, longjmp and dlopen as the program finds them: something is noted, then the real one runs as if it had been called
+//! itself. setjmp and dlopen must not be called from here: the one keeps the stack it is called on, the other looks for
+//! libraries where its caller's module says.
+
+use core::arch::naked_asm;
+
+use crate::interposed::{on_jump, real};
+
+macro_rules! jumps {
+    ($($(#[$doc:meta])* $name:ident => $function:expr,)*) => {
+        $(
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            #[unsafe(naked)]
+            pub extern "C" fn $name() {
+                naked_asm!(
+                    "endbr64",
+                    "push rdi",
+                    "push rsi",
+                    "sub rsp, 8",
+                    "mov esi, {function}",
+                    "call {on_jump}",
+                    "add rsp, 8",
+                    "pop rsi",
+                    "pop rdi",
+                    "jmp rax",
+                    function = const $function,
+                    on_jump = sym on_jump,
+                );
+            }
+        )*
+    };
+}
+
+jumps! {
+    /// setjmp(3), where it is a function.
+    setjmp => real::SETJMP,
+    /// setjmp(3) without the signal mask, what the macro calls.
+    _setjmp => real::UNDERSCORE_SETJMP,
+    /// sigsetjmp(3).
+    __sigsetjmp => real::SIGSETJMP,
+    /// longjmp(3).
+    longjmp => real::LONGJMP,
+    /// _longjmp(3).
+    _longjmp => real::UNDERSCORE_LONGJMP,
+    /// siglongjmp(3).
+    siglongjmp => real::SIGLONGJMP,
+    /// longjmp(3) of programs built with _FORTIFY_SOURCE.
+    __longjmp_chk => real::LONGJMP_CHK,
+    /// dlopen(3).
+    dlopen => real::DLOPEN,
+}
+
+/// dlclose(3).
+#[unsafe(no_mangle)]
+pub extern "C" fn dlclose(handle: *mut core::ffi::c_void) -> core::ffi::c_int {
+    let real = crate::interposed::address(real::DLCLOSE);
+    // SAFETY: the C library's own, and the program's argument.
+    let result = unsafe { super::libc_calls::close(real, handle) };
+    crate::interposed::on_closed();
+    result
+}
