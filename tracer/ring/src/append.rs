@@ -1,12 +1,14 @@
 //! How a thread appends words to its chunk, whatever interrupts it.
 //!
 //! The thread has a **cursor**: the address of its chunk's next word. All words are [`Code::Empty`] until written, so a word is
-//! appended by two steps, each of one instruction: the word replaces the empty one at the cursor; the cursor moves on, if it is
-//! still there. A signal handler of the same thread may append between any two instructions:
+//! appended by two steps, each of one instruction: the word replaces the empty one at the cursor; the cursor moves on. A signal
+//! handler of the same thread may append between any two instructions:
 //!
 //! * before the first step: the place is taken, the interrupted one begins again, with a new time. It is also taken when the
 //!   handler has filled the chunk and the recorder has freed it, and somebody uses it anew: each use has another empty word;
-//! * between the two: the handler finds a word at the cursor, and moves the cursor for the one it interrupted;
+//! * between the two: the handler finds a word at the cursor, and goes on behind it. The interrupted one then sets the cursor
+//!   back to where the handler began, perhaps even in a chunk that isn't the thread's any more: there the first step fails, for
+//!   one of the two reasons above, and [`Place::slot`] walks to where the words end;
 //! * a handler that never comes back (siglongjmp) leaves nothing behind that the next one doesn't see.
 //!
 //! A special word with payload appends its first word as [`Code::Pending`] with its length (from then on the place is its
@@ -15,6 +17,7 @@
 //! The reader ([`whole_words`]) needs no number of the writer: it goes on to the first empty word. The hooks in
 //! `tracer/preload` have the two steps for calls in assembly; these here are for all else, and for loom.
 
+use crate::layout::WORDS_OFFSET;
 use crate::word::{Code, Word, is_empty};
 use crate::{CHUNK_BYTES, CHUNK_WORDS, Cell};
 
@@ -39,16 +42,13 @@ pub trait Memory {
     fn slot(&self, address: u64) -> &Self::Cell;
 }
 
-/// Bytes from `cursor` to the end of its chunk; 0 also if there is no chunk.
-pub(crate) fn room_bytes(cursor: u64) -> u64 {
-    cursor.wrapping_neg() % CHUNK_BYTES as u64
-}
-
 /// Where a thread appends.
 #[derive(Debug)]
 pub struct Place<'a, M: Memory> {
-    /// The address of the next word; a multiple of [`CHUNK_BYTES`]: no room, or no chunk.
+    /// The address of the next word, or of one before; a multiple of [`CHUNK_BYTES`]: no room, or no chunk.
     pub cursor: &'a M::Cell,
+    /// Where the thread's chunk begins; 0: it has none.
+    pub chunk: &'a M::Cell,
     /// What is at the cursor before it is written. Set before the cursor when the chunk changes, and read before it.
     pub empty: &'a M::Cell,
     /// The words.
@@ -59,6 +59,7 @@ pub struct Place<'a, M: Memory> {
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
     at: u64,
+    end: u64,
     empty: u64,
 }
 
@@ -69,20 +70,28 @@ impl<M: Memory> Place<'_, M> {
     /// The chunk is full.
     pub fn slot(&self) -> Result<Slot, NoRoom> {
         loop {
+            let chunk = self.chunk.load();
+            if chunk == 0 {
+                return Err(NoRoom);
+            }
+            let start = chunk + WORDS_OFFSET as u64;
+            let end = chunk + CHUNK_BYTES as u64;
             let empty = self.empty.load();
             let at = self.cursor.load();
-            let room = room_bytes(at);
-            if room == 0 {
+            if !(start..=end).contains(&at) {
+                let _ = self.cursor.replace(at, start);
+                continue;
+            }
+            if at == end {
                 return Err(NoRoom);
             }
             let there = self.memory.slot(at).load();
             if is_empty(there) {
-                return Ok(Slot { at, empty });
+                return Ok(Slot { at, end, empty });
             }
             // One that lies (a wild store of the program) doesn't lead out of the chunk.
-            let bytes = (8 * words_of(there)).min(room);
-            // Whoever fails was overtaken: then it is moved already.
-            let _ = self.cursor.replace(at, at + bytes);
+            let next = (at + 8 * words_of(there)).min(end);
+            let _ = self.cursor.replace(at, next);
         }
     }
 
@@ -92,7 +101,7 @@ impl<M: Memory> Place<'_, M> {
         if cell.replace(slot.empty, word).is_err() {
             return Attempt::Again;
         }
-        let _ = self.cursor.replace(slot.at, slot.at + 8);
+        self.cursor.store(slot.at + 8);
         Attempt::Done
     }
 
@@ -108,7 +117,7 @@ impl<M: Memory> Place<'_, M> {
         };
         loop {
             let slot = self.slot()?;
-            if room_bytes(slot.at) < bytes {
+            if slot.at + bytes > slot.end {
                 return Err(NoRoom);
             }
             let cell = self.memory.slot(slot.at);
@@ -118,7 +127,7 @@ impl<M: Memory> Place<'_, M> {
             {
                 continue;
             }
-            let _ = self.cursor.replace(slot.at, slot.at + bytes);
+            self.cursor.store(slot.at + bytes);
             for (place, &value) in payload.iter().enumerate() {
                 let at = slot.at + 8 + 8 * place as u64;
                 self.memory.slot(at).store(value);

@@ -34,7 +34,7 @@ pub struct Producer {
     pub empty: AtomicU64,
     /// Time of the last `Time` word without its low 16 bits.
     pub time_upper: AtomicU64,
-    /// 1 + index of the chunk, 0 if there is none.
+    /// Where the chunk begins, 0 if there is none.
     chunk: AtomicU64,
     /// Serial of the thread; 0 before its first event.
     thread: AtomicU64,
@@ -121,6 +121,7 @@ impl Producer {
     fn place<'a>(&'a self, live: &'a Live) -> Place<'a, Mapping> {
         Place {
             cursor: &self.cursor,
+            chunk: &self.chunk,
             empty: &self.empty,
             memory: &live.mapping,
         }
@@ -180,18 +181,20 @@ impl Producer {
 
     /// Gives the chunk to the recorder.
     pub fn retire(&self, live: &Live, process: &Process) {
-        let Some(index) = self.chunk.load(RELAXED).checked_sub(1) else {
+        let chunk = self.chunk.load(RELAXED);
+        if chunk == 0 {
             return;
-        };
+        }
         let end = match self.place(live).slot() {
-            Ok(_) => self.cursor.load(RELAXED) as usize % CHUNK_BYTES,
+            Ok(_) => (self.cursor.load(RELAXED) - chunk) as usize,
             Err(NoRoom) => CHUNK_BYTES,
         };
         let words = (end.saturating_sub(WORDS_OFFSET) / 8) as u64;
         self.words_before.fetch_add(words, RELAXED);
         self.cursor.store(0, RELAXED);
         self.chunk.store(0, RELAXED);
-        if let Some(entry) = live.table().get(index as usize) {
+        let index = live.mapping.chunk_of(chunk as usize);
+        if let Some(entry) = index.and_then(|index| live.table().get(index)) {
             pool::change(
                 entry,
                 self.owner(process),
@@ -308,23 +311,23 @@ impl Producer {
         let entry = Entry::new(ChunkState::Owned, self.owner(process));
         // Release: whoever sees it owned sees its head and its words.
         live.table()[index].store(entry.0, Ordering::Release);
-        let start = live.mapping.base() + CHUNKS_OFFSET + index * CHUNK_BYTES;
-        self.chunk.store(index as u64 + 1, RELAXED);
+        self.chunk.store(start_of(live, index), RELAXED);
         self.empty.store(empty, RELAXED);
-        self.cursor.store((start + WORDS_OFFSET) as u64, RELAXED);
+        self.cursor
+            .store(start_of(live, index) + WORDS_OFFSET as u64, RELAXED);
     }
 
     /// The chunk before leads to this one, for who overwrites.
     fn link(&self, live: &Live, before: u64, index: usize) {
-        match before.checked_sub(1) {
-            Some(before) if (before as usize) < live.mapping.chunk_max() => {
-                let header = live.mapping.chunk(before as usize);
-                header.next.store(index as u32 + 1, RELAXED);
-                if self.oldest.load(RELAXED) == 0 && self.number.load(RELAXED) == 2 {
-                    self.oldest.store(before + 1, RELAXED);
-                }
-            }
-            _ => {}
+        let Some(before) = live.mapping.chunk_of(before as usize) else {
+            return;
+        };
+        live.mapping
+            .chunk(before)
+            .next
+            .store(index as u32 + 1, RELAXED);
+        if self.oldest.load(RELAXED) == 0 && self.number.load(RELAXED) == 2 {
+            self.oldest.store(before as u64 + 1, RELAXED);
         }
     }
 
@@ -358,4 +361,8 @@ fn steal(live: &Live, index: usize, owner: Owner) -> bool {
     };
     entry.store(Entry::new(state, owner).0, Ordering::Release);
     !is_journal
+}
+
+fn start_of(live: &Live, index: usize) -> u64 {
+    (live.mapping.base() + CHUNKS_OFFSET + index * CHUNK_BYTES) as u64
 }

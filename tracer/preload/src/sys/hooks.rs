@@ -1,8 +1,8 @@
 //! The hooks that the compiler puts into every function.
 //!
-//! A call or return is one word at the cursor (`umbel_trace_ring::append` has the protocol), by eighteen instructions of which
-//! one, rdtsc, takes most of the time. Only registers that a call may change are used, no stack, no flags to keep. Both
-//! compare-and-swaps are without lock prefix: only signal handlers of the same thread are in the way.
+//! A call or return is one word at the cursor (`umbel_trace_ring::append` has the protocol), by two dozen instructions of which
+//! one, rdtsc, takes most of the time. Only registers that a call may change are used, no stack, no flags to keep. The
+//! compare-and-swap is without lock prefix: only signal handlers of the same thread are in the way.
 //!
 //! | mode | gate | |
 //! |---|---|---|
@@ -50,10 +50,9 @@ macro_rules! hook {
                 "mov rax, r9",
                 "cmpxchg qword ptr [rcx], rdx",
                 "jnz 90f",
-                "mov rax, rcx",
+                // A handler may have moved it further: then the next event finds its place taken, and the slow path walks.
                 "add rcx, 8",
-                // Fails when a handler has moved the cursor for us.
-                "cmpxchg qword ptr fs:[r8], rcx",
+                "mov qword ptr fs:[r8], rcx",
                 "ret",
                 // The coarse clock, or none that can be read here.
                 "50:",
@@ -74,20 +73,21 @@ macro_rules! hook {
                 "jmp 40b",
                 // Off, or a bitmap decides.
                 "70:",
-                "cmp dword ptr [rip + {pages} + {mode}], 2",
-                "jne 79f",
+                "ja 71f",
+                "ret",
+                "71:",
                 "mov ecx, dword ptr [rip + {pages} + {filter_count}]",
                 "lea r9, [rip + {pages} + {filters}]",
-                "71:",
+                "72:",
                 "sub ecx, 1",
                 "jb 20b",
                 "mov rax, rdi",
                 "sub rax, qword ptr [r9]",
                 "cmp rax, qword ptr [r9 + 8]",
-                "jb 72f",
+                "jb 73f",
                 "add r9, 24",
-                "jmp 71b",
-                "72:",
+                "jmp 72b",
+                "73:",
                 "mov rdx, qword ptr [rip + {filter_base}]",
                 "test rdx, rdx",
                 "jz 20b",
@@ -98,7 +98,6 @@ macro_rules! hook {
                 "and ecx, 7",
                 "bt edx, ecx",
                 "jnc 20b",
-                "79:",
                 "ret",
                 "90:",
                 "jmp {slow}",
