@@ -71,7 +71,8 @@ fn with_chunk(append: impl Fn(&'static Live, &'static Thread) -> bool) {
         if producer.is_hopeless(live) && !waits {
             return producer.lose(live, &process(), now(live));
         }
-        if !take_chunk(live, thread) && !(waits && wait_for_chunk(live)) {
+        let goes_on = take_chunk(live, thread) || (waits && wait_for_chunk(live));
+        if !goes_on {
             return producer.lose(live, &process(), now(live));
         }
     }
