@@ -112,7 +112,7 @@ pub fn register(module: &Module, index: usize) {
 /// An operation on a semaphore of ours, on node 0.
 fn at_home(node: &'static Node, key: SyncKey, op: SyncOp) {
     let send = |replies| node.submit(Request::SyncReplies(replies));
-    node.sync.run(MAIN, key, op, send, || {});
+    node.sync.run(MAIN, key, op, send, Reply::wait);
 }
 
 /// The same on another node, for which no thread has a name yet.

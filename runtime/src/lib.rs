@@ -7,8 +7,8 @@
 //!                                        engine (memory) · threads · sync objects · links · control
 //! ```
 //!
-//! Each process is one node. Its service thread owns everything that messages touch; application
-//! threads reach it by faulting or by a [`request`], and sleep until it answers. A program started
+//! Each process is one node. Its service thread owns everything that messages touch, but for visits ([`turn`]);
+//! application threads reach it by faulting or by a [`request`], and sleep until it answers. A program started
 //! without `umbel run` is a node alone: no faults, no links, the same code otherwise.
 
 mod atomics;
@@ -34,5 +34,6 @@ mod symbols;
 mod sync_table;
 mod sys;
 mod transport;
+mod turn;
 
 pub use error::Error;

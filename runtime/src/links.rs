@@ -11,7 +11,7 @@ use umbel_wire::limits::HEADER_BYTES;
 use umbel_wire::{Coherence, Message, NodeId, ObjectId, codec};
 
 use crate::recorder;
-use crate::sys::poll::Poll;
+use crate::sys::poll::{Ready, Sources};
 use crate::transport::{End, Ends, Stream};
 
 /// One stream. Reads all that is there; writes once per turn of the loop what was queued in it (a batch).
@@ -60,13 +60,13 @@ impl Socket {
     }
 
     /// Registers with the loop: for bytes that arrive.
-    pub fn register(&mut self, poll: &Poll, token: u64) -> io::Result<()> {
-        poll.add(self.stream.descriptor(), token)
+    pub fn register(&mut self, sources: &Sources, token: u64) -> io::Result<()> {
+        sources.add(self.stream.descriptor(), token)
     }
 
     /// Asks the loop for an event when there is room, but only while bytes wait for it: otherwise the loop
     /// would never sleep.
-    pub fn watch_room(&mut self, poll: &Poll, token: u64) -> io::Result<()> {
+    pub fn watch_room(&mut self, sources: &Sources, token: u64) -> io::Result<()> {
         if self.waits_for_room == self.pending()
             || self.closed()
             || !self.stream.socket_tells_of_room()
@@ -74,7 +74,11 @@ impl Socket {
             return Ok(());
         }
         self.waits_for_room = self.pending();
-        poll.watch_room(self.stream.descriptor(), token, self.waits_for_room)
+        let ready = match self.waits_for_room {
+            true => Ready::BytesOrRoom,
+            false => Ready::Bytes,
+        };
+        sources.change(self.stream.descriptor(), token, ready)
     }
 
     /// Bytes to be sent at the end of this turn; append only.
@@ -288,6 +292,34 @@ impl Links {
             found |= socket.look(asks);
         }
         found
+    }
+
+    /// Whether a thread other than the service thread can look for bytes without that being woken for them.
+    pub fn can_be_watched(&self) -> bool {
+        let mut sockets = self.sockets.iter().flatten();
+        sockets.all(|socket| socket.stream.has_ring() || self.asks && !socket.waits_for_room)
+    }
+
+    /// Such a thread looks from now on, or (`false`) no longer: then, whether it has left something.
+    pub fn watch(&mut self, sources: &Sources, is_watched: bool) -> io::Result<bool> {
+        let ready = match is_watched {
+            true => Ready::Gone,
+            false => Ready::Bytes,
+        };
+        for (rank, socket) in self.sockets.iter().enumerate() {
+            if let Some(socket) = socket
+                && !socket.stream.has_ring()
+                && !socket.waits_for_room
+                && !socket.closed()
+            {
+                sources.change(socket.stream.descriptor(), rank as u64, ready)?;
+            }
+        }
+        if is_watched {
+            self.are_awake();
+            return Ok(false);
+        }
+        Ok(self.ask_to_be_rung())
     }
 
     /// About to sleep: peers with shared memory ring from now on. Whether one has sent something already.

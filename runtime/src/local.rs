@@ -32,6 +32,8 @@ pub struct Local {
     way_out: Cell<usize>,
     /// Whether somebody else reports its end.
     managed: Cell<bool>,
+    /// An address near the beginning of its ordinary stack; 0: how large that is, isn't known.
+    stack_top: usize,
 }
 
 thread_local! {
@@ -104,18 +106,23 @@ fn adopt() -> Local {
     let stack = take_stack();
     let thread = Node::get().name_root();
     recorder::thread_began(thread, || "a thread of the program".into());
-    record(thread, None, stack)
+    record(thread, None, stack, 0)
 }
 
 fn attach(thread: ThreadId, father: Option<ThreadId>, stack: Stack) {
+    let here = std::ptr::from_ref(&thread).addr();
+    let top = match process::stack_limit_bytes() {
+        limit if thread == MAIN && limit < THREAD_STACK_BYTES as u64 => 0,
+        _ => here,
+    };
     LOCAL.with(|local| {
-        let fresh = local.set(record(thread, father, stack)).is_ok();
+        let fresh = local.set(record(thread, father, stack, top)).is_ok();
         // A constructor of the program may have used the runtime before main: then it is a root already.
         assert!(fresh || thread == MAIN, "a new thread has no record");
     });
 }
 
-fn record(thread: ThreadId, father: Option<ThreadId>, stack: Stack) -> Local {
+fn record(thread: ThreadId, father: Option<ThreadId>, stack: Stack, stack_top: usize) -> Local {
     let own = modules::self_of_this_thread();
     if let Some(own) = own {
         own.set(UmbelSelf {
@@ -137,6 +144,7 @@ fn record(thread: ThreadId, father: Option<ThreadId>, stack: Stack) -> Local {
         stubs: std::cell::RefCell::default(),
         way_out: Cell::new(0),
         managed: Cell::new(false),
+        stack_top,
     }
 }
 
@@ -162,6 +170,13 @@ fn take_stack() -> Stack {
 }
 
 impl Local {
+    /// Whether the calling thread, which this is, runs on its ordinary stack and has much of that left.
+    pub fn has_room(&self) -> bool {
+        let here = std::ptr::from_ref(&self).addr();
+        let used = self.stack_top.checked_sub(here);
+        used.is_some_and(|used| used < THREAD_STACK_BYTES / 2)
+    }
+
     /// Compiled code's counters.
     pub fn counters(&self) -> UmbelSelf {
         self.own.map_or(EMPTY, SelfPointer::get)
@@ -299,6 +314,9 @@ impl Drop for Local {
         }
     }
 }
+
+/// As large as main's by default.
+pub const THREAD_STACK_BYTES: usize = 8 << 20;
 
 const EMPTY: UmbelSelf = UmbelSelf {
     small: 0,

@@ -19,6 +19,7 @@ use crate::service::{self, Service};
 use crate::sync_table::SyncTable;
 use crate::sys::poll::{Bell, Poll};
 use crate::sys::{fork, process, segv, signals};
+use crate::turn::Turn;
 
 /// This process as a node.
 pub struct Node {
@@ -32,6 +33,8 @@ pub struct Node {
     pub sync: SyncTable,
     /// Heap objects whose home is here.
     pub heap: SharedHeap,
+    /// Everything else of the node.
+    pub turn: Turn,
     /// Whether a launcher started it.
     launched: bool,
     /// Whether the service thread looks for events before it sleeps.
@@ -301,6 +304,7 @@ fn start() -> Result<&'static Node, Error> {
         homes,
         sync: SyncTable::new(rank),
         heap: SharedHeap::new(homes.stacks(rank), node_count > 1),
+        turn: Turn::default(),
         launched: launch.control.is_some(),
         looks: launch.spin_ns > 0,
         requests: Mutex::default(),
@@ -323,18 +327,20 @@ fn start() -> Result<&'static Node, Error> {
         process::line_buffered_stdout();
         process::at_exit(on_exit);
     }
-    let service = Service::new(node, poll, launch)?;
+    let look_ns = launch.spin_ns;
+    let service = Service::new(node, &poll, launch)?;
     if node.distributed() {
         segv::watch();
     }
     if service.faults_are_signals() {
         signals::keep_faults_unblocked();
     }
+    node.turn.begin(service, look_ns);
     let greeted = Reply::new();
     let answer = greeted.clone();
     std::thread::Builder::new()
         .name("umbel-service".into())
-        .spawn(move || service.run(&answer))
+        .spawn(move || Service::run(node, poll, &answer))
         .map_err(Error::system("start the service thread"))?;
     greeted.wait();
     Ok(node)

@@ -183,16 +183,21 @@ impl Reply {
     /// Answers.
     pub fn send(&self, value: i64) {
         self.0.value.store(value, Ordering::Relaxed);
-        // Release: pairs with the Acquire load in `wait`; what the service thread did before is seen after.
+        // Release: pairs with the Acquire load in `is_answered`; what the service thread did before is seen after.
         self.0.answered.store(true, Ordering::Release);
         self.0.waiter.unpark();
     }
 
+    /// Whether it was answered.
+    pub fn is_answered(&self) -> bool {
+        // Acquire: pairs with the Release store in `send`.
+        self.0.answered.load(Ordering::Acquire)
+    }
+
     /// Waits for the answer; to be called by the thread that made the reply.
     pub fn wait(&self) -> i64 {
-        let answered = || self.0.answered.load(Ordering::Acquire);
-        let _shown = (!answered()).then(recorder::wait_began);
-        while !answered() {
+        let _shown = (!self.is_answered()).then(recorder::wait_began);
+        while !self.is_answered() {
             std::thread::park();
         }
         self.0.value.load(Ordering::Relaxed)

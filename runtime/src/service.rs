@@ -8,14 +8,16 @@ mod pins;
 mod recording;
 mod requests;
 mod shutdown;
+mod visits;
 mod wait;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use uffd_dsm::heap::Run;
 use uffd_dsm::{Engine, EngineConfig, Event, Link};
 use umbel_agents::Threads;
 use umbel_fault::Backend;
+use umbel_wire::thread::Thread;
 use umbel_wire::{NodeId, ObjectId, ThreadId, Token};
 
 use crate::atomics::{SEQUENTIAL, note_remote};
@@ -28,17 +30,17 @@ use crate::policy;
 use crate::request::{HeapReply, Reply};
 use crate::sync_table::RemoteReply;
 use crate::sys::calls;
-use crate::sys::poll::Poll;
+use crate::sys::poll::{Poll, Sources};
 use crate::sys::process::{self, Timer};
 
-/// Everything a node is made of, owned by its service thread.
+/// Everything a node is made of: its service thread's, but for the visits of others (`turn.rs`).
 pub struct Service {
     node: &'static Node,
     rank: NodeId,
     node_count: u16,
     job: [u8; 16],
     stats_wanted: bool,
-    poll: Poll,
+    sources: Sources,
     timer: Timer,
     armed_ns: u64,
     engine: Option<Engine>,
@@ -58,10 +60,12 @@ pub struct Service {
     threads_alive: usize,
     /// What happened and was not sent to the launcher yet.
     recording: recording::Recording,
-    /// How long to look for events before sleeping, in nanoseconds: as launched, and as suits what came lately.
+    /// How long to look for events before sleeping, in nanoseconds, as launched.
     spin_ns: u64,
-    /// See above.
-    look_ns: u64,
+    /// A thread of the program has the turn.
+    is_visited: bool,
+    /// Threads to start here that came during a visit: a visitor's are not those that they should be made by.
+    spawns: VecDeque<(NodeId, Thread)>,
     /// Turns since the kernel was last asked for events.
     turns_unasked: u32,
     /// Names of thread functions by thread, for messages about lost nodes: of threads created here.
@@ -101,7 +105,7 @@ const CONTROL: u64 = u64::MAX - 3;
 
 impl Service {
     /// Sets a node up: the window, its registration, the loop.
-    pub fn new(node: &'static Node, poll: Poll, launch: Launch) -> Result<Self, Error> {
+    pub fn new(node: &'static Node, poll: &Poll, launch: Launch) -> Result<Self, Error> {
         let rank = NodeId(launch.rank);
         policy::set_defaults(launch.defaults);
         let engine = match launch.node_count {
@@ -134,7 +138,9 @@ impl Service {
             node_count: launch.node_count,
             job: launch.job,
             stats_wanted: launch.stats,
-            poll,
+            sources: poll
+                .sources()
+                .map_err(Error::system("copy the event loop's descriptor"))?,
             timer: Timer::new().map_err(Error::system("make a timer"))?,
             armed_ns: 0,
             engine,
@@ -149,7 +155,8 @@ impl Service {
             threads_alive: usize::from(rank == NodeId(0)),
             recording: recording::Recording::default(),
             spin_ns: launch.spin_ns,
-            look_ns: launch.spin_ns,
+            is_visited: false,
+            spawns: VecDeque::new(),
             turns_unasked: 0,
             names: BTreeMap::new(),
             freed_deadline_ns: 0,
@@ -170,47 +177,55 @@ impl Service {
     }
 
     fn register(&mut self) -> std::io::Result<()> {
-        let poll = &self.poll;
+        let sources = &self.sources;
         if let Some(engine) = &self.engine {
             for descriptor in engine.descriptors() {
-                poll.add(descriptor, FAULTS)?;
+                sources.add(descriptor, FAULTS)?;
             }
         }
-        poll.add(self.timer.descriptor(), TIMER)?;
+        sources.add(self.timer.descriptor(), TIMER)?;
         for (rank, socket) in self.links.sockets.iter_mut().enumerate() {
             if let Some(socket) = socket {
-                socket.register(poll, rank as u64)?;
+                socket.register(sources, rank as u64)?;
             }
         }
         match &mut self.control {
-            Some(socket) => socket.register(poll, CONTROL),
+            Some(socket) => socket.register(sources, CONTROL),
             None => Ok(()),
         }
     }
 
-    /// Runs the node; `started` is answered when the program may begin. Returns only in a program alone,
-    /// when the process ends.
-    pub fn run(mut self, started: &Reply) {
+    /// Runs the node on the calling thread; `started` is answered when the program may begin. Returns only in a
+    /// program alone, when the process ends.
+    pub fn run(node: &'static Node, mut poll: Poll, started: &Reply) {
         process::block_signals();
-        process::prefer_to_run_soon(self.spin_ns > 0);
-        self.start = Some(started.clone());
+        let mut service = node.turn.take();
+        process::prefer_to_run_soon(service.looks());
+        service.start = Some(started.clone());
         if crate::recorder::is_on() {
-            self.start_recording();
+            service.start_recording();
         }
-        self.greet();
-        if let Err(error) = self.watch_room() {
-            self.fail(&format!("cannot register with the event loop: {error}"));
+        service.greet();
+        if let Err(error) = service.watch_room() {
+            service.fail(&format!("cannot register with the event loop: {error}"));
         }
         loop {
-            if let Err(error) = self.turn() {
-                self.fail(&error.to_string());
+            let (mut held, found) = wait::wait(service, &mut poll);
+            let done = found
+                .map_err(Error::system("wait for events"))
+                .and_then(|found| held.turn(found, &mut poll));
+            if let Err(error) = done {
+                held.fail(&error.to_string());
             }
+            service = held;
         }
     }
 
-    fn turn(&mut self) -> Result<(), Error> {
-        let found = self.wait().map_err(Error::system("wait for events"))?;
-        while let Some(ready) = self.poll.next() {
+    fn turn(&mut self, found: bool, poll: &mut Poll) -> Result<(), Error> {
+        while let Some((from, spawn)) = self.spawns.pop_front() {
+            self.on_thread(from, spawn)?;
+        }
+        while let Some(ready) = poll.next() {
             match ready {
                 REQUESTS => {}
                 TIMER => self.timer.acknowledge(),
@@ -222,11 +237,19 @@ impl Service {
             }
         }
         if found {
-            for rank in 0..self.node_count {
-                self.on_messages(NodeId(rank))?;
-            }
+            self.take_messages()?;
         }
         self.on_requests()?;
+        self.end_turn()
+    }
+
+    /// What has arrived from all peers.
+    fn take_messages(&mut self) -> Result<(), Error> {
+        (0..self.node_count).try_for_each(|rank| self.on_messages(NodeId(rank)))
+    }
+
+    /// What follows from what this turn has done leaves.
+    fn end_turn(&mut self) -> Result<(), Error> {
         self.see_to_freed()?;
         self.with_engine(|engine, links| engine.on_tick(process::now_ns(), links))?;
         self.on_engine_events()?;
@@ -245,11 +268,11 @@ impl Service {
     fn watch_room(&mut self) -> std::io::Result<()> {
         for (rank, socket) in self.links.sockets.iter_mut().enumerate() {
             if let Some(socket) = socket {
-                socket.watch_room(&self.poll, rank as u64)?;
+                socket.watch_room(&self.sources, rank as u64)?;
             }
         }
         match &mut self.control {
-            Some(socket) => socket.watch_room(&self.poll, CONTROL),
+            Some(socket) => socket.watch_room(&self.sources, CONTROL),
             None => Ok(()),
         }
     }
@@ -384,7 +407,7 @@ impl Service {
                     self.answer(joiner.token, i64::from(result))?;
                 }
                 Effect::Joined { joiner, result } => {
-                    let joined = umbel_wire::thread::Thread::Joined {
+                    let joined = Thread::Joined {
                         token: joiner.token,
                         result,
                     };

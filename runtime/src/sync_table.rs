@@ -54,15 +54,15 @@ impl SyncTable {
         }
     }
 
-    /// Runs `op` for the calling thread and waits until it is answered. `send` gets the answers to other nodes; `waits` is
-    /// called if the thread is about to sleep.
+    /// Runs `op` for the calling thread and waits until it is answered. `send` gets the answers to other nodes; `wait` is
+    /// called to wait for the answer.
     pub fn run(
         &self,
         thread: ThreadId,
         key: SyncKey,
         op: SyncOp,
         send: impl FnOnce(Vec<RemoteReply>),
-        waits: impl FnOnce(),
+        wait: impl FnOnce(&Reply) -> i64,
     ) -> i32 {
         let mut state = self.state.lock().expect("no code under this lock panics");
         state.next_token += 1;
@@ -90,10 +90,7 @@ impl SyncTable {
         }
         match (own, reply) {
             (Some(result), _) => result,
-            (None, Some(reply)) => {
-                waits();
-                reply.wait() as i32
-            }
+            (None, Some(reply)) => wait(&reply) as i32,
             (None, None) => unreachable!("one of the two was made above"),
         }
     }

@@ -56,13 +56,13 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
             thread,
             key,
             op,
-            |replies| node.submit(Request::SyncReplies(replies)),
-            || node.note_waiting(),
+            |replies| node.hand_over(Request::SyncReplies(replies)),
+            |reply| node.wait_for(None, reply),
         );
     }
     if UNANSWERED.begin() {
         if held::must_succeed(key, op) {
-            node.submit(Request::Sync {
+            node.hand_over(Request::Sync {
                 thread,
                 key,
                 home,
@@ -74,14 +74,14 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
         UNANSWERED.end();
     }
     let reply = Reply::new();
-    node.submit(Request::Sync {
+    let request = Request::Sync {
         thread,
         key,
         home,
         op,
         reply: Some(reply.clone()),
-    });
-    let result = reply.wait() as i32;
+    };
+    let result = node.wait_for(Some(request), &reply) as i32;
     held::learn(key, op, result);
     result
 }

@@ -142,7 +142,7 @@ impl Service {
         })
     }
 
-    fn on_thread(&mut self, from: NodeId, message: Thread) -> Result<(), Error> {
+    pub(super) fn on_thread(&mut self, from: NodeId, message: Thread) -> Result<(), Error> {
         match message {
             Thread::Spawn { thread, father, .. } if thread.creator() != from => {
                 let reason = format!(
@@ -153,6 +153,11 @@ impl Service {
                     rank: from.0,
                     reason,
                 })
+            }
+            spawn @ Thread::Spawn { .. } if self.is_visited => {
+                self.spawns.push_back((from, spawn));
+                self.node.wake_service();
+                Ok(())
             }
             spawn @ Thread::Spawn { thread, .. } => {
                 let result = self.start_thread(spawn);

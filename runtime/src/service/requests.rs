@@ -30,7 +30,7 @@ impl Service {
         Ok(())
     }
 
-    fn on_request(&mut self, request: Request) -> Result<(), Error> {
+    pub(super) fn on_request(&mut self, request: Request) -> Result<(), Error> {
         match request {
             Request::Spawn {
                 father,
@@ -208,7 +208,7 @@ impl Service {
                 thread.creator().0,
                 thread.sequence()
             ))
-            .stack_size(THREAD_STACK_BYTES)
+            .stack_size(local::THREAD_STACK_BYTES)
             .spawn(move || {
                 crate::sys::process::unblock_signals();
                 local::run_thread((thread, father), stack, code, argument, &frames);
@@ -363,6 +363,3 @@ fn function_text(function: umbel_wire::thread::CodeRef, argument: u64) -> String
     );
     format!("{name}({})", argument as i64)
 }
-
-/// As large as main's by default.
-const THREAD_STACK_BYTES: usize = 8 << 20;

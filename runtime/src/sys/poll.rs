@@ -2,12 +2,12 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Token, Waker};
+use mio::{Events, Interest, Registry, Token, Waker};
 
 /// The loop's sources. Edge-triggered, as mio is: who is told that there is something reads until nothing is left, or
 /// comes back by itself. What was read without being told raises no event.
@@ -30,27 +30,14 @@ impl Poll {
         })
     }
 
-    /// Adds a descriptor: `token` is ready when there is something new to read.
-    pub fn add(&self, descriptor: RawFd, token: u64) -> io::Result<()> {
-        let source = &mut SourceFd(&descriptor);
-        let registry = self.poll.registry();
-        registry.register(source, Token(token as usize), Interest::READABLE)
+    /// The sources, which can be changed while somebody waits.
+    pub fn sources(&self) -> io::Result<Sources> {
+        self.poll.registry().try_clone().map(Sources)
     }
 
     /// A bell: `token` is ready when it was rung. One for each set.
     pub fn bell(&self, token: u64) -> io::Result<Bell> {
         Waker::new(self.poll.registry(), Token(token as usize)).map(Bell)
-    }
-
-    /// Whether `token` is also ready when there is room to write.
-    pub fn watch_room(&self, descriptor: RawFd, token: u64, watch: bool) -> io::Result<()> {
-        let interest = match watch {
-            true => Interest::READABLE | Interest::WRITABLE,
-            false => Interest::READABLE,
-        };
-        let source = &mut SourceFd(&descriptor);
-        let registry = self.poll.registry();
-        registry.reregister(source, Token(token as usize), interest)
     }
 
     /// Waits until something is ready; not at all if `sleep` is false. Interrupted: nothing is.
@@ -79,6 +66,56 @@ impl Poll {
     }
 }
 
+/// What a [`Poll`] waits for.
+pub struct Sources(Registry);
+
+/// When a source is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// There is something new to read.
+    Bytes,
+    /// Also when there is room to write.
+    BytesOrRoom,
+    /// Only when the other side is gone: somebody reads without being told.
+    Gone,
+}
+
+impl Sources {
+    /// Adds a descriptor: `token` is ready when there is something new to read.
+    pub fn add(&self, descriptor: RawFd, token: u64) -> io::Result<()> {
+        let source = &mut SourceFd(&descriptor);
+        let registry = &self.0;
+        registry.register(source, Token(token as usize), Interest::READABLE)
+    }
+
+    /// When `token` is ready from now on. At once, if there is something to read already.
+    pub fn change(&self, descriptor: RawFd, token: u64, ready: Ready) -> io::Result<()> {
+        let interest = match ready {
+            Ready::Bytes => Interest::READABLE,
+            Ready::BytesOrRoom => Interest::READABLE | Interest::WRITABLE,
+            Ready::Gone => return self.silence(descriptor, token),
+        };
+        let source = &mut SourceFd(&descriptor);
+        let registry = &self.0;
+        registry.reregister(source, Token(token as usize), interest)
+    }
+
+    /// What mio has no word for: interest in nothing. (Its least, urgent data, is told of with all others.)
+    fn silence(&self, descriptor: RawFd, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLET as u32,
+            u64: token,
+        };
+        let epoll = self.0.as_raw_fd();
+        // SAFETY: `event` is live; wrong descriptors give EBADF.
+        let result = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_MOD, descriptor, &mut event) };
+        match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// Wakes who waits in a [`Poll`].
 pub struct Bell(Waker);
 
@@ -92,12 +129,13 @@ impl Bell {
 
 /// While it lives, the calling thread is not cancelled: `write` could be where it ends, and who was to be woken would
 /// sleep for ever.
-struct Uncancelled {
+pub struct Uncancelled {
     before: c_int,
 }
 
 impl Uncancelled {
-    fn new() -> Self {
+    /// From now on.
+    pub fn new() -> Self {
         let mut before = 0;
         // SAFETY: takes a number, and fills a live one in.
         unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };

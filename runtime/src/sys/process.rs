@@ -95,6 +95,17 @@ impl Timer {
     }
 }
 
+/// How large main's stack may get.
+pub fn stack_limit_bytes() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: fills a live rlimit in; if it fails, that says 0.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) };
+    limit.rlim_cur
+}
+
 /// Nanoseconds of CLOCK_MONOTONIC.
 pub fn now_ns() -> u64 {
     let mut time = libc::timespec {

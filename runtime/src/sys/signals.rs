@@ -322,6 +322,26 @@ fn change_mask(how: c_int, set: Option<u64>) -> u64 {
     before | unpack(believed)
 }
 
+/// While it lives, no handler of the program runs on the calling thread. That may take a while: nothing here faults.
+pub struct Blocked {
+    before: u64,
+}
+
+impl Blocked {
+    /// From now on.
+    pub fn new() -> Self {
+        let mut before = 0;
+        mask_of_thread(libc::SIG_SETMASK, Some(!0), &mut before);
+        Self { before }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        mask_of_thread(libc::SIG_SETMASK, Some(self.before), &mut 0);
+    }
+}
+
 /// rt_sigprocmask(2) itself: the C library's function of this name is the one above.
 fn mask_of_thread(how: c_int, set: Option<u64>, old: &mut u64) {
     let set = set.as_ref().map_or(ptr::null(), ptr::from_ref);

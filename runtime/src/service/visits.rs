@@ -1,0 +1,115 @@
+//! What a thread of the program does with the node's state when it visits: `turn.rs` says when it may.
+
+use super::Service;
+use crate::error::Error;
+use crate::request::{Reply, Request};
+use crate::sys::process::now_ns;
+
+impl Service {
+    /// Whether no thread but the one that asks could run.
+    pub fn may_be_visited(&self) -> bool {
+        self.running_threads() <= 1
+    }
+
+    /// A visit begins or ends.
+    pub fn set_visited(&mut self, is_visited: bool) {
+        self.is_visited = is_visited;
+    }
+
+    /// Carries out a visitor's request, if there is one; if it waits for an answer, looks for that. Serves what comes
+    /// meanwhile.
+    pub fn serve(&mut self, request: Option<Request>, reply: Option<&Reply>) {
+        // Before the request leaves: bytes that come while it does would wake the service thread.
+        let is_watching = self.looks() && self.links.can_be_watched();
+        if is_watching {
+            self.watch_links(true);
+        }
+        if let Some(request) = request {
+            let done = self.on_request(request).and_then(|()| self.end_turn());
+            self.must(done);
+        }
+        if !is_watching {
+            return;
+        }
+        if let Some(reply) = reply {
+            self.look_for(reply);
+        }
+        for _ in 0..LAST_LOOKS {
+            // What has come is served here for less than by waking the service thread.
+            if self.node.turn.is_wanted() || !self.links.look() {
+                break;
+            }
+            self.serve_messages();
+        }
+        self.watch_links(false);
+    }
+
+    fn look_for(&mut self, reply: &Reply) {
+        let mut began_ns = now_ns();
+        while !reply.is_answered() && self.running_threads() == 0 {
+            match self.look_once(began_ns) {
+                Looked::Found => {
+                    self.serve_messages();
+                    began_ns = now_ns();
+                }
+                Looked::Wanted => break,
+                Looked::InVain => {
+                    self.node.turn.give_up(began_ns);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn serve_messages(&mut self) {
+        let done = self.take_messages().and_then(|()| self.end_turn());
+        self.must(done);
+    }
+
+    fn watch_links(&mut self, is_watched: bool) {
+        let watched = self.links.watch(&self.sources, is_watched);
+        if self.must(watched.map_err(Error::system("change the event loop"))) {
+            // There are bytes of which no event tells.
+            self.node.wake_service();
+        }
+    }
+
+    fn look_once(&mut self, began_ns: u64) -> Looked {
+        let end_ns = began_ns + self.node.turn.look_ns();
+        for look in 1_u32.. {
+            if self.links.look() {
+                return Looked::Found;
+            }
+            if self.node.turn.is_wanted() || self.node.has_requests() {
+                return Looked::Wanted;
+            }
+            if look % LOOKS_PER_CLOCK == 0 && now_ns() >= end_ns {
+                return Looked::InVain;
+            }
+            std::hint::spin_loop();
+        }
+        Looked::InVain
+    }
+
+    fn must<T>(&mut self, result: Result<T, Error>) -> T {
+        match result {
+            Ok(value) => value,
+            Err(error) => self.fail(&error.to_string()),
+        }
+    }
+}
+
+/// What a look for bytes ended with.
+enum Looked {
+    Found,
+    /// The service thread wants its turn, or must get it.
+    Wanted,
+    /// For as long as one should.
+    InVain,
+}
+
+/// Looks for what came while a request or an answer was served: a peer that sends more is served by the service thread.
+const LAST_LOOKS: usize = 2;
+
+/// Looks between two of the clock: some microseconds.
+const LOOKS_PER_CLOCK: u32 = 8;
