@@ -4,5 +4,7 @@
 pub mod export;
 pub mod filter;
 pub mod recording;
+pub mod report;
 pub mod symbols;
+mod units;
 pub mod view;

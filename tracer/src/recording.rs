@@ -28,5 +28,6 @@ pub use metadata::{
     Began, ClockKind, ClockPoint, Ended, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd,
     ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial,
 };
+pub(crate) use reader::Segment;
 pub use reader::{Events, Recording};
 pub use writer::Writer;

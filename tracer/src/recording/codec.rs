@@ -302,8 +302,8 @@ impl Functions {
 
 /// Who is told a block's events. Functions come as their numbers in the block.
 pub trait Visit {
-    /// The block's next function: they are numbered from 0.
-    fn function(&mut self, address: u64);
+    /// The block's next function, which occurs at `ticks`: they are numbered from 0.
+    fn function(&mut self, address: u64, ticks: u64);
     /// A call.
     fn call(&mut self, ticks: u64, function: u32);
     /// A return.
@@ -370,7 +370,7 @@ impl Decoder {
                 RETURN_OTHER => {
                     let mut number = u32::try_from(varint::take(&mut numbers)?).ok()?;
                     if number == count {
-                        number = new(&mut |address| visit.function(address), &mut count)?;
+                        number = new(&mut |address| visit.function(address, ticks), &mut count)?;
                     }
                     if number >= count {
                         return None;
@@ -380,7 +380,7 @@ impl Decoder {
                 }
                 _ => {
                     let number = match symbol {
-                        CALL_NEW => new(&mut |address| visit.function(address), &mut count)?,
+                        CALL_NEW => new(&mut |address| visit.function(address, ticks), &mut count)?,
                         CALL_OTHER => u32::try_from(varint::take(&mut numbers)?).ok()?,
                         symbol => u32::from(symbol - CALL),
                     };

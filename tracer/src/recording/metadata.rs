@@ -115,6 +115,17 @@ pub struct ThreadInfo {
     pub name: String,
 }
 
+impl ThreadInfo {
+    /// As people know it: `tid 123 (worker)`.
+    pub fn title(&self) -> String {
+        match (self.tid, self.name.as_str()) {
+            (0, "") => format!("thread {}", self.serial.0),
+            (tid, "") => format!("tid {tid}"),
+            (tid, name) => format!("tid {tid} ({name})"),
+        }
+    }
+}
+
 /// A file with code, loaded into a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -14,7 +14,7 @@ use super::event::{Event, Kind, Parser};
 use super::gather::Gather;
 use super::live::{self, Beside};
 use super::metadata::{
-    Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd, ProcessInfo, SessionInfo,
+    Began, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd, ProcessInfo, SessionInfo,
     ThreadInfo, ThreadSerial,
 };
 use super::scan;
@@ -123,6 +123,23 @@ impl Recording {
         self.names.get(image)
     }
 
+    /// Time of a thread's first event, if the recording has not what was before: a forked child's, a flight recorder's.
+    pub fn middle(&self, thread: ThreadSerial) -> Option<u64> {
+        let info = self.threads.iter().find(|info| info.serial == thread)?;
+        let process = self
+            .processes
+            .iter()
+            .find(|process| process.serial == info.process);
+        let is_forked = process.is_some_and(|process| process.began == Began::Fork);
+        let first = self.segments(thread).first()?;
+        let (position, ticks) = match first {
+            Segment::Block { header, .. } => (header.position, header.first_ticks),
+            Segment::Beside { index, .. } => (self.beside.words[*index].position, info.ticks),
+            Segment::Missing { from, .. } => (1, *from),
+        };
+        (is_forked || position > 0).then_some(ticks)
+    }
+
     /// What could not be read.
     pub fn damage(&self) -> &[Damage] {
         &self.damage
@@ -208,11 +225,11 @@ fn visit_words(words: &[u64], from: usize, visit: &mut impl Visit) {
     Parser::new().parse(words, |at, event| match event.kind {
         _ if at < from => {}
         Kind::Call(address) => {
-            let function = number(&mut |address| visit.function(address), address);
+            let function = number(&mut |address| visit.function(address, event.ticks), address);
             visit.call(event.ticks, function);
         }
         Kind::Return(address) => {
-            let function = number(&mut |address| visit.function(address), address);
+            let function = number(&mut |address| visit.function(address, event.ticks), address);
             visit.ret(event.ticks, function);
         }
         _ => visit.special(event),
@@ -254,7 +271,7 @@ struct Collect {
 }
 
 impl Visit for Collect {
-    fn function(&mut self, address: u64) {
+    fn function(&mut self, address: u64, _: u64) {
         self.addresses.push(address);
     }
 
