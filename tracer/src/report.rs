@@ -25,6 +25,6 @@ mod tree;
 pub use diff::{Difference, DifferenceRow, Numbers};
 pub use histogram::Histogram;
 pub use profile::{Function, Profile, Selection, Statistics, ThreadRow};
-pub use table::Table;
+pub use table::{Table, terminal_width};
 pub use text::{Sort, TextOptions};
 pub use tree::{Node, Tree};

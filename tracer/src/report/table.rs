@@ -81,6 +81,12 @@ impl Table {
     }
 }
 
+/// Characters in a line of the terminal; `None`: there is none.
+pub fn terminal_width() -> Option<usize> {
+    let (columns, _) = ratatui::crossterm::terminal::size().ok()?;
+    (columns > 0).then_some(columns.into())
+}
+
 fn write_row(
     out: &mut impl Write,
     cells: &[&str],
