@@ -8,9 +8,11 @@ use umbel_tracer::view::story::Story;
 
 use crate::status;
 
+mod diff;
 mod export;
 mod flame;
 mod replay;
+mod report;
 
 /// Records and shows each call of a program that was built with -finstrument-functions.
 #[derive(Args)]
@@ -22,6 +24,8 @@ pub struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    Report(report::Options),
+    Diff(diff::Options),
     Replay(replay::Options),
     Flame(flame::Options),
     Export(export::Options),
@@ -38,6 +42,8 @@ pub struct Source {
 /// Does what the subcommand says; the exit status.
 pub fn run(options: &Options) -> u8 {
     let done = match &options.command {
+        Command::Report(options) => report::run(options),
+        Command::Diff(options) => diff::run(options),
         Command::Replay(options) => replay::run(options),
         Command::Flame(options) => flame::run(options),
         Command::Export(options) => export::run(options),

@@ -3,10 +3,10 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use umbel_tracer::recording::Recording;
+use anyhow::{Context, Error, Result};
 use umbel_tracer::report::{Difference, Profile, Selection};
 
+use super::open;
 use super::report::{Shown, finish};
 
 /// Says of each function what is different in a second recording: calls, time in total, time of its own.
@@ -29,7 +29,7 @@ pub struct Options {
 }
 
 /// Shows the differences.
-pub fn run(options: &Options) -> u8 {
+pub fn run(options: &Options) -> Result<u8, String> {
     finish(show(options))
 }
 
@@ -53,7 +53,7 @@ fn show(options: &Options) -> Result<()> {
 }
 
 fn profile(path: &Path) -> Result<Profile> {
-    let recording = Recording::open(path)?;
+    let recording = open(path).map_err(Error::msg)?;
     let profile = Profile::of(&recording, &Selection::default());
     profile.with_context(|| format!("cannot read the events of {}", path.display()))
 }

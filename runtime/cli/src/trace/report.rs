@@ -1,13 +1,12 @@
 //! `umbel trace report`: a recording in numbers.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use umbel_tracer::recording::Recording;
+use anyhow::{Context, Error, Result, bail};
+
 use umbel_tracer::report::{Profile, Selection, Sort, TextOptions};
 
-use super::FAILED;
+use super::Source;
 
 /// Says of each function how often it was called and where the time went.
 ///
@@ -23,9 +22,8 @@ Examples:
   umbel trace report --function 'ns::*' --percentiles 50,99.9
   umbel trace report --json | jq '.functions[0]'")]
 pub struct Options {
-    /// The recording.
-    #[arg(default_value = "umbel.trace")]
-    file: PathBuf,
+    #[command(flatten)]
+    source: Source,
     #[command(flatten)]
     shown: Shown,
     /// The call tree with times, merged by path.
@@ -88,12 +86,12 @@ impl Shown {
 }
 
 /// Shows the report.
-pub fn run(options: &Options) -> u8 {
+pub fn run(options: &Options) -> Result<u8, String> {
     finish(show(options))
 }
 
 fn show(options: &Options) -> Result<()> {
-    let recording = Recording::open(&options.file)?;
+    let recording = options.source.open().map_err(Error::msg)?;
     let selection = Selection {
         threads: options.thread.clone(),
         processes: options.process.clone(),
@@ -120,15 +118,15 @@ fn show(options: &Options) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// The exit status; says what went wrong. A reader that has seen enough (`| head`) is no error.
-pub fn finish(result: Result<()>) -> u8 {
-    let Err(error) = result else { return 0 };
-    let broken = error.downcast_ref::<io::Error>();
-    if broken.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-        return 0;
+/// The exit status, or what went wrong. A reader that has seen enough (`| head`) is no error.
+pub fn finish(result: Result<()>) -> Result<u8, String> {
+    match result {
+        Ok(()) => Ok(0),
+        Err(error) => match error.downcast_ref::<io::Error>() {
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+            _ => Err(format!("{error:#}")),
+        },
     }
-    eprintln!("umbel trace: {error:#}");
-    FAILED
 }
 
 /// Width of the terminal, if the output is one.
