@@ -40,11 +40,12 @@ impl Folder {
 
     /// Compiles a program of `tests/programs/trace/producer` with the hooks.
     pub fn compile(&self, source: &str, flags: &[&str]) -> PathBuf {
-        self.build(
-            source,
-            &source.replace('.', "_"),
-            &[&["-finstrument-functions"], flags].concat(),
-        )
+        self.compile_as(source, &source.replace('.', "_"), flags)
+    }
+
+    /// The same with another name for what comes out.
+    pub fn compile_as(&self, source: &str, name: &str, flags: &[&str]) -> PathBuf {
+        self.build(source, name, &[&["-finstrument-functions"], flags].concat())
     }
 
     /// Compiles without them.
@@ -153,10 +154,6 @@ impl Session {
             ends,
             recorder: Some(recorder),
         }
-    }
-
-    pub fn live(&self) -> &Live {
-        &self.live
     }
 
     pub fn path(&self) -> &Path {
@@ -390,7 +387,8 @@ pub fn events(words: &[u64]) -> Vec<Event> {
                 rest = after;
                 if code == Code::Time as u16 {
                     upper = Some(payload[0] & !0xffff);
-                } else {
+                } else if code != Code::Pending as u16 {
+                    // A handler that jumped out has left the pending ones.
                     let argument = payload.get(1).copied().unwrap_or(0);
                     events.push(Event::Special {
                         code,

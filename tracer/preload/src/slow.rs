@@ -6,15 +6,17 @@
 //!
 //! It needs less than a KiB of stack (`cargo xtask bench trace` runs threads with the least that pthreads allow).
 
+use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use umbel_trace_ring::Live;
-use umbel_trace_ring::layout::{Full, Kind};
+use umbel_trace_ring::layout::{Full, Kind, Mode};
 use umbel_trace_ring::sys::{futex_wait, is_alive, low_half, monotonic_ns, tid};
 use umbel_trace_ring::word::Code;
 
-use crate::sys::global::{Gate, Thread, gate, live, process, thread};
+use crate::sys::emit::PAYLOAD_WORDS_MAX;
+use crate::sys::global::{Gate, Thread, gate, live, page, process, thread};
 use crate::sys::libc_calls::watch_this_thread;
 use crate::sys::memory::{block_signals, thread_name, tsc};
 use crate::{journal, modules};
@@ -48,6 +50,31 @@ pub fn special(code: Code, argument: u64) {
         thread
             .producer
             .special(live, code, &[now(live), argument])
+            .is_ok()
+    });
+}
+
+/// Appends what somebody else in the process wants there, if it is not ours alone to write.
+pub fn emit(code: u32, words: &[u64]) {
+    let is_theirs = (Code::Mark as u32..Code::Process as u32).contains(&code);
+    if !is_theirs || page().mode.load(Ordering::Relaxed) == Mode::Off as u32 {
+        return;
+    }
+    let mut payload = [0; PAYLOAD_WORDS_MAX + 1];
+    for (place, &word) in payload.iter_mut().skip(1).zip(words) {
+        *place = word;
+    }
+    let Some(payload) = payload.get_mut(..=words.len()) else {
+        return;
+    };
+    let payload = Cell::from_mut(payload).as_slice_of_cells();
+    with_chunk(|live, thread| {
+        if let Some(time) = payload.first() {
+            time.set(now(live));
+        }
+        thread
+            .producer
+            .special_code(live, code as u16, payload.iter().map(Cell::get))
             .is_ok()
     });
 }

@@ -109,11 +109,16 @@ impl<M: Memory> Place<'_, M> {
     ///
     /// # Errors
     /// The chunk hasn't enough room: its rest stays empty.
-    pub fn append_special(&self, code: Code, payload: &[u64]) -> Result<(), NoRoom> {
+    pub fn append_special(
+        &self,
+        code: u16,
+        payload: impl ExactSizeIterator<Item = u64> + Clone,
+    ) -> Result<(), NoRoom> {
         let bytes = 8 * (1 + payload.len() as u64);
-        let first = |code: Code| Word::Special {
-            code: code as u16,
-            payload_words: payload.len() as u16,
+        let payload_words = payload.len() as u16;
+        let first = |code: u16| Word::Special {
+            code,
+            payload_words,
         };
         loop {
             let slot = self.slot()?;
@@ -122,13 +127,13 @@ impl<M: Memory> Place<'_, M> {
             }
             let cell = self.memory.slot(slot.at);
             if cell
-                .replace(slot.empty, first(Code::Pending).pack())
+                .replace(slot.empty, first(Code::Pending as u16).pack())
                 .is_err()
             {
                 continue;
             }
             self.cursor.store(slot.at + bytes);
-            for (place, &value) in payload.iter().enumerate() {
+            for (place, value) in payload.clone().enumerate() {
                 let at = slot.at + 8 + 8 * place as u64;
                 self.memory.slot(at).store(value);
             }

@@ -151,6 +151,19 @@ impl Producer {
     /// # Errors
     /// The chunk hasn't enough room.
     pub fn special(&self, live: &Live, code: Code, payload: &[u64]) -> Result<(), NoRoom> {
+        self.special_code(live, code as u16, payload.iter().copied())
+    }
+
+    /// The same with any code.
+    ///
+    /// # Errors
+    /// The chunk hasn't enough room.
+    pub fn special_code(
+        &self,
+        live: &Live,
+        code: u16,
+        payload: impl ExactSizeIterator<Item = u64> + Clone,
+    ) -> Result<(), NoRoom> {
         self.place(live).append_special(code, payload)
     }
 

@@ -78,29 +78,6 @@ impl Drop for Blocked {
     }
 }
 
-/// Ends the process as abort(3) does.
-pub fn stop() -> ! {
-    // SAFETY: touches no memory.
-    let _ = unsafe {
-        call(
-            libc::SYS_kill,
-            [
-                umbel_trace_ring::sys::pid() as usize,
-                libc::SIGABRT as usize,
-                0,
-                0,
-                0,
-                0,
-            ],
-        )
-    };
-    // SAFETY: as above.
-    let _ = unsafe { call(libc::SYS_exit_group, [134, 0, 0, 0, 0, 0]) };
-    loop {
-        core::hint::spin_loop();
-    }
-}
-
 /// Writes to standard error, as far as it goes.
 pub fn write_error(text: &[u8]) {
     // SAFETY: write(2) only reads `text`.
