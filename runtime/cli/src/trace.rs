@@ -13,6 +13,7 @@ mod export;
 mod flame;
 mod replay;
 mod report;
+mod tui;
 
 /// Records and shows each call of a program that was built with -finstrument-functions.
 #[derive(Args)]
@@ -27,6 +28,7 @@ enum Command {
     Report(report::Options),
     Diff(diff::Options),
     Replay(replay::Options),
+    Tui(tui::Options),
     Flame(flame::Options),
     Export(export::Options),
 }
@@ -45,6 +47,7 @@ pub fn run(options: &Options) -> u8 {
         Command::Report(options) => report::run(options),
         Command::Diff(options) => diff::run(options),
         Command::Replay(options) => replay::run(options),
+        Command::Tui(options) => tui::run(options),
         Command::Flame(options) => flame::run(options),
         Command::Export(options) => export::run(options),
     };
