@@ -3,6 +3,7 @@
 
 pub mod export;
 pub mod filter;
+pub mod record;
 pub mod recording;
 pub mod report;
 pub mod symbols;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | bin/umbel | the command |
 //! | lib/umbel/libumbel.so | the runtime |
+//! | lib/umbel/libumbel_trace.so | preloaded into programs that `umbel trace` runs |
 //! | lib/umbel/umbel_crt.o | registers a module's tables |
 //! | lib/umbel/umbel_gcc12.so | the plugin for gcc 12; one for each gcc |
 //! | include/umbel/umbel.h | the C interface; includes umbel_abi.h |
@@ -51,6 +52,10 @@ impl Layout {
 
     pub fn runtime(&self) -> PathBuf {
         self.libraries().join("libumbel.so")
+    }
+
+    pub fn trace_library(&self) -> PathBuf {
+        self.libraries().join("libumbel_trace.so")
     }
 
     pub fn crt(&self) -> PathBuf {

@@ -8,6 +8,7 @@ mod cc;
 mod doctor;
 mod layout;
 mod run;
+mod signals;
 mod status;
 mod sys;
 mod trace;
@@ -29,6 +30,7 @@ Examples:
   umbel run -n 4 --tag ./fig1      the same, each output line with its node
   umbel run -n 4 --stats ./fig1    the same, then a table of what moved between nodes
   ./fig1                           alone on one node, with the same result
+  umbel trace record ./prog        every call of a program built with -finstrument-functions
   umbel doctor                     can programs run here, and if not, why
 
 `umbel COMMAND --help` explains a command with examples; see also umbel(1).")]
@@ -41,8 +43,8 @@ struct Cli {
 enum Command {
     Run(run::Options),
     Cc(cc::Options),
-    Doctor(doctor::Options),
     Trace(trace::Options),
+    Doctor(doctor::Options),
 }
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Exit statuses of `umbel run` that are not the program's own; umbel(1) and `--help` list them.
+//! Exit statuses of `umbel run` and `umbel trace` that are not the program's own; umbel(1) and `--help` list them.
 
 /// Wrong arguments.
 pub const USAGE: u8 = 2;
@@ -10,7 +10,7 @@ pub const NODE_LOST: u8 = 121;
 pub const NOT_READY: u8 = 122;
 /// The launcher could not do its own work.
 pub const LAUNCHER_FAILED: u8 = 123;
-/// `umbel trace` could not do its own work.
+/// `umbel trace` could not do its own work, or the program can't be traced.
 pub const TRACE_FAILED: u8 = 125;
 /// The program can't be executed: the shell's status for this.
 pub const NOT_EXECUTABLE: u8 = 126;

@@ -8,16 +8,33 @@ use umbel_tracer::view::story::Story;
 
 use crate::status;
 
+mod ctl;
 mod diff;
 mod export;
 mod flame;
+mod info;
+mod options;
+mod record;
 mod replay;
 mod report;
-mod tui;
+mod serve;
+mod summary;
 
 /// Records and shows each call of a program that was built with -finstrument-functions.
 #[derive(Args)]
-#[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
+#[command(
+    arg_required_else_help = true,
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  gcc -g -finstrument-functions prog.c -o prog        build it so, with any optimization
+  umbel trace record ./prog                           every call into umbel.trace
+  umbel trace record --filter 'parse_*' ./prog        only these; the others cost nothing
+  umbel trace ctl status                              how is the session that runs here?
+  umbel trace ctl filter add '-lex_*'                 while it runs: without these from now on
+
+`umbel trace COMMAND --help` explains a command with examples."
+)]
 pub struct Options {
     #[command(subcommand)]
     command: Command,
@@ -25,12 +42,16 @@ pub struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    Record(record::RecordOptions),
     Report(report::Options),
     Diff(diff::Options),
     Replay(replay::Options),
-    Tui(tui::Options),
     Flame(flame::Options),
     Export(export::Options),
+    Info(info::InfoOptions),
+    Ctl(ctl::CtlOptions),
+    #[command(hide = true)]
+    Serve(serve::ServeOptions),
 }
 
 /// The recording to read.
@@ -44,20 +65,26 @@ pub struct Source {
 /// Does what the subcommand says; the exit status.
 pub fn run(options: &Options) -> u8 {
     let done = match &options.command {
+        Command::Record(options) => Ok(record::run(options)),
         Command::Report(options) => report::run(options),
         Command::Diff(options) => diff::run(options),
         Command::Replay(options) => replay::run(options),
-        Command::Tui(options) => tui::run(options),
         Command::Flame(options) => flame::run(options),
         Command::Export(options) => export::run(options),
+        Command::Info(options) => info::run(options),
+        Command::Ctl(options) => Ok(ctl::run(options)),
+        Command::Serve(options) => Ok(serve::run(options)),
     };
     match done {
         Ok(status) => status,
-        Err(error) => {
-            eprintln!("umbel: {error}");
-            status::TRACE_FAILED
-        }
+        Err(error) => fail(status::TRACE_FAILED, error),
     }
+}
+
+/// Says what is wrong; the exit status for it.
+fn fail(status: u8, error: impl std::fmt::Display) -> u8 {
+    eprintln!("umbel trace: {error}");
+    status
 }
 
 impl Source {

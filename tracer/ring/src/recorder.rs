@@ -115,6 +115,12 @@ impl Live {
         self.header().lost_without_chunk.load(Ordering::Relaxed)
     }
 
+    /// Whether any process has the file mapped besides the recorder: one that was forked a moment ago may have no page yet.
+    /// The caller has SIGIO blocked.
+    pub fn is_shared(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.is_open_elsewhere())
+    }
+
     /// The recorder ends in good order: nobody waits for it any more.
     pub fn ended(&self) {
         self.header().recorder_pid.store(0, Ordering::Release);

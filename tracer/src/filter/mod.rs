@@ -1,7 +1,7 @@
 //! Which functions are traced, in the user's words.
 //!
-//! A filter is a row of **rules**, separated by `;` or line breaks. Each includes what it matches, or with `!` in front excludes
-//! it. The last rule that matches a function decides. Where none does, the function is excluded if the first rule includes
+//! A filter is a row of **rules**, separated by `;` or line breaks. Each includes what it matches, or with `!` or `-` in front
+//! excludes it. The last rule that matches a function decides. Where none does, the function is excluded if the first rule includes
 //! something; otherwise it is traced, unless it belongs to the system ([`system`]).
 //!
 //! | a rule | matches functions |
@@ -26,7 +26,7 @@ mod pattern;
 pub mod system;
 
 pub use name::Names;
-pub use parse::ParseError;
+pub use parse::{ParseError, TEXT_BYTES_MAX};
 use pattern::{FilePattern, NamePattern, ThreadPattern};
 
 /// Rules and limits of a session.
@@ -133,11 +133,16 @@ impl Filter {
 
     /// Takes away the rule that was written so, or the one with this number, from 1; whether there was one.
     pub fn remove(&mut self, rule: &str) -> bool {
+        let rule = rule.trim();
+        let excluding = rule
+            .strip_prefix(['-', '!'])
+            .map(|rest| format!("!{}", rest.trim()));
+        let written = excluding.as_deref().unwrap_or(rule);
         let by_number = rule.parse::<usize>().ok();
         let index = by_number
             .and_then(|number| number.checked_sub(1))
             .filter(|&index| index < self.rules.len())
-            .or_else(|| self.rules.iter().rposition(|known| known.text == rule));
+            .or_else(|| self.rules.iter().rposition(|known| known.text == written));
         match index {
             Some(index) => {
                 self.rules.remove(index);
@@ -160,6 +165,12 @@ impl Filter {
     /// What is decided call by call.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Whether a rule asks for source files.
+    pub fn names_files(&self) -> bool {
+        let terms = self.rules.iter().flat_map(|rule| &rule.terms);
+        terms.into_iter().any(|term| matches!(term, Term::File(_)))
     }
 
     /// Whether functions of the system are traced as others.
@@ -238,6 +249,14 @@ impl Limits {
                 .iter()
                 .any(|(action, _)| *action == Action::Include),
         }
+    }
+
+    /// The rules for threads, as they may be written.
+    pub fn thread_rules(&self) -> impl Iterator<Item = String> + '_ {
+        self.threads.iter().map(|(action, pattern)| match action {
+            Action::Include => format!("thread:{}", pattern.text()),
+            Action::Exclude => format!("!thread:{}", pattern.text()),
+        })
     }
 
     /// Whether any thread is left out.

@@ -76,7 +76,8 @@ impl<'a> Reader<'a> {
 
     fn item(&mut self, plain: Action) -> Result<Item, ParseError> {
         let begin = self.at;
-        let is_turned = self.take_if("!");
+        // A shell has other plans with `!`.
+        let is_turned = self.take_if("!") || self.take_if("-");
         self.skip_blanks();
         let action = match (plain, is_turned) {
             (plain, false) => plain,
@@ -100,7 +101,7 @@ impl<'a> Reader<'a> {
         }
         let written = self.text[begin..self.at]
             .trim()
-            .trim_start_matches('!')
+            .trim_start_matches(['!', '-'])
             .trim();
         let sign = match action {
             Action::Include => "",
@@ -154,7 +155,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         };
         if is_turned && !matches!(item, Item::Thread(..)) {
-            return Err(self.error_at(begin, "`!` goes with functions and threads only"));
+            return Err(self.error_at(begin, "`!` and `-` go with functions and threads only"));
         }
         Ok(Some(item))
     }

@@ -188,6 +188,11 @@ impl ThreadPattern {
         })
     }
 
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        self.name.glob().glob()
+    }
+
     /// Whether this thread is meant.
     pub fn matches(&self, tid: u32, name: &str) -> bool {
         self.tid == Some(tid) || self.name.is_match(name)

@@ -235,7 +235,8 @@ fn comments_and_lines_make_a_file() {
 
 #[test]
 fn rules_go_by_number_or_text() {
-    let mut filter = filter("a; b; c");
+    let mut filter = filter("a; b; c; -d");
+    assert!(filter.remove("- d"));
     assert!(filter.remove("2"));
     assert!(filter.remove("c"));
     assert!(!filter.remove("c"));

@@ -17,7 +17,6 @@
 //! | Killed | all nodes are reaped | over |
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -25,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use umbel_wire::control::Control;
 
@@ -40,6 +39,7 @@ use super::seeing::Seeing;
 use super::sink::Closed;
 use super::stats;
 use super::transport::Transport;
+use crate::signals::{ENDING_SIGNALS, ending_signals};
 use crate::status;
 
 mod ends;
@@ -82,27 +82,11 @@ enum Phase {
     Killed { status: u8 },
 }
 
-/// Signals that end a job; a child's end is one more that the loop waits for.
-const ENDING_SIGNALS: [Signal; 4] = [
-    Signal::SIGINT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-];
-
 impl Job {
     /// Starts the nodes of `plan`.
     pub fn start(plan: &Plan, outputs: Outputs, mut seeing: Option<Seeing>) -> Result<Self> {
-        let ignored = ignored_signals().context("cannot read /proc/self/status")?;
-        let mut watched = SigSet::empty();
+        let mut watched = ending_signals().context("cannot read /proc/self/status")?;
         watched.add(Signal::SIGCHLD);
-        for signal in ENDING_SIGNALS {
-            // Ignored when we were started (nohup, a shell's background job): it stays so. Blocked,
-            // it would be queued all the same.
-            if ignored & (1 << (signal as i32 - 1)) == 0 {
-                watched.add(signal);
-            }
-        }
         let mask = watched
             .thread_swap_mask(SigmaskHow::SIG_BLOCK)
             .context("cannot block signals")?;
@@ -482,12 +466,4 @@ impl Job {
         self.phase = Phase::Killed { status };
         self.deadline = None;
     }
-}
-
-/// Bit n - 1 is set if signal n is ignored.
-fn ignored_signals() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let digits = line.context("no line SigIgn")?.trim();
-    Ok(u64::from_str_radix(digits, 16)?)
 }

@@ -100,8 +100,8 @@ fn fault_backend(text: &str) -> Result<String, String> {
 }
 
 /// A number of bytes: `65536`, `64K`, `1.5G`, `64MiB`.
-fn size(text: &str) -> Result<u64, String> {
-    let wrong = || "give a number of bytes, for instance: --cache 64M".to_owned();
+pub fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "give a number of bytes, for instance 64M".to_owned();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = text[digits.len()..].to_ascii_uppercase();
     let shift = match unit.strip_suffix("IB").unwrap_or(&unit) {

@@ -56,19 +56,25 @@ impl std::fmt::Display for ProgramError {
 }
 
 impl Program {
-    /// The program that `name` means: a path if it has a slash, else the first in PATH.
+    /// The program that `name` means, which `umbel cc` made.
     pub fn find(name: &OsStr) -> Result<Self, ProgramError> {
-        let path = match name.as_bytes().contains(&b'/') {
-            true => PathBuf::from(name),
-            false => in_path(name)?,
-        };
-        check_file(&path)?;
+        let path = locate(name)?;
         check_elf(&path)?;
         Ok(Self {
             name: name.to_owned(),
             path,
         })
     }
+}
+
+/// The executable file that `name` means: a path if it has a slash, else the first in PATH.
+pub fn locate(name: &OsStr) -> Result<PathBuf, ProgramError> {
+    let path = match name.as_bytes().contains(&b'/') {
+        true => PathBuf::from(name),
+        false => in_path(name)?,
+    };
+    check_file(&path)?;
+    Ok(path)
 }
 
 fn in_path(name: &OsStr) -> Result<PathBuf, ProgramError> {

@@ -53,6 +53,22 @@ impl File {
         answer.map(|number| Self(number as i32))
     }
 
+    /// Whether anybody but this descriptor has it open or mapped; false where the file system can't tell. The caller has
+    /// SIGIO blocked: who opens the file meanwhile waits for us, and has us told by that signal.
+    pub fn is_open_elsewhere(&self) -> bool {
+        let lease = |kind: libc::c_int| {
+            let arguments = [self.0 as usize, libc::F_SETLEASE as usize, kind as usize, 0, 0, 0];
+            // SAFETY: this command of fcntl(2) takes integers only.
+            unsafe { call(libc::SYS_fcntl, arguments) }
+        };
+        // A lease for writing is given only to who is alone.
+        let answer = lease(libc::F_WRLCK);
+        if answer.is_ok() {
+            let _ = lease(libc::F_UNLCK);
+        }
+        answer == Err(libc::EAGAIN)
+    }
+
     /// Its length in bytes.
     pub fn bytes(&self) -> Result<u64, i32> {
         // SAFETY: zeroes are a stat; fstat(2) fills it.

@@ -1,0 +1,170 @@
+//! Code of the session's files: what their functions are called, where they call the hooks, and which are excluded.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rayon::prelude::*;
+
+use super::elf::Text;
+use super::sites::Sites;
+use crate::filter::{Filter, Function, Names};
+use crate::symbols::Image;
+
+/// One file, whoever loaded it.
+pub struct Code {
+    path: PathBuf,
+    image: Image,
+    is_instrumented: bool,
+    sites: OnceLock<Sites>,
+    was_patched: AtomicBool,
+}
+
+/// Which functions of a file a filter excludes. Addresses are those of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    excluded: HashSet<u64>,
+    /// Functions there are.
+    pub function_count: usize,
+    /// What is said of addresses that no known function begins at.
+    others_excluded: bool,
+}
+
+impl Verdict {
+    /// Whether the function that begins at `address` is excluded.
+    pub fn excludes(&self, address: u64) -> bool {
+        self.excluded.contains(&address) || self.others_excluded
+    }
+
+    /// Whether any function may be excluded.
+    pub fn excludes_any(&self) -> bool {
+        !self.excluded.is_empty() || self.others_excluded
+    }
+
+    /// Functions that are excluded.
+    pub fn excluded_count(&self) -> usize {
+        self.excluded.len()
+    }
+
+    /// Where the excluded functions begin.
+    pub fn excluded(&self) -> impl Iterator<Item = u64> + '_ {
+        self.excluded.iter().copied()
+    }
+}
+
+impl Code {
+    fn new(path: &Path, build_id: &[u8]) -> Self {
+        Self {
+            path: path.to_owned(),
+            image: Image::new(path, build_id),
+            is_instrumented: path.is_absolute() && Text::calls_hooks(path),
+            sites: OnceLock::new(),
+            was_patched: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether any process has, or had, patched sites of it: a forked process inherits them.
+    pub fn was_patched(&self) -> bool {
+        self.was_patched.load(Ordering::Relaxed)
+    }
+
+    /// From now on.
+    pub fn set_patched(&self) {
+        self.was_patched.store(true, Ordering::Relaxed);
+    }
+
+    /// Its names and places.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Whether it calls the hooks at all.
+    pub fn is_instrumented(&self) -> bool {
+        self.is_instrumented
+    }
+
+    /// Where it calls the hooks. Found when first asked for: 10 ms for each MB of code.
+    pub fn sites(&self) -> &Sites {
+        self.sites.get_or_init(|| {
+            if !self.is_instrumented {
+                return Sites::default();
+            }
+            let functions = self.image.functions().iter();
+            let functions: Vec<(u64, u64)> = functions.map(|one| (one.begin, one.end)).collect();
+            // A file that can't be read has no sites that could be patched: its events are dropped when they are taken.
+            let text = Text::read(&self.path).unwrap_or_default();
+            Sites::find(&text, &functions)
+        })
+    }
+
+    /// What `filter` says of its functions.
+    pub fn judge(&self, filter: &Filter, is_program: bool) -> Verdict {
+        if !self.is_instrumented {
+            return Verdict::default();
+        }
+        let functions: Vec<_> = self.image.functions().iter().collect();
+        let is_excluded = |function: &crate::symbols::Function| {
+            let is_included = filter.includes(&mut Function {
+                names: &[Names::new(&function.name)],
+                module: &self.path,
+                is_program,
+                source: &mut || self.source(filter, function.is_weak, function.begin),
+            });
+            (!is_included).then_some(function.begin)
+        };
+        Verdict {
+            function_count: functions.len(),
+            excluded: functions.par_iter().filter_map(is_excluded).collect(),
+            others_excluded: !filter.includes(&mut Function {
+                names: &[],
+                module: &self.path,
+                is_program,
+                source: &mut || None,
+            }),
+        }
+    }
+
+    /// The source file of the function at `address`. Reading them takes long, so only functions that may come from a header are
+    /// looked up, unless the user's rules name files.
+    fn source(&self, filter: &Filter, is_weak: bool, address: u64) -> Option<String> {
+        let is_needed = is_weak || filter.names_files();
+        let place = is_needed.then(|| self.image.place(address))?;
+        place.map(|place| place.file)
+    }
+}
+
+/// All files of a session.
+#[derive(Default)]
+pub struct Files {
+    known: HashMap<(PathBuf, Vec<u8>), Arc<Code>>,
+    /// Of the filter that is in force.
+    verdicts: HashMap<(PathBuf, Vec<u8>, bool), Arc<Verdict>>,
+}
+
+impl Files {
+    /// The file at `path` that had this build id when it was loaded.
+    pub fn get(&mut self, path: &Path, build_id: &[u8]) -> Arc<Code> {
+        let key = (path.to_owned(), build_id.to_vec());
+        let known = self.known.entry(key);
+        Arc::clone(known.or_insert_with(|| Arc::new(Code::new(path, build_id))))
+    }
+
+    /// What `filter` says of it: kept until [`Files::forget_verdicts`].
+    pub fn verdict(
+        &mut self,
+        code: &Code,
+        build_id: &[u8],
+        is_program: bool,
+        filter: &Filter,
+    ) -> Arc<Verdict> {
+        let key = (code.path.clone(), build_id.to_vec(), is_program);
+        let verdict = self.verdicts.entry(key);
+        Arc::clone(verdict.or_insert_with(|| Arc::new(code.judge(filter, is_program))))
+    }
+
+    /// The filter is another now.
+    pub fn forget_verdicts(&mut self) {
+        self.verdicts.clear();
+    }
+}

@@ -1,0 +1,410 @@
+//! The control socket: others of the same user switch a running session, or ask how it is.
+//!
+//! Lines in both directions. A request is one line; the answer is any number of lines, each with a blank in front, and then `ok`
+//! or `error: ...`. Several requests may follow one another on a connection.
+//!
+//! | request | does |
+//! |---|---|
+//! | `on`, `off` | traces, or not: all call sites are patched out |
+//! | `filter add RULES` | adds rules ([`crate::filter`]) |
+//! | `filter del RULE` | takes the rule with this text or number away |
+//! | `filter clear` | takes all rules and limits away |
+//! | `filter list` | the rules in force, numbered |
+//! | `status` | functions, sites, events |
+//! | `snapshot` | a flight recorder writes down what it has |
+//! | `stop` | ends the session; the programs go on |
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, process};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
+
+/// Bytes of a request: a filter's, and its verb.
+pub const REQUEST_BYTES_MAX: usize = crate::filter::TEXT_BYTES_MAX + 64;
+
+/// Connections at one time; more are closed at once.
+const CONNECTIONS_MAX: usize = 16;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Trace.
+    On,
+    /// Trace nothing.
+    Off,
+    /// More rules.
+    Add(String),
+    /// One rule less.
+    Remove(String),
+    /// No rules.
+    Clear,
+    /// Which rules?
+    List,
+    /// How is it?
+    Status,
+    /// Write down what is in the chunks.
+    Snapshot,
+    /// End.
+    Stop,
+}
+
+impl Request {
+    /// The request that `line` is. `Err` says what was expected.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let line = line.trim();
+        let (verb, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let rest = rest.trim();
+        let alone = |request: Self| match rest {
+            "" => Ok(request),
+            _ => Err(format!(
+                "`{verb}` stands alone, without `{}`",
+                shortened(rest)
+            )),
+        };
+        match verb {
+            "on" => alone(Self::On),
+            "off" => alone(Self::Off),
+            "status" => alone(Self::Status),
+            "snapshot" => alone(Self::Snapshot),
+            "stop" => alone(Self::Stop),
+            "filter" => Self::parse_filter(rest),
+            _ => Err(format!(
+                "`{}` is no request; expected on, off, filter, status, snapshot or stop",
+                shortened(verb)
+            )),
+        }
+    }
+
+    fn parse_filter(rest: &str) -> Result<Self, String> {
+        let (verb, rules) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        let rules = rules.trim();
+        let needed = || match rules {
+            "" => Err(format!(
+                "expected a rule after `filter {verb}`, as in: filter {verb} parse_*"
+            )),
+            _ => Ok(rules.to_owned()),
+        };
+        match verb {
+            "add" => needed().map(Self::Add),
+            "del" => needed().map(Self::Remove),
+            "clear" | "list" if !rules.is_empty() => Err(format!("`filter {verb}` stands alone")),
+            "clear" => Ok(Self::Clear),
+            "list" => Ok(Self::List),
+            _ => Err("expected add, del, clear or list after `filter`".into()),
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// What a request gave: lines, or why it was refused.
+pub type Answer = Result<Vec<String>, String>;
+
+/// The session's end of the socket.
+#[derive(Debug)]
+pub struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+    connections: Vec<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: UnixStream,
+    request: Vec<u8>,
+}
+
+/// Why there is no control socket.
+#[derive(Debug)]
+pub enum ControlError {
+    /// Another recorder answers there.
+    InUse,
+    /// The kernel refuses.
+    System(io::Error),
+}
+
+impl From<io::Error> for ControlError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl Control {
+    /// Listens at `path`: whoever has the socket has the session. One that nobody answers at is a dead recorder's and goes.
+    pub fn listen(path: &Path) -> Result<Self, ControlError> {
+        let folder = Folder::of(path)?;
+        // Under another name first: nobody sees a socket that can't be connected to yet.
+        let draft = folder.name.clone() + &format!(".{}", process::id());
+        let _ = fs::remove_file(folder.reach(&draft));
+        let listener = UnixListener::bind(folder.reach(&draft))?;
+        let result = Self::publish(&folder, &draft);
+        let _ = fs::remove_file(folder.reach(&draft));
+        result?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            connections: Vec::new(),
+        })
+    }
+
+    fn publish(folder: &Folder, draft: &str) -> Result<(), ControlError> {
+        fs::set_permissions(folder.reach(draft), fs::Permissions::from_mode(0o600))?;
+        for _ in 0..2 {
+            match fs::hard_link(folder.reach(draft), folder.reach(&folder.name)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return Ok(result?),
+            }
+            if UnixStream::connect(folder.reach(&folder.name)).is_ok() {
+                return Err(ControlError::InUse);
+            }
+            fs::remove_file(folder.reach(&folder.name))?;
+        }
+        Err(ControlError::InUse)
+    }
+
+    /// What to poll.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let connections = self.connections.iter().map(|one| one.stream.as_fd());
+        [self.listener.as_fd()].into_iter().chain(connections)
+    }
+
+    /// Accepts who comes, and lets `answer` answer each request.
+    pub fn serve(&mut self, mut answer: impl FnMut(Request) -> Answer) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if self.connections.len() < CONNECTIONS_MAX
+                && is_allowed(&stream)
+                && stream.set_nonblocking(true).is_ok()
+            {
+                self.connections.push(Connection {
+                    stream,
+                    request: Vec::new(),
+                });
+            }
+        }
+        self.connections
+            .retain_mut(|connection| connection.serve(&mut answer));
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The session's own user, and root.
+fn is_allowed(stream: &UnixStream) -> bool {
+    getsockopt(stream, PeerCredentials)
+        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw())
+}
+
+impl Connection {
+    /// Reads what is there and answers whole lines; whether the connection stays.
+    fn serve(&mut self, answer: &mut impl FnMut(Request) -> Answer) -> bool {
+        let mut bytes = [0; 4096];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return false,
+                Ok(count) => self.request.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return false,
+            }
+            while let Some(end) = self.request.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.request.drain(..=end).collect();
+                let request = Request::parse(&String::from_utf8_lossy(&line));
+                if !self.reply(request.and_then(&mut *answer)) {
+                    return false;
+                }
+            }
+            if self.request.len() > REQUEST_BYTES_MAX {
+                self.reply(Err(format!(
+                    "a request has at most {REQUEST_BYTES_MAX} bytes"
+                )));
+                return false;
+            }
+        }
+    }
+
+    /// Whether the answer went out whole. Who doesn't read it is hung up on: the session waits for nobody.
+    fn reply(&mut self, answer: Answer) -> bool {
+        let mut text = String::new();
+        let end = match answer {
+            Ok(lines) => {
+                for line in lines {
+                    text += &format!(" {line}\n");
+                }
+                "ok\n".to_owned()
+            }
+            Err(error) => format!("error: {}\n", error.replace('\n', " ")),
+        };
+        text += &end;
+        self.stream.write_all(text.as_bytes()).is_ok()
+    }
+}
+
+/// Sends one request to the session whose socket is `path`, and waits for its answer.
+pub fn ask(path: &Path, request: &str) -> io::Result<Answer> {
+    let folder = Folder::of(path)?;
+    let mut stream = UnixStream::connect(folder.reach(&folder.name))?;
+    stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
+    stream.write_all(request.replace('\n', ";").as_bytes())?;
+    stream.write_all(b"\n")?;
+    let mut text = Vec::new();
+    let mut bytes = [0; 4096];
+    while !(text.ends_with(b"\n") && is_last_line(&text)) {
+        match stream.read(&mut bytes)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => text.extend_from_slice(&bytes[..count]),
+        }
+    }
+    let text = String::from_utf8_lossy(&text);
+    let mut lines: Vec<String> = text
+        .lines()
+        .map(|line| line.trim_start_matches(' ').to_owned())
+        .collect();
+    let end = lines.pop().unwrap_or_default();
+    Ok(match end.strip_prefix("error: ") {
+        Some(error) => Err(error.to_owned()),
+        None => Ok(lines),
+    })
+}
+
+/// A session that looks through a large program's sources may take a while.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+fn is_last_line(text: &[u8]) -> bool {
+    let last = text[..text.len() - 1].rsplit(|&byte| byte == b'\n').next();
+    last.is_some_and(|line| line == b"ok" || line.starts_with(b"error: "))
+}
+
+/// A folder by its descriptor: a socket's path has at most 107 bytes, a recording's may have more.
+struct Folder {
+    descriptor: fs::File,
+    name: String,
+}
+
+impl Folder {
+    fn of(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        Ok(Self {
+            descriptor: fs::File::open(folder)?,
+            name: name.to_string_lossy().into_owned(),
+        })
+    }
+
+    fn reach(&self, name: &str) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        PathBuf::from(format!(
+            "/proc/self/fd/{}/{name}",
+            self.descriptor.as_raw_fd()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn requests_are_read() {
+        for (line, request) in [
+            ("on\n", Request::On),
+            (" off ", Request::Off),
+            (
+                "filter add parse_*; !lex",
+                Request::Add("parse_*; !lex".into()),
+            ),
+            ("filter del 2", Request::Remove("2".into())),
+            ("filter list", Request::List),
+            ("filter clear", Request::Clear),
+            ("status", Request::Status),
+            ("snapshot", Request::Snapshot),
+            ("stop", Request::Stop),
+        ] {
+            assert_eq!(Request::parse(line), Ok(request), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_told_what_was_expected() {
+        for (line, part) in [
+            ("", "expected on, off"),
+            ("on now", "stands alone"),
+            ("filter", "expected add"),
+            ("filter add", "expected a rule"),
+            ("filter list all", "stands alone"),
+            ("ON", "is no request"),
+        ] {
+            let error = Request::parse(line).expect_err(line);
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn one_socket_has_one_session() {
+        let folder = std::env::temp_dir().join(format!("umbel-control-{}", process::id()));
+        // Longer than a socket's path may be.
+        let deep = folder.join("a-folder-with-a-long-name-".repeat(5));
+        fs::create_dir_all(&deep).expect("the folder can be made");
+        let path = deep.join("umbel.trace.live.ctl");
+        let mut first = Control::listen(&path).expect("nobody is there");
+        assert!(matches!(Control::listen(&path), Err(ControlError::InUse)));
+        let mode = fs::metadata(&path)
+            .expect("it is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let asker = std::thread::spawn({
+            let path = path.clone();
+            move || (ask(&path, "filter list"), ask(&path, "nonsense"))
+        });
+        while !asker.is_finished() {
+            first.serve(|request| match request {
+                Request::List => Ok(vec!["1 parse_*".into()]),
+                _ => Err("unexpected".into()),
+            });
+            std::thread::yield_now();
+        }
+        let (list, refused) = asker.join().expect("it doesn't panic");
+        assert_eq!(list.expect("it was answered"), Ok(vec!["1 parse_*".into()]));
+        assert!(refused.expect("it was answered").is_err());
+        drop(first);
+        assert!(!path.exists());
+        // A dead recorder's socket.
+        drop(UnixListener::bind(
+            Folder::of(&path)
+                .expect("it is there")
+                .reach("umbel.trace.live.ctl"),
+        ));
+        drop(Control::listen(&path).expect("nobody answers there"));
+        fs::remove_dir_all(&folder).expect("it can be removed");
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_a_request_or_an_error(line in "\\PC{0,40}") {
+            let _ = Request::parse(&line);
+        }
+
+        #[test]
+        fn any_words_of_the_language_are_a_request_or_an_error(line in "(on|off|filter|add|del|list|clear|status|stop| |x){0,6}") {
+            let _ = Request::parse(&line);
+        }
+    }
+}

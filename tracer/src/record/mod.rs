@@ -1,0 +1,34 @@
+//! The recorder: takes the words of traced programs out of the shared chunks, writes the recording, and patches call sites.
+//!
+//! ```text
+//!  traced programs ── words, journals ──► RECORDING.live ──► taker ──► output ──► recording, live view
+//!        ▲                                                     │ news
+//!        │ patches through /proc/PID/mem, answers              ▼
+//!        └────────────────────────────────────────────────── session ◄── control socket, signals, ends of processes
+//! ```
+
+mod clock;
+mod coarse;
+mod code;
+mod control;
+mod elf;
+mod error;
+mod output;
+mod patch;
+mod process;
+mod program;
+mod session;
+mod sink;
+mod sites;
+mod sys;
+mod taker;
+mod trim;
+mod wake;
+
+pub use control::{Answer, Request, ask};
+pub use error::Error;
+pub use output::Tally;
+pub use program::{Untraceable, examine};
+pub use session::{Outcome, Program, Session, Settings, control_path, live_path};
+pub use sink::Sink;
+pub use sys::spawn::with_mask;

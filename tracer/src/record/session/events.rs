@@ -1,0 +1,127 @@
+//! What the taking thread tells, and what becomes of it.
+
+use umbel_trace_ring::layout::Mode;
+
+use super::super::clock;
+use super::super::process::Process;
+use super::super::taker::{self, News, Order};
+use super::Session;
+use crate::recording::{Ended, ProcessInfo};
+
+impl Session {
+    /// Handles all news there are.
+    pub(super) fn handle_news(&mut self) {
+        self.woken.clear();
+        while let Ok(news) = self.news.try_recv() {
+            self.handle(news);
+        }
+    }
+
+    fn handle(&mut self, news: News) {
+        match news {
+            News::Process(info) => self.on_process(info),
+            News::Module(info) => {
+                if let Some(process) = self.processes.get_mut(&info.process.0) {
+                    process.add_module(info, &mut self.files);
+                }
+            }
+            News::ModuleGone(gone) => {
+                self.write_names();
+                if let Some(process) = self.processes.get_mut(&gone.process.0) {
+                    process.remove_module(gone.bias);
+                }
+            }
+            News::Question {
+                page,
+                serial,
+                asked,
+            } => {
+                self.apply(serial);
+                self.set_rules();
+                self.shared.live.answer(page, asked);
+            }
+            News::Retired { page, serial } => self.on_retired(page, serial),
+            News::TakenAll => {}
+            News::NotGrown(why) => self.warnings.push(format!("the buffer can't grow: {why}")),
+            News::Stopped => self.taker_stopped = true,
+        }
+    }
+
+    fn on_process(&mut self, info: ProcessInfo) {
+        self.any_process = true;
+        let serial = info.serial.0;
+        let page = self.shared.live.pages().find(|page| page.serial == serial);
+        let Some(page) = page else {
+            // Nobody but us gives a page back: it is a number that the program wrote.
+            return;
+        };
+        self.write_names();
+        let earlier: Vec<u64> = self
+            .processes
+            .values()
+            .filter(|known| known.page == page.index)
+            .map(|known| known.info.serial.0)
+            .collect();
+        for earlier in earlier {
+            self.processes.remove(&earlier);
+            self.excluded.remove(&earlier);
+            self.order(Order::Forget(earlier));
+            let ended = match info.began {
+                crate::recording::Began::Exec => Ended::Exec,
+                _ => Ended::Unknown,
+            };
+            self.shared
+                .output()
+                .ended(crate::recording::ProcessSerial(earlier), info.ticks, ended);
+        }
+        if self.stopping {
+            self.shared.live.set_mode(page.index, Mode::Off);
+        }
+        let process = Process::new(info, &page);
+        self.processes.insert(serial, process);
+    }
+
+    /// A process is dead: its last words are to be taken.
+    pub(super) fn on_end(&mut self, serial: u64) {
+        if let Some(process) = self.processes.get_mut(&serial)
+            && !process.is_dead
+        {
+            process.is_dead = true;
+            let page = process.page;
+            self.order(Order::Retire { page, serial });
+        }
+    }
+
+    fn on_retired(&mut self, page: usize, serial: u64) {
+        // Its functions' names are found while its modules are known.
+        self.write_names();
+        let Some(process) = self.processes.remove(&serial) else {
+            return;
+        };
+        self.excluded.remove(&serial);
+        let ended = self
+            .end_of_child(process.info.pid)
+            .unwrap_or_else(|| process.how_it_ended());
+        let ticks = clock::ticks(self.shared.clock);
+        let lost = self
+            .shared
+            .live
+            .page_now(page)
+            .filter(|page| page.serial == serial)
+            .map_or(0, |page| page.lost);
+        let mut output = self.shared.output();
+        if lost > 0 {
+            output.lost(&taker::lost_at_end(serial, lost, ticks));
+        }
+        output.ended(process.info.serial, ticks, ended);
+        drop(output);
+        self.shared.live.free_page(page, serial);
+    }
+
+    /// Tells the taking thread what to do, and wakes it.
+    pub(super) fn order(&self, order: Order) {
+        // It ends only after it was told to.
+        let _ = self.orders.send(order);
+        self.shared.live.ring();
+    }
+}

@@ -1,0 +1,132 @@
+//! What the control socket asks for.
+
+use umbel_trace_ring::layout::Full;
+
+use super::super::control::{Answer, Request};
+use super::super::process::Summary;
+use super::super::taker::Order;
+use super::Session;
+use crate::filter::Rule;
+
+impl Session {
+    /// Does what is asked for; what it changes has changed when this returns.
+    pub(super) fn answer(&mut self, request: Request) -> Answer {
+        match request {
+            Request::On => self.switch(true),
+            Request::Off => self.switch(false),
+            Request::Add(rules) => {
+                self.filter.add(&rules).map_err(|error| error.to_string())?;
+                self.apply_all();
+            }
+            Request::Remove(rule) => {
+                if !self.filter.remove(&rule) {
+                    return Err(format!(
+                        "there is no rule `{rule}`; `filter list` shows them"
+                    ));
+                }
+                self.apply_all();
+            }
+            Request::Clear => {
+                self.filter.clear();
+                self.apply_all();
+            }
+            Request::List => return Ok(self.list()),
+            Request::Status => return Ok(self.status()),
+            Request::Snapshot => {
+                if self.settings.when_full != Full::Overwrite {
+                    return Err("only a flight recorder has something to snapshot: umbel trace record --flight".into());
+                }
+                self.order(Order::TakeAll);
+            }
+            Request::Stop => self.end_now(),
+        }
+        Ok(Vec::new())
+    }
+
+    fn switch(&mut self, is_on: bool) {
+        self.is_on = is_on;
+        self.apply_all();
+    }
+
+    fn list(&self) -> Vec<String> {
+        let rules = self.filter.rules().map(Rule::text);
+        let mut lines: Vec<String> = rules
+            .enumerate()
+            .map(|(index, rule)| format!("{} {rule}", index + 1))
+            .collect();
+        let limits = self.filter.limits();
+        lines.extend(limits.depth_max.map(|depth| format!("depth:{depth}")));
+        lines.extend(
+            limits
+                .at_least_ns
+                .map(|nanoseconds| format!("at-least:{nanoseconds}ns")),
+        );
+        lines.extend(limits.thread_rules());
+        if self.filter.traces_system() {
+            lines.push("with-system".into());
+        }
+        lines
+    }
+
+    fn status(&self) -> Vec<String> {
+        let tally = self.tally();
+        let state = if self.is_on { "on" } else { "off" };
+        let bytes = self.shared.output().bytes();
+        let live = &self.shared.live;
+        let mut lines = vec![
+            format!(
+                "tracing is {state}; recording {}",
+                self.settings.output.display()
+            ),
+            format!(
+                "{} events of {} threads in {} processes, {bytes} bytes; {} lost",
+                tally.events,
+                tally.threads.len(),
+                tally.processes.len(),
+                tally.lost + live.lost_without_chunk(),
+            ),
+        ];
+        let mut processes: Vec<_> = self.processes.values().collect();
+        processes.sort_by_key(|process| process.info.serial);
+        for process in processes {
+            lines.extend(describe(
+                process.info.pid,
+                &process.info.executable,
+                &process.summary(),
+            ));
+        }
+        lines
+    }
+}
+
+/// Functions and sites of one process.
+fn describe(pid: u32, executable: &str, summary: &Summary) -> Vec<String> {
+    let patched = &summary.patched;
+    let mut lines = vec![
+        format!("process {pid} {executable}"),
+        format!(
+            "  functions: {}, excluded: {}",
+            summary.function_count, summary.excluded_count
+        ),
+    ];
+    if patched.off + patched.on + patched.unknown + patched.differing > 0 {
+        lines.push(format!(
+            "  call sites: {}, patched out: {}",
+            patched.on + patched.off + patched.unknown + patched.differing,
+            patched.off
+        ));
+    }
+    if patched.unknown > 0 {
+        lines.push(format!("  not patchable: {} sites whose function isn't known; their events are dropped when they come", patched.unknown));
+    }
+    if patched.differing > 0 {
+        lines.push(format!(
+            "  not patchable: {} sites whose code isn't that of the file",
+            patched.differing
+        ));
+    }
+    if let Some(refusal) = &summary.refusal {
+        lines.push(format!("  not patchable: all sites: {refusal}; excluded functions cost a call and a look into a bitmap"));
+    }
+    lines
+}

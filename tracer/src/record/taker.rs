@@ -1,0 +1,533 @@
+//! The thread that takes words out of the chunks and hands them on.
+//!
+//! It sleeps on the bell, for so long that about a MiB of words is there when it wakes: what is taken while it is still in the
+//! caches costs least. Quiet threads are looked at every [`QUIET`], so that live views see what they did.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use umbel_trace_ring::journal::{self, Entry, Origin};
+use umbel_trace_ring::layout::{Clock, Kind};
+use umbel_trace_ring::{ChunkInfo, Live, Taken, Taker, Which};
+
+use super::clock;
+use super::code::Verdict;
+use super::output::Output;
+use super::trim::{Limits, Trim};
+use super::wake::Waker;
+use crate::filter;
+use crate::recording::{
+    Began, LostInfo, ModuleGone, ModuleInfo, ProcessInfo, ProcessSerial, ThreadInfo, ThreadSerial,
+};
+
+/// Longest sleep.
+const QUIET: Duration = Duration::from_millis(40);
+
+/// Shortest sleep: waking up costs 10 us.
+const BUSY: Duration = Duration::from_micros(500);
+
+/// Words that are there when it wakes, if its guess is right.
+const WORDS_WISHED: u64 = 128 * 1024;
+
+/// What the session wants of it.
+#[derive(Debug)]
+pub enum Order {
+    /// Take all that is there now, a flight recorder's calls too.
+    TakeAll,
+    /// The process on this page is dead: take what it left. Then [`News::Retired`].
+    Retire {
+        /// Index of the page.
+        page: usize,
+        /// Serial of the process.
+        serial: u64,
+    },
+    /// The process of this serial goes on as another program.
+    Forget(u64),
+    /// Take what is there and end. Then [`News::Stopped`].
+    Stop,
+}
+
+/// What it tells the session.
+#[derive(Debug)]
+pub enum News {
+    /// A process begins.
+    Process(ProcessInfo),
+    /// A module is there.
+    Module(ModuleInfo),
+    /// A module is gone.
+    ModuleGone(ModuleGone),
+    /// A process waits for its answer: all it had to tell has been told.
+    Question {
+        /// Index of the page.
+        page: usize,
+        /// Serial of the process.
+        serial: u64,
+        /// Number of the question.
+        asked: u32,
+    },
+    /// All was taken that was there at [`Order::TakeAll`].
+    TakenAll,
+    /// A dead process has no more words.
+    Retired {
+        /// Index of the page.
+        page: usize,
+        /// Serial of the process.
+        serial: u64,
+    },
+    /// The buffer can't grow: why.
+    NotGrown(String),
+    /// It has ended.
+    Stopped,
+}
+
+/// What both threads see.
+pub struct Shared {
+    /// The shared file.
+    pub live: Live,
+    /// The session's clock.
+    pub clock: Clock,
+    /// Whether calls stay in the chunks until they are asked for.
+    pub is_flight: bool,
+    output: Mutex<Output>,
+    rules: RwLock<Arc<Rules>>,
+}
+
+/// What is left out when words are taken.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Depth and duration.
+    pub limits: Limits,
+    /// Threads.
+    pub threads: filter::Limits,
+    /// Excluded functions of processes whose sites could not all be patched.
+    pub excluded: HashMap<u64, Vec<ExcludedModule>>,
+}
+
+/// Excluded functions of a loaded module.
+#[derive(Clone, Debug)]
+pub struct ExcludedModule {
+    /// Where it begins in its process.
+    pub begin: u64,
+    /// Where it ends.
+    pub end: u64,
+    /// What is added to the file's addresses.
+    pub bias: u64,
+    /// Which functions.
+    pub verdict: Arc<Verdict>,
+}
+
+impl Shared {
+    /// A session's.
+    pub fn new(live: Live, clock: Clock, is_flight: bool, output: Output) -> Self {
+        Self {
+            live,
+            clock,
+            is_flight,
+            output: Mutex::new(output),
+            rules: RwLock::default(),
+        }
+    }
+
+    /// What was taken, and where it goes.
+    pub fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is left out.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has other things left out from the next words on.
+    pub fn set_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// What was taken: for the end, when nobody else has it.
+    pub fn into_output(self) -> (Live, Output) {
+        (
+            self.live,
+            self.output
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+impl Rules {
+    fn is_empty_for(&self, process: u64) -> bool {
+        self.limits.depth_max.is_none()
+            && self.limits.ticks_min.is_none()
+            && !self.threads.judges_threads()
+            && !self.excluded.contains_key(&process)
+    }
+}
+
+/// Starts it.
+pub fn start(
+    shared: Arc<Shared>,
+    orders: Receiver<Order>,
+    news: Sender<News>,
+    waker: Waker,
+) -> std::io::Result<JoinHandle<()>> {
+    let work = Work {
+        shared,
+        news: Post { news, waker },
+        threads: HashMap::new(),
+        questions: HashMap::new(),
+        grow_failed: false,
+    };
+    thread::Builder::new()
+        .name("umbel-take".into())
+        .spawn(move || work.run(&orders))
+}
+
+struct Work {
+    shared: Arc<Shared>,
+    news: Post,
+    threads: HashMap<u64, Thread>,
+    /// Questions that were passed on, by page: serial and number.
+    questions: HashMap<usize, (u64, u32)>,
+    grow_failed: bool,
+}
+
+/// News for the session, which sleeps in poll.
+struct Post {
+    news: Sender<News>,
+    waker: Waker,
+}
+
+impl Post {
+    fn send(&self, news: News) {
+        // A session that has gone needs no news.
+        let _ = self.news.send(news);
+        self.waker.wake();
+    }
+}
+
+#[derive(Default)]
+struct Thread {
+    process: u64,
+    tid: u32,
+    name: String,
+    /// Where its next words begin.
+    position: u64,
+    trim: Option<Trim>,
+}
+
+impl Work {
+    fn run(mut self, orders: &Receiver<Order>) {
+        let mut taker = Taker::new();
+        let mut pause = QUIET;
+        loop {
+            let rings = self.shared.live.rings();
+            let usual = match self.shared.is_flight {
+                true => Which::Journals,
+                false => Which::All,
+            };
+            let taken = self.take(&mut taker, usual);
+            if self.obey(&mut taker, orders).is_break() {
+                break;
+            }
+            self.grow(&taken);
+            pause = next_pause(pause, taken.words);
+            let begin = Instant::now();
+            self.shared.live.wait_bell(rings, pause);
+            // The bell is rung when too much is there: then the guess was too long.
+            pause = begin.elapsed().clamp(BUSY, pause);
+        }
+        self.news.send(News::Stopped);
+    }
+
+    /// Takes what is there, and passes on the questions that were asked before.
+    fn take(&mut self, taker: &mut Taker, which: Which) -> Taken {
+        let shared = Arc::clone(&self.shared);
+        // Before the journals are read: what a question is about is in them.
+        let asking: Vec<_> = shared
+            .live
+            .pages()
+            .filter(|page| page.asked != page.answered)
+            .collect();
+        let rules = shared.rules();
+        let mut output = None;
+        let taken = taker.take(&shared.live, which, &mut |chunk, position, words| {
+            let output = output.get_or_insert_with(|| shared.output());
+            match chunk.kind {
+                Kind::Journal => self.journal(output, chunk, words),
+                Kind::Events => self.events(output, chunk, position, words, &rules),
+            }
+        });
+        drop(output);
+        self.release_held(&rules);
+        for page in asking {
+            let question = (page.serial, page.asked);
+            if self.questions.insert(page.index, question) != Some(question) {
+                self.news.send(News::Question {
+                    page: page.index,
+                    serial: page.serial,
+                    asked: page.asked,
+                });
+            }
+        }
+        taken
+    }
+
+    fn obey(&mut self, taker: &mut Taker, orders: &Receiver<Order>) -> ControlFlow<()> {
+        loop {
+            match orders.try_recv() {
+                Ok(Order::TakeAll) => {
+                    self.take(taker, Which::All);
+                    self.news.send(News::TakenAll);
+                }
+                Ok(Order::Retire { page, serial }) => {
+                    let shared = Arc::clone(&self.shared);
+                    taker.retire_dead(&shared.live, page, |_| true);
+                    self.take(taker, Which::All);
+                    self.finish_threads(serial);
+                    self.questions.remove(&page);
+                    self.news.send(News::Retired { page, serial });
+                }
+                Ok(Order::Forget(serial)) => self.finish_threads(serial),
+                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
+                    self.take(taker, Which::All);
+                    let processes: Vec<u64> =
+                        self.threads.values().map(|thread| thread.process).collect();
+                    for process in processes {
+                        self.finish_threads(process);
+                    }
+                    return ControlFlow::Break(());
+                }
+                Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
+            }
+        }
+    }
+
+    /// More chunks, before those that are there are full.
+    fn grow(&mut self, taken: &Taken) {
+        let live = &self.shared.live;
+        let count = live.chunk_count();
+        if self.shared.is_flight || taken.used * 2 < count || self.grow_failed {
+            return;
+        }
+        match live.grow(u32::try_from(count).unwrap_or(u32::MAX)) {
+            Ok(_) => {}
+            Err(umbel_trace_ring::Error::NoMoreChunks) => self.grow_failed = true,
+            Err(error) => {
+                self.grow_failed = true;
+                self.news.send(News::NotGrown(error.to_string()));
+            }
+        }
+    }
+
+    fn journal(&mut self, output: &mut Output, chunk: &ChunkInfo, words: &[u64]) {
+        let process = ProcessSerial(chunk.process);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        for entry in journal::entries(words) {
+            match entry {
+                Entry::Process {
+                    ticks,
+                    origin,
+                    parent_pid,
+                    executable,
+                    arguments,
+                } => {
+                    let info = ProcessInfo {
+                        serial: process,
+                        pid: chunk.pid,
+                        parent_pid,
+                        ticks,
+                        began: match origin {
+                            Origin::Start => Began::Start,
+                            Origin::Exec => Began::Exec,
+                            Origin::Fork => Began::Fork,
+                        },
+                        executable: text(&executable),
+                        arguments: arguments.iter().map(|argument| text(argument)).collect(),
+                        rank: None,
+                    };
+                    output.process(&info);
+                    self.news.send(News::Process(info));
+                }
+                Entry::Thread {
+                    ticks,
+                    thread,
+                    tid,
+                    name,
+                } => {
+                    let known = self.threads.entry(thread).or_default();
+                    (known.process, known.tid) = (chunk.process, tid);
+                    known.name.clone_from(&name);
+                    let serial = ThreadSerial(thread);
+                    output.thread(&ThreadInfo {
+                        serial,
+                        process,
+                        tid,
+                        ticks,
+                        name,
+                    });
+                }
+                Entry::Module {
+                    ticks,
+                    bias,
+                    begin,
+                    end,
+                    memory_end,
+                    build_id,
+                    path,
+                } => {
+                    let path = text(&path);
+                    let info = ModuleInfo {
+                        process,
+                        ticks,
+                        bias,
+                        begin,
+                        end,
+                        memory_end,
+                        build_id,
+                        path,
+                    };
+                    output.module(&info);
+                    self.news.send(News::Module(info));
+                }
+                Entry::ModuleGone { ticks, bias } => {
+                    let gone = ModuleGone {
+                        process,
+                        ticks,
+                        bias,
+                    };
+                    output.module_gone(&gone);
+                    self.news.send(News::ModuleGone(gone));
+                }
+            }
+        }
+    }
+
+    fn events(
+        &mut self,
+        output: &mut Output,
+        chunk: &ChunkInfo,
+        position: u64,
+        words: &[u64],
+        rules: &Rules,
+    ) {
+        let thread = self.threads.entry(chunk.thread).or_default();
+        (thread.process, thread.tid) = (chunk.process, chunk.tid);
+        let (serial, process) = (ThreadSerial(chunk.thread), ProcessSerial(chunk.process));
+        // A thread whose words were thrown away (a flight recorder's, or a program's nonsense) goes on further on.
+        let end = position.saturating_add(words.len() as u64);
+        let positions = position..end;
+        thread.position = end;
+        if rules.is_empty_for(chunk.process) && thread.trim.as_ref().is_none_or(Trim::is_empty) {
+            thread.trim = None;
+            output.words(serial, process, positions, words);
+            return;
+        }
+        if !rules.threads.includes_thread(thread.tid, &thread.name) {
+            output.words(serial, process, positions, &[]);
+            return;
+        }
+        let excluded = rules.excluded.get(&chunk.process);
+        let excludes = |function: u64| {
+            excluded.is_some_and(|modules| modules.iter().any(|module| module.excludes(function)))
+        };
+        let trim = thread.trim.get_or_insert_default();
+        trim.add(words, &rules.limits, excludes);
+        let now = clock::ticks(self.shared.clock);
+        trim.decided(now, &rules.limits, |kept| {
+            output.words(serial, process, positions, kept)
+        });
+    }
+
+    /// Hands on calls that have become old enough while their threads wrote nothing.
+    fn release_held(&mut self, rules: &Rules) {
+        let mut output = None;
+        for (serial, thread) in &mut self.threads {
+            let Some(trim) = thread.trim.as_mut().filter(|trim| !trim.is_empty()) else {
+                continue;
+            };
+            let output = output.get_or_insert_with(|| self.shared.output());
+            let now = clock::ticks(self.shared.clock);
+            trim.decided(now, &rules.limits, |kept| {
+                if !kept.is_empty() {
+                    let positions = thread.position..thread.position;
+                    output.words(
+                        ThreadSerial(*serial),
+                        ProcessSerial(thread.process),
+                        positions,
+                        kept,
+                    );
+                }
+            });
+        }
+    }
+
+    /// No more words come from the threads of this process.
+    fn finish_threads(&mut self, process: u64) {
+        let mut output = self.shared.output();
+        self.threads.retain(|serial, thread| {
+            if thread.process != process {
+                return true;
+            }
+            if let Some(trim) = &mut thread.trim {
+                trim.finish(|kept| {
+                    if !kept.is_empty() {
+                        let positions = thread.position..thread.position;
+                        output.words(
+                            ThreadSerial(*serial),
+                            ProcessSerial(process),
+                            positions,
+                            kept,
+                        );
+                    }
+                });
+            }
+            false
+        });
+    }
+}
+
+impl ExcludedModule {
+    fn excludes(&self, function: u64) -> bool {
+        (self.begin..self.end).contains(&function)
+            && self.verdict.excludes(function.wrapping_sub(self.bias))
+    }
+}
+
+/// The sleep after which about [`WORDS_WISHED`] are there, if the threads go on as in the last one.
+fn next_pause(last: Duration, words: u64) -> Duration {
+    if words == 0 {
+        return (last * 2).clamp(BUSY, QUIET);
+    }
+    last.mul_f64(WORDS_WISHED as f64 / words as f64)
+        .clamp(BUSY, QUIET)
+}
+
+/// What a dead process lost without a word.
+pub fn lost_at_end(process: u64, count: u64, ticks: u64) -> LostInfo {
+    LostInfo {
+        process: Some(ProcessSerial(process)),
+        count,
+        from: ticks,
+        until: ticks,
+        why: "no chunk of the buffer was free (--buffer makes it larger, --when-full wait loses nothing)".into(),
+        ..LostInfo::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_follows_the_rate_between_its_bounds() {
+        let pause = next_pause(Duration::from_millis(10), WORDS_WISHED * 2);
+        assert_eq!(pause, Duration::from_millis(5));
+        assert_eq!(next_pause(Duration::from_millis(10), 1), QUIET);
+        assert_eq!(next_pause(Duration::from_millis(10), u64::MAX), BUSY);
+        assert_eq!(next_pause(QUIET, 0), QUIET);
+    }
+}

@@ -1,0 +1,480 @@
+//! What is left out of a thread's words when they are taken: calls of excluded functions whose sites could not be patched, calls
+//! too deep, calls too short. It costs the traced thread nothing.
+//!
+//! A call that may still turn out too short is **held**: it goes on with the next words, or when it has lasted long enough. So
+//! of a recorder that is killed only calls younger than that are missing.
+
+use std::collections::HashMap;
+
+use umbel_trace_ring::word::{Code, TIME_BITS, Word};
+
+/// What is left out.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Calls with as many callers.
+    pub depth_max: Option<u32>,
+    /// Calls that took fewer ticks.
+    pub ticks_min: Option<u64>,
+}
+
+/// The chain of one thread, as far as it decides what is left out.
+#[derive(Debug, Default)]
+pub struct Trim {
+    /// Time of the last word without its low bits, as read.
+    time_upper: u64,
+    /// The same, as whoever reads `out` has it.
+    written_upper: Option<u64>,
+    open: Vec<Open>,
+    jumps: HashMap<u64, usize>,
+    /// Words that go on, with those that are held at the end.
+    out: Vec<u64>,
+}
+
+/// A call that has not returned.
+#[derive(Debug)]
+struct Open {
+    function: u64,
+    begin: u64,
+    place: Place,
+}
+
+/// Where an open call's word is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Left out: its return is too.
+    Nowhere,
+    /// Gone on.
+    Written,
+    /// In `out` at this index; before it, the time was written as this.
+    Out(usize, Option<u64>),
+}
+
+const LOW: u64 = (1 << TIME_BITS) - 1;
+
+/// Most open calls that are remembered: beyond, nothing is left out for being short.
+const OPEN_MAX: usize = 1 << 20;
+
+impl Trim {
+    /// Takes `words` in; `excludes` says of a function whether its calls are left out.
+    pub fn add(&mut self, words: &[u64], limits: &Limits, excludes: impl Fn(u64) -> bool) {
+        let mut rest = words;
+        while let Some((&first, after)) = rest.split_first() {
+            rest = after;
+            match Word::parse(first) {
+                Word::Call { function, time } => {
+                    if !excludes(function) {
+                        self.call(first, function, self.time_upper | u64::from(time), limits);
+                    }
+                }
+                Word::Return { function, time } => {
+                    if !excludes(function) {
+                        self.ret(first, function, self.time_upper | u64::from(time), limits);
+                    }
+                }
+                Word::Special {
+                    code,
+                    payload_words,
+                } => {
+                    let (payload, after) =
+                        rest.split_at(rest.len().min(usize::from(payload_words)));
+                    rest = after;
+                    self.special(first, code, payload);
+                }
+            }
+        }
+    }
+
+    /// Hands on what is decided at `now`.
+    pub fn decided(&mut self, now: u64, limits: &Limits, sink: impl FnOnce(&[u64])) {
+        let ticks_min = limits.ticks_min.unwrap_or(0);
+        let is_held = |open: &&Open| {
+            matches!(open.place, Place::Out(..)) && now.saturating_sub(open.begin) < ticks_min
+        };
+        let held_from = match self.open.iter().find(is_held).map(|open| open.place) {
+            Some(Place::Out(index, _)) => index,
+            _ => self.out.len(),
+        };
+        sink(&self.out[..held_from]);
+        self.out.drain(..held_from);
+        for open in &mut self.open {
+            if let Place::Out(index, upper) = open.place {
+                open.place = match index.checked_sub(held_from) {
+                    Some(index) => Place::Out(index, upper),
+                    None => Place::Written,
+                };
+            }
+        }
+    }
+
+    /// Hands on everything: the thread's words end here.
+    pub fn finish(&mut self, sink: impl FnOnce(&[u64])) {
+        sink(&self.out);
+        self.out.clear();
+        for open in &mut self.open {
+            if let Place::Out(..) = open.place {
+                open.place = Place::Written;
+            }
+        }
+    }
+
+    /// Whether anything is held.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    fn call(&mut self, word: u64, function: u64, ticks: u64, limits: &Limits) {
+        let is_too_deep = limits
+            .depth_max
+            .is_some_and(|depth| self.open.len() >= depth as usize);
+        let place = match is_too_deep {
+            true => Place::Nowhere,
+            false => {
+                let upper = self.written_upper;
+                let index = self.out.len();
+                self.write(word, ticks);
+                Place::Out(index, upper)
+            }
+        };
+        if self.open.len() < OPEN_MAX {
+            self.open.push(Open {
+                function,
+                begin: ticks,
+                place,
+            });
+        }
+    }
+
+    fn ret(&mut self, word: u64, function: u64, ticks: u64, limits: &Limits) {
+        let Some(index) = self.open.iter().rposition(|open| open.function == function) else {
+            // It began before the words did.
+            self.write(word, ticks);
+            return;
+        };
+        let open = &self.open[index];
+        match open.place {
+            Place::Nowhere => {}
+            Place::Out(at, upper)
+                if limits
+                    .ticks_min
+                    .is_some_and(|least| ticks.saturating_sub(open.begin) < least)
+                    && self.is_last(at) =>
+            {
+                self.out.truncate(at);
+                self.written_upper = upper;
+            }
+            _ => self.write(word, ticks),
+        }
+        self.open.truncate(index);
+    }
+
+    /// Whether the call at `at` is the last thing in `out`, but for a time before it.
+    fn is_last(&self, at: usize) -> bool {
+        let after_time = match self.out.get(at).map(|&word| Word::parse(word)) {
+            Some(Word::Special { .. }) => at + 2,
+            _ => at,
+        };
+        after_time + 1 == self.out.len()
+    }
+
+    fn special(&mut self, word: u64, code: u16, payload: &[u64]) {
+        if code == Code::Time as u16 {
+            // Written anew where it is needed.
+            self.time_upper = payload.first().copied().unwrap_or_default() & !LOW;
+            return;
+        }
+        let buffer = payload.get(1).copied().unwrap_or_default();
+        if code == Code::SetJump as u16 {
+            self.jumps.insert(buffer, self.open.len());
+            if self.jumps.len() > JUMPS_MAX {
+                self.jumps.clear();
+            }
+        }
+        self.out.push(word);
+        self.out.extend_from_slice(payload);
+        if code == Code::LongJump as u16
+            && let Some(&depth) = self.jumps.get(&buffer)
+        {
+            self.open.truncate(depth);
+        }
+    }
+
+    fn write(&mut self, word: u64, ticks: u64) {
+        let upper = ticks & !LOW;
+        if self.written_upper != Some(upper) {
+            let time = Word::Special {
+                code: Code::Time as u16,
+                payload_words: 1,
+            };
+            self.out.extend([time.pack(), ticks]);
+            self.written_upper = Some(upper);
+        }
+        self.out.push(word);
+    }
+}
+
+/// Buffers of setjmp that are remembered: they lie on stacks, so a program may have as many as it likes.
+const JUMPS_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn time(ticks: u64) -> Vec<u64> {
+        let word = Word::Special {
+            code: Code::Time as u16,
+            payload_words: 1,
+        };
+        vec![word.pack(), ticks]
+    }
+
+    /// Calls (positive) and returns (negative) of functions at these times, as a thread writes them.
+    fn words(events: &[(i64, u64)]) -> Vec<u64> {
+        let mut words = Vec::new();
+        let mut upper = None;
+        for &(function, ticks) in events {
+            if upper != Some(ticks & !LOW) {
+                upper = Some(ticks & !LOW);
+                words.extend(time(ticks));
+            }
+            let address = 0x1000 * function.unsigned_abs();
+            let time = ticks as u16;
+            let word = match function > 0 {
+                true => Word::Call {
+                    function: address,
+                    time,
+                },
+                false => Word::Return {
+                    function: address,
+                    time,
+                },
+            };
+            words.push(word.pack());
+        }
+        words
+    }
+
+    /// The events in `words`, with their times.
+    fn events(words: &[u64]) -> Vec<(i64, u64)> {
+        let mut events = Vec::new();
+        let mut upper = 0;
+        let mut rest = words;
+        while let Some((&first, after)) = rest.split_first() {
+            rest = after;
+            match Word::parse(first) {
+                Word::Call { function, time } => {
+                    events.push(((function / 0x1000) as i64, upper | u64::from(time)))
+                }
+                Word::Return { function, time } => {
+                    events.push((-((function / 0x1000) as i64), upper | u64::from(time)))
+                }
+                Word::Special { payload_words, .. } => {
+                    upper = rest[0] & !LOW;
+                    rest = &rest[usize::from(payload_words)..];
+                }
+            }
+        }
+        events
+    }
+
+    #[test]
+    fn excluded_functions_leave_no_trace() {
+        let input = [(1, 10), (2, 20), (3, 30), (-3, 40), (-2, 50), (-1, 60)];
+        let mut trim = Trim::default();
+        trim.add(&words(&input), &Limits::default(), |function| {
+            function == 0x2000
+        });
+        let mut out = Vec::new();
+        trim.decided(60, &Limits::default(), |words| out.extend_from_slice(words));
+        assert_eq!(events(&out), [(1, 10), (3, 30), (-3, 40), (-1, 60)]);
+    }
+
+    #[test]
+    fn calls_too_deep_go_with_their_returns() {
+        let limits = Limits {
+            depth_max: Some(2),
+            ticks_min: None,
+        };
+        let mut trim = Trim::default();
+        let input = [
+            (1, 1),
+            (2, 2),
+            (3, 3),
+            (4, 4),
+            (-4, 5),
+            (-3, 6),
+            (-2, 7),
+            (2, 8),
+            (-2, 9),
+            (-1, 10),
+        ];
+        trim.add(&words(&input), &limits, |_| false);
+        let mut out = Vec::new();
+        trim.decided(10, &limits, |words| out.extend_from_slice(words));
+        assert_eq!(
+            events(&out),
+            [(1, 1), (2, 2), (-2, 7), (2, 8), (-2, 9), (-1, 10)]
+        );
+    }
+
+    #[test]
+    fn short_calls_go_and_long_ones_stay_with_their_callers() {
+        let limits = Limits {
+            depth_max: None,
+            ticks_min: Some(100),
+        };
+        let mut trim = Trim::default();
+        let input = [
+            (1, 0),
+            (2, 10),
+            (3, 20),
+            (-3, 30),
+            (-2, 40),
+            (4, 70_000),
+            (-4, 70_200),
+            (5, 70_210),
+            (-5, 70_220),
+            (-1, 70_300),
+        ];
+        trim.add(&words(&input), &limits, |_| false);
+        let mut out = Vec::new();
+        trim.decided(70_300, &limits, |words| out.extend_from_slice(words));
+        assert_eq!(
+            events(&out),
+            [(1, 0), (4, 70_000), (-4, 70_200), (-1, 70_300)]
+        );
+    }
+
+    #[test]
+    fn a_young_call_is_held_until_it_is_old_enough() {
+        let limits = Limits {
+            depth_max: None,
+            ticks_min: Some(100),
+        };
+        let mut trim = Trim::default();
+        let input = words(&[(1, 0), (2, 90)]);
+        trim.add(&input, &limits, |_| false);
+        let mut first = Vec::new();
+        trim.decided(120, &limits, |words| first.extend_from_slice(words));
+        assert_eq!(events(&first), [(1, 0)]);
+        assert!(!trim.is_empty());
+        trim.decided(200, &limits, |words| first.extend_from_slice(words));
+        assert_eq!(events(&first), [(1, 0), (2, 90)]);
+        assert!(trim.is_empty());
+    }
+
+    #[test]
+    fn a_longjmp_ends_the_calls_above() {
+        let limits = Limits {
+            depth_max: Some(2),
+            ticks_min: None,
+        };
+        let jump = |code: Code| {
+            let word = Word::Special {
+                code: code as u16,
+                payload_words: 2,
+            };
+            [word.pack(), 5, 0x77]
+        };
+        let mut trim = Trim::default();
+        let mut input = words(&[(1, 1)]);
+        input.extend(jump(Code::SetJump));
+        input.extend(words(&[(2, 2), (3, 3), (4, 4)]));
+        input.extend(jump(Code::LongJump));
+        input.extend(words(&[(5, 6), (-5, 7)]));
+        trim.add(&input, &limits, |_| false);
+        let mut out = Vec::new();
+        trim.finish(|words| out.extend_from_slice(words));
+        let calls: Vec<i64> = events_without_jumps(&out);
+        assert_eq!(calls, [1, 2, 5, -5]);
+    }
+
+    fn events_without_jumps(words: &[u64]) -> Vec<i64> {
+        events(words)
+            .into_iter()
+            .map(|(function, _)| function)
+            .collect()
+    }
+
+    /// A tree's events: nested calls with random durations.
+    fn tree() -> impl Strategy<Value = Vec<(i64, u64)>> {
+        proptest::collection::vec((any::<bool>(), 1_i64..6, 1_u64..60_000), 0..60).prop_map(
+            |steps| {
+                let (mut open, mut ticks, mut events) = (Vec::<i64>::new(), 0, Vec::new());
+                for (is_call, function, duration) in steps {
+                    ticks += duration;
+                    match (is_call, open.pop()) {
+                        (false, Some(function)) => events.push((-function, ticks)),
+                        (_, popped) => {
+                            open.extend(popped);
+                            open.push(function);
+                            events.push((function, ticks));
+                        }
+                    }
+                }
+                while let Some(function) = open.pop() {
+                    ticks += 1;
+                    events.push((-function, ticks));
+                }
+                events
+            },
+        )
+    }
+
+    /// The same decided with the whole tree at hand.
+    fn model(events: &[(i64, u64)], limits: &Limits, excluded: &[u64]) -> Vec<(i64, u64)> {
+        let mut open: Vec<usize> = Vec::new();
+        let mut keep = vec![false; events.len()];
+        let is_out = |function: i64| excluded.contains(&function.unsigned_abs());
+        for (index, &(function, ticks)) in events.iter().enumerate() {
+            if is_out(function) {
+                continue;
+            }
+            if function > 0 {
+                open.push(index);
+                continue;
+            }
+            let Some(call) = open.pop() else { continue };
+            let is_deep = limits
+                .depth_max
+                .is_some_and(|depth| open.len() >= depth as usize);
+            let is_short = limits
+                .ticks_min
+                .is_some_and(|least| ticks - events[call].1 < least);
+            keep[call] = !is_deep && !is_short;
+            keep[index] = keep[call];
+        }
+        let kept = events.iter().zip(keep).filter(|(_, keep)| *keep);
+        kept.map(|(event, _)| *event).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_left_is_what_the_whole_tree_says(
+            tree in tree(), depth in proptest::option::of(1_u32..5), least in proptest::option::of(1_u64..100_000),
+            excluded in proptest::collection::vec(1_u64..6, 0..3), cut in 1_usize..9,
+        ) {
+            let limits = Limits { depth_max: depth, ticks_min: least };
+            let mut trim = Trim::default();
+            let mut out = Vec::new();
+            let mut last = 0;
+            for part in tree.chunks(cut) {
+                // Each part begins with its time: payloads stay whole.
+                trim.add(&words(part), &limits, |function| excluded.contains(&(function / 0x1000)));
+                last = part.last().map_or(last, |event| event.1);
+                trim.decided(last, &limits, |words| out.extend_from_slice(words));
+            }
+            trim.finish(|words| out.extend_from_slice(words));
+            prop_assert_eq!(events(&out), model(&tree, &limits, &excluded));
+        }
+
+        #[test]
+        fn any_words_can_be_taken(words in proptest::collection::vec(any::<u64>(), 0..200)) {
+            let limits = Limits { depth_max: Some(3), ticks_min: Some(9) };
+            let mut trim = Trim::default();
+            trim.add(&words, &limits, |_| false);
+            trim.decided(0, &limits, |_| {});
+        }
+    }
+}
