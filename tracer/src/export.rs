@@ -10,7 +10,6 @@ use crate::view::names::Names;
 use crate::view::steps::Step;
 use crate::view::story::{Lane, Story};
 
-mod calls;
 mod chrome;
 mod ctf;
 mod folded;
@@ -91,11 +90,11 @@ fn write(story: &Story, format: Format, mut output: Output) -> io::Result<Export
         Format::Ctf => Err(io::Error::other("CTF is a folder, not a file")),
         Format::FoldedTime => each(
             story,
-            &mut folded::Folded::stacks(out, calls::Measure::SelfTime),
+            &mut folded::Folded::stacks(out, folded::Measure::SelfTime),
         ),
         Format::FoldedCalls => each(
             story,
-            &mut folded::Folded::stacks(out, calls::Measure::Calls),
+            &mut folded::Folded::stacks(out, folded::Measure::Calls),
         ),
         Format::Flame => each(story, &mut folded::Folded::flame_graph(story, out)),
         Format::JsonLines => merged(story, &mut jsonl::JsonLines::new(story, out)?),

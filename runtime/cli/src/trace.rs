@@ -19,6 +19,7 @@ mod replay;
 mod report;
 mod serve;
 mod summary;
+mod tui;
 
 /// Records and shows each call of a program that was built with -finstrument-functions.
 #[derive(Args)]
@@ -46,6 +47,7 @@ enum Command {
     Report(report::Options),
     Diff(diff::Options),
     Replay(replay::Options),
+    Tui(tui::Options),
     Flame(flame::Options),
     Export(export::Options),
     Info(info::InfoOptions),
@@ -69,6 +71,7 @@ pub fn run(options: &Options) -> u8 {
         Command::Report(options) => report::run(options),
         Command::Diff(options) => diff::run(options),
         Command::Replay(options) => replay::run(options),
+        Command::Tui(options) => tui::run(options),
         Command::Flame(options) => flame::run(options),
         Command::Export(options) => export::run(options),
         Command::Info(options) => info::run(options),

@@ -118,7 +118,9 @@ impl Live {
     /// Whether any process has the file mapped besides the recorder: one that was forked a moment ago may have no page yet.
     /// The caller has SIGIO blocked.
     pub fn is_shared(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.is_open_elsewhere())
+        self.file
+            .as_ref()
+            .is_some_and(|file| file.is_open_elsewhere())
     }
 
     /// The recorder ends in good order: nobody waits for it any more.

@@ -5,11 +5,20 @@ use std::io::{self, Write};
 use inferno::flamegraph;
 
 use super::Exporter;
-use super::calls::{CallTree, Measure};
 use super::jsonl::lost_text;
+use crate::view::calls::CallTree;
 use crate::view::names::Names;
 use crate::view::steps::{Step, StepKind};
 use crate::view::story::{Lane, Story};
+
+/// What is added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// Nanoseconds in a function and in none that it called.
+    SelfTime,
+    /// Calls.
+    Calls,
+}
 
 pub(super) struct Folded<'a> {
     out: &'a mut dyn Write,
@@ -46,18 +55,20 @@ impl<'a> Folded<'a> {
     fn lines(&self, names: &Names) -> Vec<String> {
         let mut sums = std::collections::BTreeMap::new();
         for (head, tree) in &self.trees {
-            for (stack, amount) in tree.stacks() {
+            for (index, node) in tree.nodes().iter().enumerate() {
+                let amount = match self.measure {
+                    Measure::SelfTime => node.self_ns,
+                    Measure::Calls => node.calls,
+                };
+                if amount == 0 {
+                    continue;
+                }
                 let mut text = head.clone();
-                for name in stack {
+                for name in tree.stack(index as u32) {
                     text.push(';');
                     // A semicolon would end the name, a line break the stack.
-                    text.extend(
-                        names
-                            .get(name)
-                            .shown
-                            .chars()
-                            .map(|c| if c == ';' || c < ' ' { '_' } else { c }),
-                    );
+                    let shown = names.get(name).shown.chars();
+                    text.extend(shown.map(|c| if c == ';' || c < ' ' { '_' } else { c }));
                 }
                 *sums.entry(text).or_insert(0) += amount;
             }
@@ -83,7 +94,7 @@ impl Exporter for Folded<'_> {
         } else {
             format!("{head};thread_{}", clean(&lane.name))
         };
-        self.trees.push((head, CallTree::new()));
+        self.trees.push((head, CallTree::default()));
         Ok(())
     }
 
@@ -92,7 +103,7 @@ impl Exporter for Folded<'_> {
             self.lost += count;
         }
         match self.trees.last_mut() {
-            Some((_, tree)) => tree.step(step, self.measure),
+            Some((_, tree)) => tree.step(step),
             None => return Err(io::Error::other("a step before its thread")),
         }
         Ok(())

@@ -9,7 +9,7 @@ use umbel_trace_ring::word::Span;
 use crate::symbols::{Place, Symbols};
 
 /// Number of a name, from 0, given out as they occur.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(pub u32);
 
 /// What a name stands for.

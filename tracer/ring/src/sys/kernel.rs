@@ -57,7 +57,14 @@ impl File {
     /// SIGIO blocked: who opens the file meanwhile waits for us, and has us told by that signal.
     pub fn is_open_elsewhere(&self) -> bool {
         let lease = |kind: libc::c_int| {
-            let arguments = [self.0 as usize, libc::F_SETLEASE as usize, kind as usize, 0, 0, 0];
+            let arguments = [
+                self.0 as usize,
+                libc::F_SETLEASE as usize,
+                kind as usize,
+                0,
+                0,
+                0,
+            ];
             // SAFETY: this command of fcntl(2) takes integers only.
             unsafe { call(libc::SYS_fcntl, arguments) }
         };
