@@ -39,6 +39,8 @@ impl Directory {
             entry.is_weak()
                 && entry.holding == Holding::Shared
                 && entry.view == Some(Access::Read)
+                // It may be about to become clean, with a twin over what was not sent.
+                && !entry.is_dirty
                 && entry.mode.protocol != Protocol::ReadOnly
                 && entry.awaited().is_none()
         });

@@ -1,6 +1,7 @@
 //! Rights to write before a thread needs them.
 
 use umbel_coherence::Effect;
+use umbel_coherence::limits::IDLE_FLUSHES_MAX;
 use umbel_wire::Protocol;
 
 use crate::copy::copy_in;
@@ -34,6 +35,24 @@ fn a_home_writes_ahead_what_others_read() {
     let mut home = shared(Protocol::Update, 1);
     assert_eq!(write_ahead(&mut home), Some(twin_and_right()));
     assert_eq!(write_ahead(&mut home), None);
+}
+
+#[test]
+fn who_is_about_to_become_clean_keeps_his_twin() {
+    let mut home = shared(Protocol::Update, 1);
+    home.fault(OBJECT, WRITE);
+    for token in 1..IDLE_FLUSHES_MAX.into() {
+        home.flush(token);
+    }
+    let resume = Effect::Resume { object: OBJECT };
+    let last = home.flush(IDLE_FLUSHES_MAX.into());
+    assert_eq!(last[..2], [access(OBJECT, Some(READ)), resume]);
+    // Its threads may have stored until a moment ago: a twin made now would hide that.
+    assert_eq!(write_ahead(&mut home), None);
+    home.writes(7);
+    assert_eq!(home.resumed(OBJECT)[1], sent(1, update(7)));
+    home.receive(1, updated(false));
+    assert_eq!(write_ahead(&mut home), Some(twin_and_right()));
 }
 
 #[test]
