@@ -10,10 +10,10 @@ use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
-use umbel_trace_ring::Live;
 use umbel_trace_ring::layout::{Full, Kind, Mode};
 use umbel_trace_ring::sys::{futex_wait, is_alive, low_half, monotonic_ns, tid};
 use umbel_trace_ring::word::Code;
+use umbel_trace_ring::{Live, Producer};
 
 use crate::sys::emit::PAYLOAD_WORDS_MAX;
 use crate::sys::global::{Gate, Thread, gate, live, page, process, thread};
@@ -142,18 +142,14 @@ fn begin_thread(live: &Live, thread: &Thread) {
 /// Waits for the recorder to free a chunk; false if there is no recorder.
 fn wait_for_chunk(live: &Live) -> bool {
     let header = live.header();
-    let seen = header.freed.load(Ordering::Acquire);
-    header.waiting.fetch_add(1, Ordering::SeqCst);
     live.ring();
-    // One that was freed before we were counted is seen here, or `freed` isn't `seen` any more.
-    if header.used_count.load(Ordering::SeqCst) as usize + 2 >= live.chunk_count() {
+    Producer::wait(live, |seen| {
         futex_wait(
             low_half(&header.freed),
             seen as u32,
             Duration::from_millis(100),
         );
-    }
-    header.waiting.fetch_sub(1, Ordering::SeqCst);
+    });
     is_alive(header.recorder_pid.load(Ordering::Relaxed))
 }
 

@@ -64,12 +64,21 @@ impl Entry {
     }
 }
 
-/// Claims the first free chunk.
-pub fn claim<C: Cell>(table: &[C], owner: Owner) -> Option<usize> {
+/// Claims the first free chunk, if `spare` more are free.
+pub fn claim<C: Cell>(table: &[C], owner: Owner, spare: usize) -> Option<usize> {
     let claimed = Entry::new(ChunkState::Claimed, owner);
-    table.iter().position(|entry| {
-        entry.load() == Entry::FREE.0 && entry.replace(Entry::FREE.0, claimed.0).is_ok()
-    })
+    loop {
+        let first = first_free(table, spare)?;
+        if table[first].replace(Entry::FREE.0, claimed.0).is_ok() {
+            return Some(first);
+        }
+    }
+}
+
+fn first_free<C: Cell>(table: &[C], spare: usize) -> Option<usize> {
+    let mut free = (0..table.len()).filter(|&index| table[index].load() == Entry::FREE.0);
+    let first = free.next()?;
+    (free.take(spare).count() == spare).then_some(first)
 }
 
 /// Moves a chunk from one state to the next, if it is still there.
@@ -87,27 +96,20 @@ pub fn free<C: Cell>(entry: &C, freed: &C, waiting: &C) -> bool {
     waiting.load() > 0
 }
 
-/// Claims a free chunk, or waits: `sleep(value)` returns when `freed` isn't `value` any more or when it likes, and says whether
-/// to try again.
-pub fn claim_or_wait<C: Cell>(
+/// Waits until a claim may succeed: `sleep(value)` returns when `freed` isn't `value` any more, or when it likes.
+pub fn wait_for_free<C: Cell>(
     table: &[C],
-    owner: Owner,
+    spare: usize,
     freed: &C,
     waiting: &C,
-    mut sleep: impl FnMut(u64) -> bool,
-) -> Option<usize> {
-    loop {
-        if let Some(index) = claim(table, owner) {
-            return Some(index);
-        }
-        waiting.add(1);
-        C::fence();
-        let seen = freed.load();
-        let found = claim(table, owner);
-        let again = found.is_some() || sleep(seen);
-        waiting.add(u64::MAX);
-        if found.is_some() || !again {
-            return found;
-        }
+    sleep: impl FnOnce(u64),
+) {
+    waiting.add(1);
+    C::fence();
+    let seen = freed.load();
+    // What was freed before we were counted is seen here; what is freed after changes `freed`, and we are woken.
+    if first_free(table, spare).is_none() {
+        sleep(seen);
     }
+    waiting.add(u64::MAX);
 }

@@ -253,15 +253,10 @@ impl Producer {
     fn claim(&self, live: &Live, process: &Process, kind: Kind) -> Option<usize> {
         let table = live.table();
         let used = &live.header().used_count;
-        let most = match kind {
-            Kind::Journal => table.len(),
-            Kind::Events => table.len().saturating_sub(JOURNAL_CHUNKS),
-        };
-        if used.load(RELAXED) as usize >= most {
+        let Some(index) = pool::claim(table, self.owner(process), spare_of(kind)) else {
             live.ring();
             return None;
-        }
-        let index = pool::claim(table, self.owner(process))?;
+        };
         let now_used = used.fetch_add(1, RELAXED) as usize + 1;
         // Half is gone: the recorder should look now, not at its next round.
         if 2 * now_used >= table.len() {
@@ -269,6 +264,13 @@ impl Producer {
         }
         live.mapping.populate(index);
         Some(index)
+    }
+
+    /// Waits until a chunk is free for events: until `freed` changes at the latest, and no longer than `sleep` likes.
+    pub fn wait(live: &Live, sleep: impl FnOnce(u64)) {
+        let header = live.header();
+        let spare = spare_of(Kind::Events);
+        pool::wait_for_free(live.table(), spare, &header.freed, &header.waiting, sleep);
     }
 
     /// Takes over the thread's oldest full chunk, or if it has none anybody's.
@@ -374,6 +376,14 @@ fn steal(live: &Live, index: usize, owner: Owner) -> bool {
     };
     entry.store(Entry::new(state, owner).0, Ordering::Release);
     !is_journal
+}
+
+/// Free chunks that one for `kind` must leave to others.
+fn spare_of(kind: Kind) -> usize {
+    match kind {
+        Kind::Journal => 0,
+        Kind::Events => JOURNAL_CHUNKS,
+    }
 }
 
 fn start_of(live: &Live, index: usize) -> u64 {
