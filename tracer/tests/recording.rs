@@ -1,29 +1,14 @@
 //! Recordings are read as they were written, and say what they lost when they are damaged.
 
-use std::path::PathBuf;
+mod recordings;
 
+use recordings::{Random, Temporary, random_events};
 use umbel_tracer::recording::{
     Event, Kind, Message, ProcessSerial, Recording, SessionInfo, ThreadSerial, Writer,
 };
 
 const PROCESS: ProcessSerial = ProcessSerial(1);
 const THREAD: ThreadSerial = ThreadSerial(7);
-
-/// A file in the folder of temporary files, removed at the end.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(name: &str) -> Self {
-        let name = format!("umbel-recording-{}-{name}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 fn every_kind() -> Vec<Event> {
     let kinds = [

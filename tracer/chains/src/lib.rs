@@ -23,7 +23,5 @@
 extern crate alloc;
 
 mod chains;
-mod thin;
 
 pub use chains::{Chains, Cut, Frame, FrameEnded, Sink};
-pub use thin::{Thin, ThinEvent};

@@ -133,8 +133,7 @@ impl Recording {
     }
 
     fn thread_name(&self, serial: ThreadSerial) -> String {
-        let thread = self.threads().iter().find(|thread| thread.serial == serial);
-        match thread {
+        match self.thread(serial) {
             Some(thread) => thread.title(),
             None => format!("thread {}", serial.0),
         }

@@ -14,8 +14,8 @@ use super::event::{Event, Kind, Parser};
 use super::gather::Gather;
 use super::live::{self, Beside};
 use super::metadata::{
-    Began, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd, ProcessInfo, SessionInfo,
-    ThreadInfo, ThreadSerial,
+    Began, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd, ProcessInfo, ProcessSerial,
+    SessionInfo, ThreadInfo, ThreadSerial,
 };
 use super::scan;
 
@@ -88,6 +88,22 @@ impl Recording {
         &self.processes
     }
 
+    /// One of them.
+    pub fn process(&self, serial: ProcessSerial) -> Option<&ProcessInfo> {
+        let place = self
+            .processes
+            .binary_search_by_key(&serial, |info| info.serial);
+        Some(&self.processes[place.ok()?])
+    }
+
+    /// One of the threads.
+    pub fn thread(&self, serial: ThreadSerial) -> Option<&ThreadInfo> {
+        let place = self
+            .threads
+            .binary_search_by_key(&serial, |info| info.serial);
+        Some(&self.threads[place.ok()?])
+    }
+
     /// How processes ended.
     pub fn process_ends(&self) -> &[ProcessEnd] {
         &self.ends
@@ -125,11 +141,8 @@ impl Recording {
 
     /// Time of a thread's first event, if the recording has not what was before: a forked child's, a flight recorder's.
     pub fn middle(&self, thread: ThreadSerial) -> Option<u64> {
-        let info = self.threads.iter().find(|info| info.serial == thread)?;
-        let process = self
-            .processes
-            .iter()
-            .find(|process| process.serial == info.process);
+        let info = self.thread(thread)?;
+        let process = self.process(info.process);
         let is_forked = process.is_some_and(|process| process.began == Began::Fork);
         let first = self.segments(thread).first()?;
         let (position, ticks) = match first {

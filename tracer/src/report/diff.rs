@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::profile::{Profile, Statistics};
 use super::table::Table;
-use super::text::{Sort, TextOptions, is_wanted};
+use super::text::{Patterns, Sort, TextOptions};
 use crate::units::{duration, signed_duration, signed_percent};
 
 /// Two profiles compared.
@@ -90,10 +90,11 @@ impl Difference {
                 _ => (after.total_ns - before.total_ns).abs(),
             }
         };
+        let patterns = Patterns::new(&options.functions);
         let mut rows: Vec<&DifferenceRow> = self
             .rows
             .iter()
-            .filter(|row| is_wanted(&options.functions, &row.name, &row.module))
+            .filter(|row| patterns.have(&row.name, &row.module))
             .filter(|row| {
                 let (before, after) = row.numbers();
                 (after.total_ns - before.total_ns).abs() >= options.total_min_ns

@@ -182,7 +182,10 @@ impl Profile {
                 threads: Vec::new(),
                 tree: selection.tree.then(Tree::default),
                 events: 0,
-                lost: recording.lost().iter().map(|lost| lost.count).sum(),
+                lost: recording
+                    .lost()
+                    .iter()
+                    .fold(0, |sum: u64, lost| sum.saturating_add(lost.count)),
                 ns_per_tick: recording.clock().duration_ns(1),
                 warnings: Vec::new(),
             },
@@ -281,7 +284,5 @@ impl Merged<'_> {
 }
 
 fn pid(recording: &Recording, process: ProcessSerial) -> u32 {
-    let mut processes = recording.processes().iter();
-    let process = processes.find(|info| info.serial == process);
-    process.map_or(0, |process| process.pid)
+    recording.process(process).map_or(0, |process| process.pid)
 }

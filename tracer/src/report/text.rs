@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
+use globset::{Glob, GlobMatcher};
+
 use super::profile::{Function, Profile};
 use super::table::Table;
 use crate::recording::Recording;
@@ -64,11 +66,12 @@ impl Profile {
     /// The functions that are wanted, in the order that is wanted.
     pub fn sorted(&self, options: &TextOptions) -> Vec<&Function> {
         let min = options.total_min_ns;
+        let patterns = Patterns::new(&options.functions);
         let mut functions: Vec<&Function> = self
             .functions
             .iter()
             .filter(|function| self.ns(function.statistics.total) >= min)
-            .filter(|function| is_wanted(&options.functions, &function.name, &function.module))
+            .filter(|function| patterns.have(&function.name, &function.module))
             .collect();
         functions.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.module.cmp(&b.module)));
         let key = |function: &&Function| {
@@ -107,18 +110,18 @@ impl Profile {
             out,
             "{command}: {} events of {threads} in {}",
             count(self.events),
-            duration((last - first) as f64)
+            duration(last.saturating_sub(first) as f64)
         )?;
         writeln!(out)
     }
 
     /// The table of functions.
     pub fn write_functions(&self, options: &TextOptions, out: &mut impl Write) -> io::Result<()> {
-        let all: u64 = self
+        let own = self
             .functions
             .iter()
-            .map(|function| function.statistics.own)
-            .sum();
+            .map(|function| function.statistics.own);
+        let all = own.fold(0, u64::saturating_add);
         let mut table = Table::default();
         table.column("CALLS", 8);
         table.column("TOTAL", 9);
@@ -169,7 +172,7 @@ impl Profile {
         let all: u64 = children[0]
             .iter()
             .map(|&child| nodes[child as usize].total)
-            .sum();
+            .fold(0, u64::saturating_add);
         let mut table = Table::default();
         table.column("TOTAL", 9);
         table.column("TOTAL %", 3);
@@ -309,15 +312,27 @@ fn title(function: &Function) -> String {
     }
 }
 
-/// A function of this name and module is meant by one of the patterns.
-pub fn is_wanted(patterns: &[String], name: &str, module: &str) -> bool {
-    let file = module.rsplit('/').next().unwrap_or(module);
-    let matches = |pattern: &String| match globset::Glob::new(pattern) {
-        Ok(glob) if pattern.contains(['*', '?', '[']) => {
-            let glob = glob.compile_matcher();
-            glob.is_match(name) || glob.is_match(file)
-        }
-        _ => name.contains(pattern) || file == pattern,
-    };
-    patterns.is_empty() || patterns.iter().any(matches)
+/// Functions that are meant.
+pub struct Patterns(Vec<(String, Option<GlobMatcher>)>);
+
+impl Patterns {
+    /// Texts that names have in them; with `*`, `?` or `[` they are patterns of whole names. None: all are meant.
+    pub fn new(texts: &[String]) -> Self {
+        let compile = |text: &String| {
+            let is_pattern = text.contains(['*', '?', '[']);
+            let glob = is_pattern.then(|| Glob::new(text).ok()).flatten();
+            (text.clone(), glob.map(|glob| glob.compile_matcher()))
+        };
+        Self(texts.iter().map(compile).collect())
+    }
+
+    /// A function of this name and module is meant.
+    pub fn have(&self, name: &str, module: &str) -> bool {
+        let file = module.rsplit('/').next().unwrap_or(module);
+        let matches = |(text, glob): &(String, Option<GlobMatcher>)| match glob {
+            Some(glob) => glob.is_match(name) || glob.is_match(file),
+            None => name.contains(text) || file == text,
+        };
+        self.0.is_empty() || self.0.iter().any(matches)
+    }
 }
