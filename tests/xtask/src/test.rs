@@ -43,20 +43,30 @@ pub fn run() -> Result<()> {
     anyhow::bail!("{} of the steps above failed", failures.len())
 }
 
-/// Fuzzes the wire decoders for `seconds` seconds.
+/// What is fuzzed, one after the other: test programs that take their seconds and seed from the environment.
+const FUZZED: [(&str, &str); 2] = [
+    ("umbel-wire", "the wire decoders"),
+    ("umbel-tracer", "the readers of recordings"),
+];
+
+/// Fuzzes every decoder of bytes from outside, `seconds` seconds in all.
 pub fn fuzz(seconds: u64, seed: Option<u64>) -> Result<()> {
     let seed = match seed {
         Some(seed) => seed,
         None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64,
     };
-    step(
-        &format!("fuzz the wire decoders for {seconds} s with seed {seed}"),
-        || {
-            let mut fuzz: Command =
-                cargo(&["test", "--release", "-p", "umbel-wire", "--test", "fuzz"])?;
-            fuzz.args(["--", "--nocapture"]);
-            fuzz.env("UMBEL_FUZZ_SECONDS", seconds.to_string());
-            call(fuzz.env("UMBEL_FUZZ_SEED", seed.to_string()))
-        },
-    )
+    let each = seconds.div_ceil(FUZZED.len() as u64);
+    for (package, what) in FUZZED {
+        step(
+            &format!("fuzz {what} for {each} s with seed {seed}"),
+            || {
+                let mut fuzz: Command =
+                    cargo(&["test", "--release", "-p", package, "--test", "fuzz"])?;
+                fuzz.args(["--", "--nocapture"]);
+                fuzz.env("UMBEL_FUZZ_SECONDS", each.to_string());
+                call(fuzz.env("UMBEL_FUZZ_SEED", seed.to_string()))
+            },
+        )?;
+    }
+    Ok(())
 }
