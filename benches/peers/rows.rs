@@ -242,7 +242,16 @@ pub const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
-        what: "the same / raw stream",
+        what: "the same, read anew after a change of all of it",
+        ours: "bulk.stream_page_warm",
+        beside: &["mpi.stream_page"],
+        estimates: [1.2 * US, 0.8 * US],
+        measure: Measure::Rate,
+        goal: Some(0.5),
+        ..PLAIN
+    },
+    Row {
+        what: "the first / raw stream",
         ours: "bulk.stream_page",
         beside: &["raw.stream_page"],
         estimates: [1.2 * US, 0.8 * US],
