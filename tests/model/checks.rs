@@ -298,7 +298,7 @@ fn directory_agrees_with_caches(world: &World, object: ObjectId) -> Result<(), B
         .filter(|(rank, _)| *rank != home)
     {
         let id = node_id(rank);
-        let listed = entry.map(|entry| (entry.holding(), entry.copyset().contains(id)));
+        let listed = entry.map(|entry| (entry.holding(), entry.copyset().contains(&id)));
         let state = node.machine.copy_state(object);
         let agrees = match listed {
             None | Some((Holding::Home, _)) | Some((Holding::Shared, false)) => {

@@ -26,10 +26,10 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "one writer or many readers",
         is_rare: false,
         file: "directory.rs",
-        original: "let is_upgrade = entry.copyset.remove(request.node);",
-        mutated: "let is_upgrade = entry.copyset.remove(request.node);
-                let first = entry.copyset.iter().next();
-                if HERE { first.map(|first| entry.copyset.remove(first)); }",
+        original: "let is_upgrade = entry.record.remove_copy(request.node);",
+        mutated: "let is_upgrade = entry.record.remove_copy(request.node);
+                let first = entry.record.copies().iter().copied().next();
+                if HERE { first.map(|first| entry.record.remove_copy(first)); }",
     },
     Mutant {
         name: "an owner that lost its copy stays in the copyset",
@@ -181,9 +181,9 @@ pub const MUTANTS: &[Mutant] = &[
         is_rare: false,
         file: "round.rs",
         original: "            limit_view(entry, object, None, turn);
-            entry.copyset.remove(node);",
+            entry.record.remove_copy(node);",
         mutated: "            if !HERE { limit_view(entry, object, None, turn); }
-            entry.copyset.remove(node);",
+            entry.record.remove_copy(node);",
     },
     Mutant {
         name: "exclusive though there is another copy",
@@ -207,10 +207,10 @@ pub const MUTANTS: &[Mutant] = &[
         is_rare: false,
         file: "round.rs",
         original: "        if leave {
-            entry.copyset.remove(from);
+            entry.record.remove_copy(from);
         }",
         mutated: "        if leave && !HERE {
-            entry.copyset.remove(from);
+            entry.record.remove_copy(from);
         }",
     },
     Mutant {

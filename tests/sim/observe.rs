@@ -387,7 +387,7 @@ fn awaits(node: &SimNode, gone: usize) -> bool {
     let is_gone = |reader: umbel_wire::NodeId| usize::from(reader.0) == gone;
     node.machine
         .entries()
-        .any(|(_, entry)| entry.is_busy() && entry.copyset().iter().any(is_gone))
+        .any(|(_, entry)| entry.is_busy() && entry.copyset().iter().copied().any(is_gone))
 }
 
 fn has(node: &SimNode, is_it: impl Fn(&SimEffect) -> bool) -> bool {

@@ -28,10 +28,14 @@
 //! `update` is for weak objects, `remote` for sequential ones whose operations are compiled as calls. A node that
 //! writes with a copy to itself is noted as the writer when it is recalled, if its bytes differ from the home's.
 
+use core::num::NonZeroU8;
+
+use umbel_wire::limits::NODES_MAX;
 use umbel_wire::{Access, Consistency, Mode, NodeId, ObjectId, Protocol};
 
-use crate::entry::{Awaited, Entry, Holding, Request, Want, count};
+use crate::entry::{Awaited, Entry, Holding, Request, Want};
 use crate::memory::{Memory, Policy};
+use crate::record::Counted;
 
 const MIGRATORY_ENOUGH: u8 = 3;
 const UPDATE_ENOUGH: u8 = 3;
@@ -43,14 +47,13 @@ const OPERATIONS_ENOUGH: u8 = 32;
 const UNSEEN_ENOUGH: u8 = 32;
 
 /// Hand-overs until a protocol is tried anew, at first and at most.
-const TRIAL_AFTER_MIN: u8 = 16;
-const TRIAL_AFTER_MAX: u8 = 128;
+const TRIAL_AFTER_MIN: NonZeroU8 = NonZeroU8::new(16).expect("not 0");
+const TRIAL_AFTER_MAX: NonZeroU8 = NonZeroU8::new(128).expect("not 0");
+const TWICE: NonZeroU8 = NonZeroU8::new(2).expect("not 0");
 
 /// What speaks for another protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Scores {
-    /// The source does not say.
-    pub(crate) is_auto: bool,
     /// Operations are compiled as calls.
     operations: bool,
     /// Somebody whose copy was dropped by the last flush has fetched it again.
@@ -58,13 +61,13 @@ pub(crate) struct Scores {
     /// A diff was merged beside the home's twin, and the home has not flushed since.
     is_crossed: bool,
     /// Who wrote last.
-    writer: Option<NodeId>,
+    writer: Readers,
     /// Who has read since.
     readers: Readers,
     /// A node whose copy the last flush dropped, or the home if the flush took its rights.
-    dropped: Option<NodeId>,
+    dropped: Readers,
     /// Who operated last.
-    operator: Option<NodeId>,
+    operator: Readers,
     /// Who has used it besides the home, under `invalidate` and since.
     partners: Readers,
     reads: u8,
@@ -76,41 +79,50 @@ pub(crate) struct Scores {
     unseen: u8,
     /// Hand-overs under the protocol in force.
     turns: u8,
-    /// As many end it.
-    trial_after: u8,
+    /// As many end it; none if the source says what the protocol is.
+    trial_after: Option<NonZeroU8>,
     /// What was chosen last that is tried anew.
     chosen: Option<Protocol>,
 }
 
+/// Nobody, one node, or several, in two bytes: every shared object has five of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Readers {
-    None,
-    One(NodeId),
-    Many,
-}
+struct Readers(u16);
 
 impl Readers {
+    const NONE: Self = Self(u16::MAX);
+    const MANY: Self = Self(u16::MAX - 1);
+
+    fn one(node: NodeId) -> Self {
+        Self(node.0)
+    }
+
+    fn is_one(self) -> bool {
+        self != Self::NONE && self != Self::MANY
+    }
+
     fn and(self, node: NodeId) -> Self {
         match self {
-            Self::None => Self::One(node),
-            Self::One(other) if other == node => self,
-            Self::One(_) | Self::Many => Self::Many,
+            Self::NONE => Self::one(node),
+            other if other == Self::one(node) => self,
+            _ => Self::MANY,
         }
     }
 }
 
+const _: () = assert!(NODES_MAX < Readers::MANY.0 as usize);
+
 impl Scores {
     pub(crate) fn new(policy: Policy) -> Self {
         Self {
-            is_auto: policy.protocol.is_none(),
             operations: policy.operations,
             is_fetched_again: false,
             is_crossed: false,
-            writer: None,
-            readers: Readers::None,
-            dropped: None,
-            operator: None,
-            partners: Readers::None,
+            writer: Readers::NONE,
+            readers: Readers::NONE,
+            dropped: Readers::NONE,
+            operator: Readers::NONE,
+            partners: Readers::NONE,
             reads: 0,
             migratory: 0,
             update: 0,
@@ -118,32 +130,41 @@ impl Scores {
             operations_in_row: 0,
             unseen: 0,
             turns: 0,
-            trial_after: TRIAL_AFTER_MIN,
+            trial_after: policy.protocol.is_none().then_some(TRIAL_AFTER_MIN),
             chosen: None,
         }
     }
 
+    fn is_auto(&self) -> bool {
+        self.trial_after.is_some()
+    }
+
+    /// The protocol was set.
+    pub(crate) fn end_auto(&mut self) {
+        self.trial_after = None;
+    }
+
     fn note_read(&mut self, node: NodeId) {
-        if self.dropped == Some(node) {
+        if self.dropped == Readers::one(node) {
             self.is_fetched_again = true;
         }
-        if self.writer == Some(node) {
+        if self.writer == Readers::one(node) {
             return;
         }
         self.readers = self.readers.and(node);
-        if self.readers == Readers::Many {
+        if self.readers == Readers::MANY {
             self.migratory = self.migratory.saturating_sub(1);
         }
     }
 
     /// `node` has written, or is about to; `is_beside_twin`: perhaps not it alone.
     fn note_write(&mut self, node: NodeId, is_beside_twin: bool) {
-        let is_handed_on = self.writer.is_some_and(|writer| writer != node);
-        if is_handed_on && !is_beside_twin && self.readers == Readers::One(node) {
+        let is_handed_on = self.writer.is_one() && self.writer != Readers::one(node);
+        if is_handed_on && !is_beside_twin && self.readers == Readers::one(node) {
             raise(&mut self.migratory, MIGRATORY_ENOUGH);
             self.update = self.update.saturating_sub(1);
         }
-        if self.writer == Some(node) && self.is_fetched_again {
+        if self.writer == Readers::one(node) && self.is_fetched_again {
             raise(&mut self.update, UPDATE_ENOUGH);
             self.migratory = 0;
         }
@@ -159,17 +180,18 @@ impl Scores {
     }
 
     fn begin_epoch(&mut self, writer: NodeId) {
-        self.writer = Some(writer);
-        self.readers = Readers::None;
+        self.writer = Readers::one(writer);
+        self.readers = Readers::NONE;
         self.is_fetched_again = false;
-        self.dropped = None;
+        self.dropped = Readers::NONE;
         self.reads = 0;
     }
 
     /// The protocol in force has served another node than before.
     fn note_turn(&mut self) {
-        raise(&mut self.turns, self.trial_after);
-        if self.turns == self.trial_after {
+        let trial_after = self.trial_after.map_or(u8::MAX, NonZeroU8::get);
+        raise(&mut self.turns, trial_after);
+        if self.turns == trial_after {
             self.migratory = 0;
             self.update = 0;
         }
@@ -182,18 +204,17 @@ impl Scores {
     }
 
     fn note_operation(&mut self, node: NodeId) {
-        if self.operator == Some(node) {
+        if self.operator == Readers::one(node) {
             raise(&mut self.operations_in_row, OPERATIONS_ENOUGH);
         } else {
             self.operations_in_row = 1;
         }
-        self.operator = Some(node);
+        self.operator = Readers::one(node);
     }
 
     fn next(&self, mode: Mode) -> Protocol {
         let is_weak = mode.consistency == Consistency::Weak;
-        let is_between_two =
-            self.migratory >= MIGRATORY_ENOUGH && matches!(self.partners, Readers::One(_));
+        let is_between_two = self.migratory >= MIGRATORY_ENOUGH && self.partners.is_one();
         match mode.protocol {
             Protocol::Invalidate | Protocol::ReadOnly => {
                 if self.operations && !is_weak && self.handovers >= HANDOVERS_ENOUGH {
@@ -219,7 +240,7 @@ impl Scores {
 impl Entry {
     /// A request begins to be served.
     pub(crate) fn note_request(&mut self, request: &Request, home: NodeId) {
-        if !self.scores.is_auto {
+        if !self.scores.is_auto() {
             return;
         }
         let node = request.node;
@@ -259,13 +280,13 @@ impl Entry {
         data: &D,
         memory: &dyn Memory<D>,
     ) {
-        if !self.scores.is_auto {
+        if !self.scores.is_auto() {
             return;
         }
         let has_written = memory.differs(object, data);
         if has_written {
-            self.scores.writer = Some(owner);
-            self.scores.readers = Readers::None;
+            self.scores.writer = Readers::one(owner);
+            self.scores.readers = Readers::NONE;
         }
         if self.mode.protocol == Protocol::Migratory {
             self.scores.migratory = match has_written {
@@ -278,12 +299,12 @@ impl Entry {
 
     /// A diff of `from` was merged; `is_late`: it came with the answer to an `Invalidate`.
     pub(crate) fn note_flush(&mut self, from: NodeId, home: NodeId, is_late: bool) {
-        count(&mut self.counters.flushes);
+        self.record.count(Counted::Flush);
         let is_beside_twin = from != home && self.is_dirty;
         let is_round = self.awaited() == Some(Awaited::Round);
         let is_idle = self.awaited().is_none();
         let scores = &mut self.scores;
-        if !scores.is_auto {
+        if !scores.is_auto() {
             return;
         }
         scores.note_partner(from, home);
@@ -291,8 +312,9 @@ impl Entry {
         if is_late || is_round || (from == home && is_crossed) {
             scores.note_write_at_once(from);
         } else {
-            let is_turn =
-                scores.writer != Some(from) && !is_beside_twin && scores.partners == Readers::Many;
+            let is_turn = scores.writer != Readers::one(from)
+                && !is_beside_twin
+                && scores.partners == Readers::MANY;
             if is_turn && self.mode.protocol == Protocol::Update {
                 scores.note_turn();
             }
@@ -300,16 +322,22 @@ impl Entry {
         }
         if is_idle {
             self.switch();
-            let mut others = self.copyset.iter().filter(|node| *node != from);
+            let mut others = self
+                .record
+                .copies()
+                .iter()
+                .copied()
+                .filter(|node| *node != from);
             let is_home_dropped = from != home && !self.is_dirty && self.view.is_some();
-            self.scores.dropped = others.next().or(is_home_dropped.then_some(home));
+            let dropped = others.next().or(is_home_dropped.then_some(home));
+            self.scores.dropped = dropped.map_or(Readers::NONE, Readers::one);
         }
     }
 
     /// A flush of the only copy but the home's is answered. True if the home has to show anew that it reads it.
     pub(crate) fn is_home_to_show(&mut self) -> bool {
         let scores = &mut self.scores;
-        if !scores.is_auto || self.mode.protocol != Protocol::Update || self.view.is_none() {
+        if !scores.is_auto() || self.mode.protocol != Protocol::Update || self.view.is_none() {
             return false;
         }
         raise(&mut scores.unseen, UNSEEN_ENOUGH);
@@ -330,9 +358,8 @@ impl Entry {
         let next = self.scores.next(self.mode);
         if next != self.mode.protocol {
             self.mode.protocol = next;
-            count(&mut self.counters.switches);
+            self.record.count(Counted::Switch);
             let Scores {
-                is_auto: _,
                 operations: _,
                 is_fetched_again,
                 is_crossed: _,
@@ -352,11 +379,11 @@ impl Entry {
                 chosen,
             } = &mut self.scores;
             *is_fetched_again = false;
-            *readers = Readers::None;
-            *dropped = None;
-            *operator = None;
+            *readers = Readers::NONE;
+            *dropped = Readers::NONE;
+            *operator = Readers::NONE;
             if next == Protocol::Invalidate {
-                *partners = Readers::None;
+                *partners = Readers::NONE;
             }
             *reads = 0;
             *handovers = 0;
@@ -364,10 +391,10 @@ impl Entry {
             *unseen = 0;
             *turns = 0;
             if matches!(next, Protocol::Migratory | Protocol::Update) {
-                *trial_after = match *chosen == Some(next) {
-                    true => TRIAL_AFTER_MAX.min(trial_after.saturating_mul(2)),
+                *trial_after = trial_after.map(|trial_after| match *chosen == Some(next) {
+                    true => TRIAL_AFTER_MAX.min(trial_after.saturating_mul(TWICE)),
                     false => TRIAL_AFTER_MIN,
-                };
+                });
                 *chosen = Some(next);
             }
             // What is in force begins with all its credit.

@@ -31,7 +31,6 @@
 //! *Prefetch.* FetchRead and FetchWrite of a prefetch accept Deny, too; all others refuse it. A fault is
 //! remembered: a grant then wakes and holds as any; after Deny the thread's own Get goes out.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use umbel_wire::{Access, Consistency, Forward, Mode, NodeId, ObjectId, Protocol};
@@ -39,6 +38,7 @@ use umbel_wire::{Access, Consistency, Forward, Mode, NodeId, ObjectId, Protocol}
 use crate::copy::{Copy, CopyState, Deferred};
 use crate::effect::{Effect, Outgoing};
 use crate::forward::{Forwarding, NOT_TO_BE_FORWARDED};
+use crate::table::Table;
 use crate::turn::{Resume, Turn};
 
 /// The state a message found, where it cannot be accepted.
@@ -49,7 +49,7 @@ pub(crate) const AWAITS_HOLD: Refusal = "answering an earlier message after its 
 /// This node's copies of objects whose homes are elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Cache {
-    pub(crate) copies: BTreeMap<ObjectId, Copy>,
+    pub(crate) copies: Table<Copy>,
     pub(crate) forwarding: Forwarding,
 }
 

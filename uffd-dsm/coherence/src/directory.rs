@@ -46,9 +46,11 @@ use umbel_wire::{Access, Forward, NodeId, ObjectId, Protocol, Token};
 
 use crate::cache::Refusal;
 use crate::effect::{Effect, Outgoing};
-use crate::entry::{Answer, Awaited, Counters, Entry, Holding, Request, Want, count};
+use crate::entry::{Answer, Awaited, Entry, Holding, Request, Want};
 use crate::grant::{expose_at_home, write_at_home};
 use crate::memory::allowed;
+use crate::record::Counted;
+use crate::table::Table;
 use crate::turn::Turn;
 
 pub(crate) const UNSHARED: Refusal = "Unshared";
@@ -57,7 +59,7 @@ const ALREADY_ASKED: Refusal = "already asked for by that node";
 /// Entries of the objects this node is home to. An object without one is the home's alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Directory {
-    pub(crate) entries: BTreeMap<ObjectId, Entry>,
+    pub(crate) entries: Table<Entry>,
     /// Objects still shared, per `reclaim` in progress.
     pub(crate) reclaims: BTreeMap<Token, usize>,
 }
@@ -68,17 +70,17 @@ impl Directory {
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (ObjectId, &Entry)> {
-        self.entries.iter().map(|(object, entry)| (*object, entry))
+        self.entries.iter()
     }
 
     pub(crate) fn reset_counters(&mut self) {
         for entry in self.entries.values_mut() {
-            entry.counters = Counters::default();
+            entry.record.reset_counters();
         }
     }
 
     pub(crate) fn has_entries(&self, objects: Range<ObjectId>) -> bool {
-        self.entries.range(objects).next().is_some()
+        self.entries.keys_in(objects).next().is_some()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -97,11 +99,11 @@ impl Directory {
             return;
         };
         if entry.home_rights() >= Some(access) {
-            entry.counters.count_request(access);
+            entry.record.count(access.into());
             return expose_at_home(entry, object, turn);
         }
         if entry.is_weak() && entry.holding == Holding::Shared {
-            entry.counters.count_request(access);
+            entry.record.count(access.into());
             return write_at_home(entry, object, turn);
         }
         if entry.has_request_of(turn.node) {
@@ -132,7 +134,7 @@ impl Directory {
             if entry.has_request_of(from) {
                 return Err(ALREADY_ASKED);
             }
-            let is_copy = entry.copyset.contains(from);
+            let is_copy = entry.record.has_copy(from);
             match (entry.holding, access) {
                 // An owner has all rights, and answers a Recall before it asks again.
                 (Holding::Owned(owner), Access::Read | Access::Write) if owner == from => {
@@ -188,7 +190,7 @@ impl Directory {
                 entry.holding = Holding::Home;
                 if keep_read {
                     entry.holding = Holding::Shared;
-                    entry.copyset.insert(owner);
+                    entry.record.add_copy(owner);
                 }
                 if forwards {
                     self.note_forwarded(object, keep_read, turn);
@@ -287,7 +289,7 @@ impl Directory {
         let Some(entry) = self.entries.get_mut(&object) else {
             return;
         };
-        entry.scores.is_auto = false;
+        entry.scores.end_auto();
         entry.update_pending(|pending| pending.switch = Some(protocol));
         self.advance(object, turn);
     }
@@ -302,8 +304,7 @@ impl Directory {
         let memory = &*turn.memory;
         let entry = self
             .entries
-            .entry(object)
-            .or_insert_with(|| Entry::new(memory.policy(object)));
+            .get_or_insert_with(object, || Entry::new(memory.policy(object)));
         let is_held = request.node != turn.node && entry.is_held_against(&request);
         if entry.is_busy() || is_held {
             entry.update_pending(|pending| pending.queue.push_back(request));
@@ -357,7 +358,7 @@ impl Directory {
                 let protocol = allowed(entry.mode.consistency, protocol);
                 if protocol != entry.mode.protocol {
                     entry.mode.protocol = protocol;
-                    count(&mut entry.counters.switches);
+                    entry.record.count(Counted::Switch);
                 }
                 continue;
             }
@@ -412,8 +413,8 @@ impl Directory {
             }
             (Holding::Shared, Access::Write) => {
                 // Listed now means current now: see "Upgrades" in the specification.
-                let is_upgrade = entry.copyset.remove(request.node);
-                if entry.copyset.is_empty() {
+                let is_upgrade = entry.record.remove_copy(request.node);
+                if entry.record.copies().is_empty() {
                     entry.holding = Holding::Home;
                     return self.grant(object, request.node, access, !is_upgrade, turn);
                 }
@@ -463,7 +464,7 @@ fn recall<D>(
         forwards: forward.is_some(),
     };
     entry.begin(awaited, Some(request));
-    count(&mut entry.counters.recalls);
+    entry.record.count(Counted::Recall);
     let message = Outgoing::Recall {
         object,
         keep_read,
@@ -492,9 +493,15 @@ pub(crate) fn invalidate_copies<D>(
     turn: &mut Turn<'_, D>,
 ) {
     let is_target = |node: &NodeId| Some(*node) != spared;
-    let targets: Vec<NodeId> = entry.copyset.iter().filter(is_target).collect();
+    let targets: Vec<NodeId> = entry
+        .record
+        .copies()
+        .iter()
+        .copied()
+        .filter(is_target)
+        .collect();
     for node in &targets {
-        count(&mut entry.counters.invalidations);
+        entry.record.count(Counted::Invalidation);
         let message = Outgoing::Invalidate {
             object,
             end_of_life,

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use umbel_wire::{Access, Consistency, Mode, NodeId, Operation, Protocol, Token};
 
 use crate::auto::Scores;
-use crate::copyset::Copyset;
 use crate::limits;
 use crate::memory::Policy;
+use crate::record::Record;
 
 /// Where the newest bytes of an object are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,17 +73,6 @@ impl Counters {
             *sum = sum.saturating_add(more);
         }
     }
-
-    pub(crate) fn count_request(&mut self, access: Access) {
-        count(match access {
-            Access::Read => &mut self.read_faults,
-            Access::Write => &mut self.write_faults,
-        });
-    }
-}
-
-pub(crate) fn count(counter: &mut u32) {
-    *counter = counter.saturating_add(1);
 }
 
 /// What a node waits for.
@@ -209,8 +198,8 @@ pub struct Entry {
     /// The home's threads used the object, which is weak, since it was granted away last.
     pub(crate) is_used: bool,
     pub(crate) scores: Scores,
-    pub(crate) counters: Counters,
-    pub(crate) copyset: Copyset,
+    /// The copyset, and what was counted.
+    pub(crate) record: Record,
     pub(crate) pending: Option<Box<Pending>>,
 }
 
@@ -228,8 +217,7 @@ impl Entry {
             is_dirty: false,
             is_used: false,
             scores: Scores::new(policy),
-            counters: Counters::default(),
-            copyset: Copyset::default(),
+            record: Record::default(),
             pending: None,
         }
     }
@@ -240,13 +228,13 @@ impl Entry {
     }
 
     /// The nodes with copies beside the home's; of an object being withdrawn, those that have not answered.
-    pub fn copyset(&self) -> &Copyset {
-        &self.copyset
+    pub fn copyset(&self) -> &[NodeId] {
+        self.record.copies()
     }
 
     /// What was counted since the entry was made.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn counters(&self) -> Counters {
+        self.record.counters()
     }
 
     /// What its copies are told that the object is.

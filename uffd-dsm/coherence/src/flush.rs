@@ -55,6 +55,7 @@ use umbel_wire::{NodeId, ObjectId, Token};
 
 use crate::limits::IDLE_FLUSHES_MAX;
 use crate::memory::Memory;
+use crate::table::Table;
 
 /// A copy that is or may be written here while others have copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,7 +119,7 @@ pub(crate) enum Taken<D> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Flushes {
     last: u64,
-    units: BTreeMap<ObjectId, Unit>,
+    units: Table<Unit>,
     outstanding: BTreeMap<u64, Outstanding>,
     /// Who owes an answer for which number; `None`: it was not sent.
     owed: BTreeSet<(Option<NodeId>, u64)>,
@@ -135,13 +136,13 @@ impl Flushes {
     /// What a flush has to look at.
     pub(crate) fn units<D>(&self, memory: &mut dyn Memory<D>) -> Vec<ObjectId> {
         if !self.units.values().any(|unit| unit.is_tracked) {
-            return self.units.keys().copied().collect();
+            return self.units.keys().collect();
         }
         let written = memory.written();
         let others = self.units.iter();
         others
             .filter(|(_, unit)| !unit.is_tracked || written.is_none())
-            .map(|(object, _)| *object)
+            .map(|(object, _)| object)
             .chain(written.iter().flatten().copied())
             .collect()
     }
@@ -162,7 +163,7 @@ impl Flushes {
     }
 
     pub(crate) fn begin_writing(&mut self, object: ObjectId) {
-        let unit = self.units.entry(object).or_default();
+        let unit = self.units.get_or_insert_with(object, Unit::default);
         unit.is_dirty = true;
         unit.idle = 0;
     }
@@ -455,7 +456,7 @@ impl Flushes {
     }
 
     fn update(&mut self, object: ObjectId, change: impl FnOnce(&mut Unit)) {
-        change(self.units.entry(object).or_default());
+        change(self.units.get_or_insert_with(object, Unit::default));
     }
 
     fn drop_if_done(&mut self, object: ObjectId) {

@@ -275,7 +275,7 @@ impl Directory {
                 false => Access::Write,
             };
             if let Want::Access(wanted) = request.want {
-                entry.counters.count_request(wanted);
+                entry.record.count(wanted.into());
             }
             note_granted(entry, request.node, access, true);
         }

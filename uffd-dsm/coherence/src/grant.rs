@@ -7,7 +7,8 @@ use umbel_wire::{Access, NodeId, ObjectId, Protocol};
 
 use crate::directory::Directory;
 use crate::effect::{Effect, Outgoing};
-use crate::entry::{Awaited, Entry, Holding, Request, Want, count};
+use crate::entry::{Awaited, Entry, Holding, Request, Want};
+use crate::record::Counted;
 use crate::turn::{Resume, Turn};
 
 impl Directory {
@@ -24,7 +25,7 @@ impl Directory {
             .entries
             .get_mut(&object)
             .expect("the request is for this entry");
-        entry.counters.count_request(access);
+        entry.record.count(access.into());
         if node == turn.node {
             return grant_at_home(entry, object, access, turn);
         }
@@ -113,7 +114,7 @@ impl Entry {
     pub(crate) fn end_read_only(&mut self) {
         if self.mode.protocol == Protocol::ReadOnly {
             self.mode.protocol = Protocol::Invalidate;
-            count(&mut self.counters.switches);
+            self.record.count(Counted::Switch);
         }
     }
 }
@@ -141,7 +142,7 @@ pub(crate) fn note_granted(entry: &mut Entry, node: NodeId, access: Access, with
     match access {
         Access::Read => {
             entry.holding = Holding::Shared;
-            entry.copyset.insert(node);
+            entry.record.add_copy(node);
         }
         Access::Write => {
             entry.holding = Holding::Owned(node);
@@ -149,7 +150,7 @@ pub(crate) fn note_granted(entry: &mut Entry, node: NodeId, access: Access, with
         }
     }
     if with_data {
-        count(&mut entry.counters.grants_with_data);
+        entry.record.count(Counted::GrantWithData);
     }
 }
 

@@ -222,17 +222,17 @@ impl Cache {
     ) {
         use CopyState::*;
         self.copies.retain(|object, copy| {
-            if !is_lost(*object) {
+            if !is_lost(object) {
                 return true;
             }
             copy.deferred = None;
-            if turn.flushes.abandon(*object) {
-                turn.out.push(Effect::DropTwin { object: *object });
+            if turn.flushes.abandon(object) {
+                turn.out.push(Effect::DropTwin { object });
             }
-            turn.flushes.cancel(Waiter::Copy(*object));
+            turn.flushes.cancel(Waiter::Copy(object));
             let is_asked = copy.state.is_waiting() && !copy.is_prefetch;
             if copy.wanted.take().is_some() || is_asked {
-                lost.push(*object);
+                lost.push(object);
             }
             match copy.state {
                 FetchRead

@@ -16,7 +16,8 @@ use umbel_wire::{NodeId, ObjectId, Token};
 
 use crate::directory::{Directory, invalidate_copies};
 use crate::effect::{Effect, Outgoing};
-use crate::entry::{Answer, Awaited, Holding, Want, count};
+use crate::entry::{Answer, Awaited, Holding, Want};
+use crate::record::Counted;
 use crate::round::{answer_flush, become_alone_if_last, note_paid, take_flushes};
 use crate::turn::Turn;
 
@@ -27,11 +28,7 @@ impl Directory {
         token: Token,
         turn: &mut Turn<'_, D>,
     ) {
-        let known: Vec<ObjectId> = self
-            .entries
-            .range(objects)
-            .map(|(object, _)| *object)
-            .collect();
+        let known: Vec<ObjectId> = self.entries.keys_in(objects).collect();
         if known.is_empty() {
             turn.out.push(Effect::Reclaimed { token });
             return;
@@ -67,7 +64,7 @@ impl Directory {
             Holding::Owned(owner) => {
                 entry.begin(Awaited::EndOfLife, None);
                 entry.await_from(&[owner], Answer::Invalidated);
-                count(&mut entry.counters.invalidations);
+                entry.record.count(Counted::Invalidation);
                 let message = Outgoing::Invalidate {
                     object,
                     end_of_life: true,
@@ -91,7 +88,7 @@ impl Directory {
         turn.end_writing(object);
         turn.out.push(Effect::Retire {
             object,
-            counters: entry.counters,
+            counters: entry.record.counters(),
             mode: entry.mode,
         });
         let left = self
@@ -122,7 +119,7 @@ impl Directory {
         node: NodeId,
         turn: &mut Turn<'_, D>,
     ) -> Vec<ObjectId> {
-        let known: Vec<ObjectId> = self.entries.keys().copied().collect();
+        let known: Vec<ObjectId> = self.entries.keys().collect();
         let mut lost = Vec::new();
         for object in known {
             // A new life begun by an earlier object's end is still this object's entry.
@@ -140,7 +137,7 @@ impl Directory {
                 });
                 note_paid(entry, node, turn.node, turn.flushes);
             }
-            entry.copyset.remove(node);
+            entry.record.remove_copy(node);
             let was_owner = entry.holding == Holding::Owned(node);
             if was_owner {
                 lost.push(object);

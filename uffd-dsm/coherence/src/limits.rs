@@ -11,9 +11,8 @@ pub const REQUESTS_PER_OBJECT_MAX: usize = NODES_MAX * REQUESTS_PER_NODE_MAX;
 /// Messages put off until the end of a hold, per copy: the home awaits the answer before it sends another.
 pub const DEFERRED_PER_COPY_MAX: usize = 1;
 
-/// Bytes of a directory entry, its copyset and its waiting requests apart: two cache lines. Nine counters and
-/// the scores by which a protocol is chosen take the second.
-pub const ENTRY_BYTES_MAX: usize = 112;
+/// Bytes of a directory entry, more than two copies, counts above 255 and waiting requests apart: a cache line.
+pub const ENTRY_BYTES_MAX: usize = 64;
 
 /// Bytes of a waiting request: a queue's first allocation has room for four.
 pub const REQUEST_BYTES_MAX: usize = 24;

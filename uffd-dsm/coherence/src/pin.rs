@@ -45,8 +45,7 @@ impl Directory {
     ) -> Pinned {
         let entry = self
             .entries
-            .entry(object)
-            .or_insert_with(|| Entry::new(memory.policy(object)));
+            .get_or_insert_with(object, || Entry::new(memory.policy(object)));
         // What is in progress was granted already: it would not wait.
         if entry.awaited().is_some() || entry.holds == u8::MAX {
             return Pinned::Missing;

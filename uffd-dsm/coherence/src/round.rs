@@ -42,9 +42,10 @@ use umbel_wire::{Access, NodeId, ObjectId, Protocol};
 use crate::cache::Refusal;
 use crate::directory::{Directory, UNSHARED, flushed, invalidate_copies};
 use crate::effect::{Effect, Outgoing};
-use crate::entry::{Answer, Awaited, Entry, Holding, count};
+use crate::entry::{Answer, Awaited, Entry, Holding};
 use crate::flush::{Flushes, For, Taken};
 use crate::grant::limit_view;
+use crate::record::Counted;
 use crate::turn::{Resume, Turn};
 
 impl Directory {
@@ -60,14 +61,14 @@ impl Directory {
         let entry = self.entries.get_mut(&object).ok_or(UNSHARED)?;
         // A copy is flushed again when the home has answered, and is not dropped while it asks for more.
         let is_busy = entry.has_flush_of(from) || entry.has_request_of(from);
-        if !entry.copyset.contains(from) || is_busy {
+        if !entry.record.has_copy(from) || is_busy {
             return Err(entry.state_name());
         }
         if diff.is_some() && !entry.is_weak() {
             return Err("sequential");
         }
         if leave {
-            entry.copyset.remove(from);
+            entry.record.remove_copy(from);
         }
         let Some(diff) = diff else {
             turn.send(from, flushed(object, sequence, false));
@@ -194,7 +195,7 @@ impl Directory {
         let brings = diff.is_some();
         let may_bring = match entry.awaited() {
             Some(Awaited::Round | Awaited::Withdrawn) => {
-                entry.is_weak() && entry.copyset.contains(from)
+                entry.is_weak() && entry.record.has_copy(from)
             }
             Some(
                 Awaited::Recalled { .. }
@@ -210,7 +211,7 @@ impl Directory {
             return Err(entry.state_name());
         }
         note_paid(entry, from, turn.node, turn.flushes);
-        entry.copyset.remove(from);
+        entry.record.remove_copy(from);
         if entry.holding == Holding::Owned(from) {
             entry.holding = Holding::Home;
         }
@@ -237,12 +238,12 @@ impl Directory {
     ) -> Result<(), Refusal> {
         let entry = self.entries.get_mut(&object).ok_or(UNSHARED)?;
         // Who has left has said so by a Flush before.
-        let is_odd = entry.copyset.contains(from) == leave;
+        let is_odd = entry.record.has_copy(from) == leave;
         if is_odd || !entry.settle(from, Answer::Updated) {
             return Err(entry.state_name());
         }
         note_paid(entry, from, turn.node, turn.flushes);
-        if leave && entry.copyset.is_empty() {
+        if leave && entry.record.copies().is_empty() {
             entry.note_unused();
         }
         if !entry.is_anything_due() {
@@ -266,7 +267,7 @@ impl Directory {
         let only = only_copy(entry, &flushes).filter(|_| is_round);
         if let Some(node) = only {
             limit_view(entry, object, None, turn);
-            entry.copyset.remove(node);
+            entry.record.remove_copy(node);
             entry.holding = Holding::Owned(node);
             entry.is_used = false;
         } else if is_round && is_for_the_home(entry, &flushes) && entry.is_home_to_show() {
@@ -344,7 +345,7 @@ pub(crate) fn answer_flush<D>(
 
 /// Without copies elsewhere the home's bytes are all there is, and need no twin.
 pub(crate) fn become_alone_if_last<D>(entry: &mut Entry, object: ObjectId, turn: &mut Turn<'_, D>) {
-    if entry.holding != Holding::Shared || !entry.copyset.is_empty() {
+    if entry.holding != Holding::Shared || !entry.record.copies().is_empty() {
         return;
     }
     entry.holding = Holding::Home;
@@ -354,7 +355,7 @@ pub(crate) fn become_alone_if_last<D>(entry: &mut Entry, object: ObjectId, turn:
 
 /// Nobody but the home may have use for these flushes, and its threads don't write.
 fn is_for_the_home(entry: &Entry, flushes: &[(NodeId, u64)]) -> bool {
-    let mut copies = entry.copyset.iter();
+    let mut copies = entry.record.copies().iter().copied();
     let only = copies.next().filter(|_| copies.next().is_none());
     let is_last = matches!((only, flushes), (Some(node), [(other, _)]) if node == *other);
     is_last && entry.holding == Holding::Shared && !entry.is_dirty
@@ -362,7 +363,7 @@ fn is_for_the_home(entry: &Entry, flushes: &[(NodeId, u64)]) -> bool {
 
 /// The node that may become owner: its flush is about to be answered, and it has the only copy.
 fn only_copy(entry: &Entry, flushes: &[(NodeId, u64)]) -> Option<NodeId> {
-    let mut copies = entry.copyset.iter();
+    let mut copies = entry.record.copies().iter().copied();
     let node = copies.next()?;
     let is_last = copies.next().is_none() && entry.holding == Holding::Shared;
     let is_flusher = flushes.iter().any(|(other, _)| *other == node);
@@ -386,9 +387,15 @@ fn update_copies<D: Clone>(
         let is_current = *node == from && !entry.is_due(from, Answer::Updated);
         !is_current && !entry.is_due(*node, Answer::Invalidated)
     };
-    let targets: Vec<NodeId> = entry.copyset.iter().filter(stays).collect();
+    let targets: Vec<NodeId> = entry
+        .record
+        .copies()
+        .iter()
+        .copied()
+        .filter(stays)
+        .collect();
     for node in &targets {
-        count(&mut entry.counters.updates);
+        entry.record.count(Counted::Update);
         let diff = diff.clone();
         turn.send(*node, Outgoing::Update { object, diff });
     }

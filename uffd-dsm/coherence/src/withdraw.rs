@@ -27,9 +27,10 @@ use umbel_wire::{Access, Consistency, NodeId, ObjectId, Operation, Token};
 use crate::cache::Refusal;
 use crate::directory::{Directory, invalidate_copies, recall_all};
 use crate::effect::{Effect, Outgoing};
-use crate::entry::{Awaited, Entry, Holding, Request, Want, count};
+use crate::entry::{Awaited, Entry, Holding, Request, Want};
 use crate::limits::OPERATIONS_PER_NODE_MAX;
 use crate::memory::allowed;
+use crate::record::Counted;
 use crate::turn::Turn;
 
 const TOO_MANY: Refusal = "waited for too often by that node";
@@ -132,7 +133,7 @@ impl Directory {
             .get_mut(&object)
             .expect("work is in progress on this entry");
         assert_eq!(entry.awaited(), Some(Awaited::Operated), "no operation ran");
-        count(&mut entry.counters.operations);
+        entry.record.count(Counted::Operation);
         let work = entry.update_pending(|pending| pending.work.take());
         let Some(request) = work.and_then(|work| work.request) else {
             // Who asked is lost.

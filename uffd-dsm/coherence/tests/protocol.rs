@@ -91,8 +91,7 @@ impl Home {
     }
 
     fn counters(&self) -> Counters {
-        *self
-            .machine
+        self.machine
             .entry(OBJECT)
             .expect("the object is shared")
             .counters()
@@ -233,7 +232,7 @@ fn a_read_leaves_the_owner_a_reader() {
     assert_eq!(home.recalled(1, 5), [store(5), grant(2, READ, true)]);
     let entry = home.machine.entry(OBJECT).expect("the object is shared");
     assert_eq!(entry.holding(), Holding::Shared);
-    assert!(entry.copyset().iter().eq([NodeId(1), NodeId(2)]));
+    assert_eq!(entry.copyset(), [NodeId(1), NodeId(2)]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ impl Engine {
     pub fn object_stats(&mut self) -> Vec<ObjectStats> {
         let mut table = self.stats.clone();
         for (object, entry) in self.machine.entries() {
-            self.count(&mut table, object, entry.counters(), entry.mode());
+            self.count(&mut table, object, &entry.counters(), entry.mode());
         }
         table.into_rows()
     }

@@ -60,7 +60,7 @@ fn a_home_names_the_requester_and_grants_nothing_itself() {
             Access::Read => {
                 assert_eq!(holding(&home, FLAG), Holding::Shared);
                 let copies = home.machine.entry(FLAG).expect("shared").copyset();
-                assert!(copies.iter().eq([NodeId(1), NodeId(2)]));
+                assert_eq!(copies, [NodeId(1), NodeId(2)]);
             }
             Access::Write => assert_eq!(holding(&home, FLAG), Holding::Owned(NodeId(2))),
         }

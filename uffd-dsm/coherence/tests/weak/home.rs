@@ -177,7 +177,7 @@ fn an_update_goes_to_every_copy_but_the_writers() {
     home.receive(3, leave(OBJECT, 1, None));
     assert_eq!(home.receive(3, updated(true)), [sent(1, flushed(4, false))]);
     let copies = home.machine.entry(OBJECT).expect("shared").copyset();
-    assert!(copies.iter().eq([NodeId(1), NodeId(2)]), "3 has left");
+    assert_eq!(copies, [NodeId(1), NodeId(2)], "3 has left");
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_return_answers_a_recall() {
         ]
     );
     let copies = home.machine.entry(OBJECT).expect("shared").copyset();
-    assert!(copies.iter().eq([NodeId(2)]), "1 kept nothing");
+    assert_eq!(copies, [NodeId(2)], "1 kept nothing");
 }
 
 #[test]
