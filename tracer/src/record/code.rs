@@ -1,6 +1,6 @@
 //! Code of the session's files: what their functions are called, where they call the hooks, and which are excluded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -24,32 +24,47 @@ pub struct Code {
 /// Which functions of a file a filter excludes. Addresses are those of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    excluded: HashSet<u64>,
-    /// Functions there are.
-    pub function_count: usize,
+    /// By where a function begins: whether it is excluded.
+    judged: HashMap<u64, bool>,
+    excluded_count: usize,
     /// What is said of addresses that no known function begins at.
     others_excluded: bool,
 }
 
 impl Verdict {
+    fn new(judged: HashMap<u64, bool>, others_excluded: bool) -> Self {
+        Self {
+            excluded_count: judged.values().filter(|is_excluded| **is_excluded).count(),
+            judged,
+            others_excluded,
+        }
+    }
+
     /// Whether the function that begins at `address` is excluded.
     pub fn excludes(&self, address: u64) -> bool {
-        self.excluded.contains(&address) || self.others_excluded
+        let judged = self.judged.get(&address);
+        judged.copied().unwrap_or(self.others_excluded)
     }
 
     /// Whether any function may be excluded.
     pub fn excludes_any(&self) -> bool {
-        !self.excluded.is_empty() || self.others_excluded
+        self.excluded_count > 0 || self.others_excluded
+    }
+
+    /// Functions that were judged.
+    pub fn function_count(&self) -> usize {
+        self.judged.len()
     }
 
     /// Functions that are excluded.
     pub fn excluded_count(&self) -> usize {
-        self.excluded.len()
+        self.excluded_count
     }
 
     /// Where the excluded functions begin.
     pub fn excluded(&self) -> impl Iterator<Item = u64> + '_ {
-        self.excluded.iter().copied()
+        let excluded = self.judged.iter().filter(|(_, is_excluded)| **is_excluded);
+        excluded.map(|(address, _)| *address)
     }
 }
 
@@ -104,25 +119,22 @@ impl Code {
             return Verdict::default();
         }
         let functions: Vec<_> = self.image.functions().iter().collect();
-        let is_excluded = |function: &crate::symbols::Function| {
+        let judge = |function: &crate::symbols::Function| {
             let is_included = filter.includes(&mut Function {
                 names: &[Names::new(&function.name)],
                 module: &self.path,
                 is_program,
                 source: &mut || self.source(filter, function.is_weak, function.begin),
             });
-            (!is_included).then_some(function.begin)
+            (function.begin, !is_included)
         };
-        Verdict {
-            function_count: functions.len(),
-            excluded: functions.par_iter().filter_map(is_excluded).collect(),
-            others_excluded: !filter.includes(&mut Function {
-                names: &[],
-                module: &self.path,
-                is_program,
-                source: &mut || None,
-            }),
-        }
+        let others_included = filter.includes(&mut Function {
+            names: &[],
+            module: &self.path,
+            is_program,
+            source: &mut || None,
+        });
+        Verdict::new(functions.par_iter().map(judge).collect(), !others_included)
     }
 
     /// The source file of the function at `address`. Reading them takes long, so only functions that may come from a header are

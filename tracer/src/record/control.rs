@@ -270,7 +270,7 @@ pub fn ask(path: &Path, request: &str) -> io::Result<Answer> {
     let text = String::from_utf8_lossy(&text);
     let mut lines: Vec<String> = text
         .lines()
-        .map(|line| line.trim_start_matches(' ').to_owned())
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned())
         .collect();
     let end = lines.pop().unwrap_or_default();
     Ok(match end.strip_prefix("error: ") {

@@ -190,7 +190,7 @@ impl Process {
             ..Summary::default()
         };
         for module in &self.modules {
-            summary.function_count += module.verdict.function_count;
+            summary.function_count += module.verdict.function_count();
             summary.excluded_count += module.verdict.excluded_count();
             if let Some(patched) = &module.patched {
                 summary.patched.add(patched);

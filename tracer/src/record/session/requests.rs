@@ -79,7 +79,7 @@ impl Session {
                 self.settings.output.display()
             ),
             format!(
-                "{} events of {} threads in {} processes, {bytes} bytes; {} lost",
+                "events: {}, threads: {}, processes: {}, bytes: {bytes}, lost events: {}",
                 tally.events,
                 tally.threads.len(),
                 tally.processes.len(),
