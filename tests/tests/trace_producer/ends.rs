@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::session::{Folder, How, Recorded, Session, run, wait};
+use crate::session::{Folder, How, Recorded, Session, holds_within, run, wait};
 
 /// The counts that the program kept in a file of its own: of its main thread, and of another.
 fn counts(path: &Path) -> [u64; 2] {
@@ -99,4 +99,47 @@ fn killed_at_any_moment_a_program_leaves_every_call() {
         assert_eq!(recorded.lost(), 0);
         recorded.depths();
     }
+}
+
+#[test]
+fn a_killed_recorder_keeps_nobody_waiting() {
+    let folder = Folder::new();
+    let program = folder.compile("fib.c", &["-O2"]);
+    let session = Session::start(
+        &folder,
+        How {
+            takes: false,
+            chunks: 8,
+            ..How::default()
+        },
+    );
+    // It stands for the recorder; nobody waits for its end, so that it stays in the table of processes.
+    let mut recorder = Command::new("sleep")
+        .arg("1000")
+        .spawn()
+        .expect("there is a sleep");
+    session.set_recorder(recorder.id());
+    let mut command = session.command(&program);
+    command
+        .arg("20")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program was compiled before");
+    let waits = || session.waiting() > 0;
+    assert!(
+        holds_within(Duration::from_secs(20), waits),
+        "the program should wait for a chunk"
+    );
+    assert!(child.try_wait().is_ok_and(|status| status.is_none()));
+    recorder.kill().expect("it is our child");
+    let outcome = wait(child).must_succeed();
+    recorder.wait().expect("it is our child");
+    let recorded = session.finish();
+    let expected = 2 * (outcome.number("calls") + 1);
+    assert_eq!(
+        recorded.calls() + recorded.returns() + recorded.lost(),
+        expected
+    );
+    assert!(recorded.lost() > 0);
 }

@@ -1,10 +1,15 @@
 //! Threads and processes.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use umbel_trace_ring::journal::{Entry, Origin};
 use umbel_trace_ring::layout::Full;
 use umbel_trace_ring::word::Code;
 
-use crate::session::{Folder, How, Outcome, Session, run};
+use crate::session::{Folder, How, Outcome, Session, holds_within, library, run, wait};
 
 fn calls_of_all(outcome: &Outcome) -> u64 {
     let counts = outcome
@@ -114,4 +119,47 @@ fn threads_wait_when_there_are_few_chunks() {
         (recorded.calls(), recorded.lost()),
         (outcome.number("calls"), 0)
     );
+}
+
+#[test]
+fn by_variables_alone_a_recorder_is_started_that_the_program_never_sees() {
+    let folder = Folder::new();
+    let program = folder.compile("processes.c", &["-O2"]);
+    // It tells how it was started; this test is the recorder then.
+    let recorder = folder.join("recorder");
+    let told = folder.join("told");
+    let script = format!(
+        "#!/bin/sh\n{{ echo \"$@\"; env; }} > {0}.new; mv {0}.new {0}\n",
+        told.display()
+    );
+    fs::write(&recorder, script).expect("the folder is ours");
+    fs::set_permissions(&recorder, fs::Permissions::from_mode(0o700)).expect("the folder is ours");
+    let output = folder.join("out.trace");
+    let mut command = Command::new(&program);
+    command
+        .env("LD_PRELOAD", library())
+        .env("UMBEL_TRACE_OUTPUT", &output)
+        .env("UMBEL_TRACE_RECORDER", &recorder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn().expect("the program was compiled before");
+    assert!(
+        holds_within(Duration::from_secs(20), || told.exists()),
+        "nobody started a recorder"
+    );
+    let live = folder.join("out.trace.live");
+    let session = Session::start_at(live.clone(), How::default());
+    let outcome = wait(child).must_succeed();
+    let recorded = session.finish();
+    // Its children joined the session: `wait_for` in it would have failed for a child that it didn't make.
+    assert_eq!(recorded.calls(), calls_of_all(&outcome) + 3);
+    assert_eq!((recorded.pids.len(), outcome.stderr.as_str()), (11, ""));
+    let told = fs::read_to_string(&told).expect("it was there");
+    let mut lines = told.lines();
+    assert_eq!(
+        lines.next(),
+        Some(format!("trace serve --live {}", live.display()).as_str())
+    );
+    assert!(!lines.any(|line| line.starts_with("LD_PRELOAD=")), "{told}");
 }

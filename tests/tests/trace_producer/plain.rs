@@ -60,6 +60,34 @@ fn every_clock_and_mode_records_what_it_should() {
 }
 
 #[test]
+fn bitmaps_exclude_functions_where_nothing_is_patched() {
+    let folder = Folder::new();
+    let program = folder.compile("fib.c", &["-O2"]);
+    for (byte, is_recorded) in [(0, true), (0xff, false)] {
+        let session = Session::start(
+            &folder,
+            How {
+                mode: Mode::Filter,
+                bitmap: Some(byte),
+                ..How::default()
+            },
+        );
+        let outcome = run(session.command(&program).arg("20")).must_succeed();
+        let recorded = session.finish();
+        let expected = if is_recorded {
+            outcome.number("calls") + 1
+        } else {
+            0
+        };
+        assert_eq!(
+            (recorded.calls(), recorded.returns()),
+            (expected, expected),
+            "{byte:#x}"
+        );
+    }
+}
+
+#[test]
 fn what_is_lost_is_counted() {
     let folder = Folder::new();
     let program = folder.compile("fib.c", &["-O2"]);

@@ -103,6 +103,8 @@ pub struct How {
     pub mode: Mode,
     /// Whether anybody takes words before the program has ended.
     pub takes: bool,
+    /// Bytes of the bitmap of excluded functions that a program gets, if any.
+    pub bitmap: Option<u8>,
 }
 
 impl Default for How {
@@ -113,6 +115,7 @@ impl Default for How {
             clock: Clock::Tsc,
             mode: Mode::Record,
             takes: true,
+            bitmap: None,
         }
     }
 }
@@ -128,10 +131,12 @@ pub struct Session {
 impl Session {
     pub fn start(folder: &Folder, how: How) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let path = folder.join(&format!(
-            "session-{}.live",
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        ));
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self::start_at(folder.join(&format!("session-{number}.live")), how)
+    }
+
+    /// With a name for the shared file.
+    pub fn start_at(path: PathBuf, how: How) -> Self {
         let name = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path has no 0");
         let setup = Setup {
             buffer_bytes: how.chunks * CHUNK_BYTES as u64,
@@ -154,6 +159,19 @@ impl Session {
             ends,
             recorder: Some(recorder),
         }
+    }
+
+    /// Says that another process is the recorder.
+    pub fn set_recorder(&self, pid: u32) {
+        self.live
+            .header()
+            .recorder_pid
+            .store(pid, Ordering::Release);
+    }
+
+    /// Threads that wait for a chunk.
+    pub fn waiting(&self) -> u64 {
+        self.live.header().waiting.load(Ordering::Acquire)
     }
 
     pub fn path(&self) -> &Path {
@@ -197,6 +215,9 @@ fn record(live: &Live, ends: &AtomicBool, how: How) -> Recorded {
         for page in pages {
             if page.asked != page.answered {
                 recorded.questions += 1;
+                if let Some(byte) = how.bitmap {
+                    recorded.exclude(live, page.index, byte);
+                }
                 live.answer(page.index, page.asked);
             }
         }
@@ -246,6 +267,21 @@ pub enum Event {
 }
 
 impl Recorded {
+    /// Gives the process on page `index` a bitmap of equal bytes, for the program itself.
+    fn exclude(&self, live: &Live, index: usize, byte: u8) {
+        for entry in self.entries() {
+            if let Entry::Module {
+                begin, end, path, ..
+            } = entry
+                && path.ends_with(b"fib_c")
+            {
+                let bitmap = vec![byte; ((end - begin) as usize).div_ceil(8)];
+                live.set_bitmap(index, 0, begin, 64, &bitmap)
+                    .expect("the folder has room");
+            }
+        }
+    }
+
     fn sink(&mut self) -> impl FnMut(&umbel_trace_ring::ChunkInfo, u64, &[u64]) + '_ {
         |info, position, words| {
             self.pids.insert(info.process, info.pid);
@@ -477,4 +513,16 @@ impl Drop for Session {
         self.ends.store(true, Ordering::Release);
         self.live.ring();
     }
+}
+
+/// Waits for a condition, but not for ever.
+pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    while !condition() {
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
 }

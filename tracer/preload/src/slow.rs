@@ -7,7 +7,7 @@
 //! It needs less than a KiB of stack (`cargo xtask bench trace` runs threads with the least that pthreads allow).
 
 use core::cell::Cell;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use umbel_trace_ring::layout::{Full, Kind, Mode};
@@ -94,7 +94,8 @@ fn with_chunk(append: impl Fn(&'static Live, &'static Thread) -> bool) {
         return;
     }
     while !append(live, thread) {
-        let waits = live.header().when_full.load(Ordering::Relaxed) == Full::Wait as u32;
+        let waits = live.header().when_full.load(Ordering::Relaxed) == Full::Wait as u32
+            && RECORDER_IS_GONE.load(Ordering::Relaxed) == 0;
         if producer.is_hopeless(live) && !waits {
             return producer.lose(live, &process(), now(live));
         }
@@ -139,9 +140,16 @@ fn begin_thread(live: &Live, thread: &Thread) {
     });
 }
 
+/// 1 when a thread that waited has found the recorder dead: nobody waits again.
+static RECORDER_IS_GONE: AtomicU32 = AtomicU32::new(0);
+
 /// Waits for the recorder to free a chunk; false if there is no recorder.
 fn wait_for_chunk(live: &Live) -> bool {
     let header = live.header();
+    if !is_alive(header.recorder_pid.load(Ordering::Relaxed)) {
+        RECORDER_IS_GONE.store(1, Ordering::Relaxed);
+        return false;
+    }
     live.ring();
     Producer::wait(live, |seen| {
         futex_wait(
@@ -150,7 +158,7 @@ fn wait_for_chunk(live: &Live) -> bool {
             Duration::from_millis(100),
         );
     });
-    is_alive(header.recorder_pid.load(Ordering::Relaxed))
+    true
 }
 
 /// The calling thread ends; destructors that call traced functions may still come, and take another chunk.

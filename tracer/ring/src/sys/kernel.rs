@@ -230,10 +230,43 @@ pub fn tid() -> u32 {
     unsafe { call(libc::SYS_gettid, [0; 6]) }.unwrap_or(0) as u32
 }
 
-/// Is there such a process?
+/// Does such a process run? One that ended and that nobody waits for doesn't, though it has its pid still.
 pub fn is_alive(pid: u32) -> bool {
     // SAFETY: signal 0 is none; touches no memory.
-    pid != 0 && unsafe { call(libc::SYS_kill, [pid as usize, 0, 0, 0, 0, 0]) } != Err(libc::ESRCH)
+    let answer = pid != 0
+        && unsafe { call(libc::SYS_kill, [pid as usize, 0, 0, 0, 0, 0]) } != Err(libc::ESRCH);
+    answer && !is_zombie(pid)
+}
+
+fn is_zombie(pid: u32) -> bool {
+    let mut path = *b"/proc/0000000000/stat\0";
+    let mut rest = pid;
+    for digit in path.iter_mut().skip(6).take(10).rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    // The kernel takes no zeroes in front.
+    let zeroes = path
+        .iter()
+        .skip(6)
+        .take(9)
+        .take_while(|&&digit| digit == b'0')
+        .count();
+    let mut short = [0; 22];
+    let kept = path.iter().take(6).chain(path.iter().skip(6 + zeroes));
+    for (place, &byte) in short.iter_mut().zip(kept) {
+        *place = byte;
+    }
+    let Ok(path) = CStr::from_bytes_until_nul(&short) else {
+        return false;
+    };
+    let mut bytes = [0; 128];
+    let count = File::open(path, libc::O_RDONLY)
+        .and_then(|file| file.read_at(&mut bytes, 0))
+        .unwrap_or(0);
+    let text = bytes.get(..count).unwrap_or_default();
+    let end = text.iter().rposition(|&byte| byte == b')').unwrap_or(count);
+    matches!(text.get(end + 2), Some(b'Z' | b'X'))
 }
 
 /// CLOCK_MONOTONIC in nanoseconds, by the system call.
