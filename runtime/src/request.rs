@@ -130,6 +130,9 @@ pub enum Request {
     },
     /// Answers to other nodes' threads, which an operation of the caller brought about.
     SyncReplies(Vec<RemoteReply>),
+    /// The caller waits for others, and when they have come all that this node has written must be visible: it may as
+    /// well travel now.
+    FlushAhead,
     /// Objects of this node's heap were freed.
     HeapFreed(Urgency),
     /// Frees a heap object of another node, or asks what it is.

@@ -57,7 +57,7 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
             key,
             op,
             |replies| node.hand_over(Request::SyncReplies(replies)),
-            |reply| node.wait_for(None, reply),
+            |reply| node.wait_for(meets(op).then_some(Request::FlushAhead), reply),
         );
     }
     if UNANSWERED.begin() {
@@ -84,6 +84,11 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
     let result = node.wait_for(Some(request), &reply) as i32;
     held::learn(key, op, result);
     result
+}
+
+/// Whether who waits here releases what he wrote to those who come after him.
+fn meets(op: SyncOp) -> bool {
+    op == SyncOp::BarrierWait && Node::get().distributed()
 }
 
 /// For calls that only succeed or fail.

@@ -118,6 +118,14 @@ impl Service {
         }
     }
 
+    /// Begins a flush that nothing waits for yet, if every thread of this node waits: what departs later finds its news on
+    /// their way. While a thread runs it may write more of the same, and an object is flushed once at a time.
+    pub(super) fn flush_ahead(&mut self) {
+        if self.running_threads() == 0 && !self.may_depart() && self.departures.is_empty() {
+            self.departures.gathered.entry(None).or_default();
+        }
+    }
+
     /// Begins the flush of what this turn has gathered.
     pub(super) fn flush_departures(&mut self) -> Result<(), Error> {
         // An event of a flush that is done at once may bring about another departure.

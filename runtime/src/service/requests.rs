@@ -165,6 +165,7 @@ impl Service {
             } => self.on_pin(range, writable, reply)?,
             Request::Unpin { range, reply } => self.on_unpin(range, &reply)?,
             Request::SyncReplies(replies) => self.send_sync_replies(replies),
+            Request::FlushAhead => self.flush_ahead(),
             Request::HeapFreed(urgency) => self.on_heap_freed(urgency),
             Request::Heap {
                 home,
