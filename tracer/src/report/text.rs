@@ -263,29 +263,26 @@ impl Profile {
         let cuts = [
             (
                 sum(|function| function.statistics.open),
-                "had not ended when the recording did",
+                "calls still open when the recording ended",
             ),
             (
                 sum(|function| function.statistics.jumped),
-                "were left by longjmp",
+                "calls left by longjmp",
             ),
             (
                 sum(|function| function.statistics.unwound),
-                "ended without a return (exceptions, or lost events)",
+                "calls left without a return (exceptions, or lost events)",
+            ),
+            (
+                sum(|function| function.statistics.unseen),
+                "returns whose calls were not recorded",
             ),
         ];
         let mut lines: Vec<String> = cuts
             .iter()
             .filter(|(number, _)| *number > 0)
-            .map(|(number, what)| format!("{} calls {what}", count(*number)))
+            .map(|(number, what)| format!("{what}: {}", count(*number)))
             .collect();
-        let unseen = sum(|function| function.statistics.unseen);
-        if unseen > 0 {
-            lines.push(format!(
-                "{} returns of calls that were not recorded",
-                count(unseen)
-            ));
-        }
         lines.extend(self.warnings.iter().cloned());
         if !lines.is_empty() {
             writeln!(out)?;
