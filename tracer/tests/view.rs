@@ -255,7 +255,8 @@ fn a_running_function_is_shown_before_it_returns() {
     }
     session.words(&[ret(9, 1)]);
     session.view.ended(PROCESS, 0, Ended::Signal(9));
-    let shown = session.view.finish(0x10000 + 20);
+    session.view.finish(0x10000 + 20);
+    let shown = session.view.shown();
     assert_eq!((shown.skipped, shown.lost), (0, 0));
     let text = session.text();
     assert!(text.contains("  }  7 ns  /* demo+0x1010 */\n"), "{text}");
@@ -297,7 +298,8 @@ fn a_slow_terminal_loses_lines_and_says_how_many() {
         session.began.recv().expect("it goes on");
     }
     session.words(&[ret(4, 0)]);
-    let shown = session.view.finish(5);
+    session.view.finish(5);
+    let shown = session.view.shown();
     let text = session.text();
     let is_leaf = |line: &&str| line.contains("demo+0x1010();") || line.contains("demo+0x1020();");
     let leaves = text.lines().filter(is_leaf).count() as u64;
@@ -328,5 +330,6 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     )
     .expect("a thread");
     view.words(THREAD, PROCESS, 0..3, &[time(0)[0], 0, call(1, 0)]);
-    assert!(view.finish(1).error.is_none());
+    view.finish(1);
+    assert!(view.shown().error.is_none());
 }

@@ -43,7 +43,7 @@ struct Cli {
 enum Command {
     Run(run::Options),
     Cc(cc::Options),
-    Trace(trace::Options),
+    Trace(Box<trace::Options>),
     Doctor(doctor::Options),
 }
 

@@ -13,6 +13,7 @@ mod diff;
 mod export;
 mod flame;
 mod info;
+mod live;
 mod options;
 mod record;
 mod replay;
@@ -29,7 +30,10 @@ mod tui;
     after_help = "\
 Examples:
   gcc -g -finstrument-functions prog.c -o prog        build it so, with any optimization
+  umbel trace ./prog                                  its call tree, while it runs
+  umbel trace -f 'parse_*' -o tree.txt ./prog         only these, into a file
   umbel trace record ./prog                           every call into umbel.trace
+  umbel trace replay                                  the call tree of umbel.trace; report, tui, flame, export: see below
   umbel trace record --filter 'parse_*' ./prog        only these; the others cost nothing
   umbel trace ctl status                              how is the session that runs here?
   umbel trace ctl filter add '-lex_*'                 while it runs: without these from now on
@@ -38,7 +42,10 @@ Examples:
 )]
 pub struct Options {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+
+    #[command(flatten)]
+    live: live::LiveOptions,
 }
 
 #[derive(Subcommand)]
@@ -66,7 +73,10 @@ pub struct Source {
 
 /// Does what the subcommand says; the exit status.
 pub fn run(options: &Options) -> u8 {
-    let done = match &options.command {
+    let Some(command) = &options.command else {
+        return live::run(&options.live);
+    };
+    let done = match command {
         Command::Record(options) => Ok(record::run(options)),
         Command::Report(options) => report::run(options),
         Command::Diff(options) => diff::run(options),

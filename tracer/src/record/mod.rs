@@ -25,6 +25,7 @@ mod taker;
 mod trim;
 mod wake;
 
+pub use clock::point as clock_point;
 pub use control::{Answer, Request, ask};
 pub use error::Error;
 pub use output::Tally;

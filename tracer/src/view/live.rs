@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use umbel_trace_ring::layout;
 use umbel_trace_ring::word::Word;
 
 use super::names::Names;
@@ -23,9 +24,11 @@ use super::steps::{Step, Steps};
 use super::story::{self, Lane};
 use super::text::{TextOptions, TreeText};
 use super::units::signal_name;
+use crate::record::{Sink, clock_point};
 use crate::recording::{
-    Began, Clock, ClockPoint, Ended, Event, Kind, LostInfo, ModuleGone, ModuleInfo, Parser,
-    ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial,
+    Began, Clock, ClockKind, ClockPoint, Ended, Event, Image, Kind, LostInfo, ModuleGone,
+    ModuleInfo, Name, Parser, ProcessInfo, ProcessSerial, Result, SessionInfo, ThreadInfo,
+    ThreadSerial,
 };
 use crate::symbols::Symbols;
 
@@ -45,6 +48,7 @@ pub struct LiveView {
     /// By thread: calls left out since the last words that were taken.
     skipped: Mutex<BTreeMap<u64, u64>>,
     printing: Mutex<Option<JoinHandle<Shown>>>,
+    shown: Mutex<Option<Shown>>,
 }
 
 /// What was shown.
@@ -109,6 +113,7 @@ impl LiveView {
             queued_words,
             skipped: Mutex::default(),
             printing: Mutex::new(Some(printing)),
+            shown: Mutex::default(),
         })
     }
 
@@ -173,24 +178,93 @@ impl LiveView {
     }
 
     /// Waits until everything is shown.
-    pub fn finish(&self, ticks: u64) -> Shown {
+    pub fn finish(&self, ticks: u64) {
         self.send(News::Finish(ticks));
         let printing = self
             .printing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let shown = printing.and_then(|printing| printing.join().ok());
-        let mut shown = shown.unwrap_or_default();
+        let Some(printing) = printing else {
+            return;
+        };
+        let mut shown = printing.join().unwrap_or_default();
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         shown.skipped += skipped.values().sum::<u64>();
-        shown
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+    }
+
+    /// What was shown, after `finish`.
+    pub fn shown(&self) -> Shown {
+        self.shown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .unwrap_or_default()
     }
 
     fn send(&self, news: News) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         // The printing thread ends early only when its output does.
         let _ = sender.send(news);
+    }
+}
+
+impl Sink for Arc<LiveView> {
+    fn process(&mut self, process: &ProcessInfo) -> Result<()> {
+        LiveView::process(self, process);
+        Ok(())
+    }
+
+    fn thread(&mut self, thread: &ThreadInfo) -> Result<()> {
+        LiveView::thread(self, thread);
+        Ok(())
+    }
+
+    fn module(&mut self, module: &ModuleInfo) -> Result<()> {
+        LiveView::module(self, module);
+        Ok(())
+    }
+
+    fn module_gone(&mut self, gone: &ModuleGone) -> Result<()> {
+        LiveView::module_gone(self, gone);
+        Ok(())
+    }
+
+    fn clock(&mut self, point: ClockPoint) -> Result<()> {
+        LiveView::clock(self, point);
+        Ok(())
+    }
+
+    fn words(
+        &mut self,
+        thread: ThreadSerial,
+        process: ProcessSerial,
+        positions: Range<u64>,
+        words: &[u64],
+    ) -> Result<()> {
+        LiveView::words(self, thread, process, positions, words);
+        Ok(())
+    }
+
+    fn ended(&mut self, process: ProcessSerial, ticks: u64, ended: Ended) -> Result<()> {
+        LiveView::ended(self, process, ticks, ended);
+        Ok(())
+    }
+
+    fn lost(&mut self, lost: &LostInfo) -> Result<()> {
+        LiveView::lost(self, lost);
+        Ok(())
+    }
+
+    fn names(&mut self, _: &Image, _: &[Name]) -> Result<()> {
+        // It finds them itself, as soon as it needs them.
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, ticks: u64) -> Result<()> {
+        LiveView::finish(&self, ticks);
+        Ok(())
     }
 }
 
@@ -292,6 +366,7 @@ impl Printer {
                 words,
                 skipped,
             } => {
+                self.find_pace();
                 self.queued_words.fetch_sub(words.len(), Ordering::Relaxed);
                 self.words(thread, process, &words, skipped);
             }
@@ -314,6 +389,21 @@ impl Printer {
             }
         }
         false
+    }
+
+    /// The session notes its clock at its beginning and after a second: until then we look ourselves, or ticks would be shown
+    /// as nanoseconds.
+    fn find_pace(&mut self) {
+        let [first] = self.points[..] else {
+            return;
+        };
+        // CLOCK_MONOTONIC needs no pace.
+        if self.session.clock == ClockKind::Tsc
+            && first.ticks.abs_diff(first.monotonic_ns) > NEAR_NS
+        {
+            self.points.push(clock_point(layout::Clock::Tsc));
+            self.clock = Clock::new(&self.session, &self.points, None);
+        }
     }
 
     fn thread(&mut self, info: &ThreadInfo) {
@@ -442,6 +532,9 @@ impl Printer {
         }
     }
 }
+
+/// Two readings of one clock are not further apart.
+const NEAR_NS: u64 = 1_000_000;
 
 /// Bytes of lines that are written at once.
 const WRITE_BYTES: usize = 64 * 1024;
