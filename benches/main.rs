@@ -33,6 +33,9 @@ struct Options {
     /// Only the tracer beside other tracers; a folder with the programs' sources.
     #[arg(long, value_name = "SOURCES")]
     trace: Option<PathBuf>,
+    /// Others' programs under the tracer: is all as it is without? A folder with their sources.
+    #[arg(long, value_name = "SOURCES")]
+    third_party: Option<PathBuf>,
     /// Of a comparison only the rows that have this in their names.
     #[arg(long, value_name = "WORDS", default_value = "")]
     only: String,
@@ -55,6 +58,18 @@ fn main() -> Result<()> {
         let umbel = options.prefix.join("bin/umbel");
         let table = trace::table(&umbel, sources, &options.output, effort, &options.only)?;
         print!("{table}");
+        return Ok(());
+    }
+    if let Some(sources) = &options.third_party {
+        let umbel = options.prefix.join("bin/umbel");
+        let quick = options.quick;
+        let (table, is_right) =
+            trace::third_party(&umbel, sources, &options.output, quick, &options.only)?;
+        print!("{table}");
+        anyhow::ensure!(
+            is_right,
+            "the tracer changes what programs do, or loses calls"
+        );
         return Ok(());
     }
     let workshop = Workshop::new(&options.prefix, &options.output)?;

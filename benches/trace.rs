@@ -6,7 +6,8 @@
 //! An event is a call or a return.
 //!
 //! [`programs`]: what is traced. [`configurations`]: how. [`lttng`]: its daemon. [`measure`]: one run.
-//! [`answers`]: start-up, change of a filter, reading. [`table`]: the output.
+//! [`answers`]: start-up, change of a filter, reading. [`table`]: the output. [`third_party`]: not how fast, but whether all is
+//! right.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +23,9 @@ mod lttng;
 mod measure;
 mod programs;
 mod table;
+mod third_party;
+
+pub use third_party::run as third_party;
 
 use configurations::{Configuration, Tools};
 use measure::Outcome;

@@ -335,7 +335,8 @@ fn prefix() -> PathBuf {
     prefix
 }
 
-fn new_folder() -> PathBuf {
+/// A new empty folder for temporary files.
+pub fn new_folder() -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     // Relaxed: the number alone matters.
     let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod model;
 pub mod sim;
+pub mod traced;
 
 /// The machine under test: here the shipping one. `tests/mutations.rs` compiles the same harness
 /// against mutants.

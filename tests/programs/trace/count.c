@@ -1,9 +1,10 @@
 // Counts the calls of each function of every process of a job, by means of its own: what a recording is compared with.
 //
 // gcc -O2 -fPIC -shared count.c -o count.so; UMBEL_COUNTS=FOLDER LD_PRELOAD=count.so PROG. One file for each executed image in
-// the folder: its forks add to the same. A file is a table of `struct entry`; module names follow in it.
+// the folder: its forks add to the same. A file is a table of `struct entry`.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 #define ENTRIES (1 << 15)
-#define MODULE_BYTES 104
+#define MODULE_BYTES 232
 
 struct entry {
   _Atomic uint64_t address;
@@ -50,8 +51,12 @@ __attribute__((no_instrument_function)) static void open_table(void) {
 static void name(struct entry *entry, void *function) {
   Dl_info info;
   if (!dladdr(function, &info) || !info.dli_fname) return;
-  const char *base = strrchr(info.dli_fname, '/');
-  strncpy(entry->module, base ? base + 1 : info.dli_fname, MODULE_BYTES - 1);
+  // The program itself is called by its argument 0, whatever that is.
+  if (!strcmp(info.dli_fname, program_invocation_name)) {
+    if (readlink("/proc/self/exe", entry->module, MODULE_BYTES - 1) < 0) return;
+  } else {
+    strncpy(entry->module, info.dli_fname, MODULE_BYTES - 1);
+  }
   atomic_store(&entry->offset, (uint64_t)function - (uint64_t)info.dli_fbase);
 }
 

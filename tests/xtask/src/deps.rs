@@ -57,6 +57,12 @@ pub fn for_tracers() -> Result<()> {
     provide("packages for comparing tracers", &names.map(need))
 }
 
+/// What builds the programs that are tested under the tracer.
+pub fn for_third_party() -> Result<()> {
+    let names = ["cmake", "tcl", "xz-utils"];
+    provide("packages for others' programs", &names.map(need))
+}
+
 /// What the quarter of GCC's own tests that CI runs needs: their source.
 pub fn for_conformance_quarter() -> Result<()> {
     provide(

@@ -17,6 +17,7 @@ mod sources;
 mod stage;
 mod step;
 mod test;
+mod third_party;
 mod workspace;
 
 /// Umbel's own commands.
@@ -66,6 +67,11 @@ enum Command {
         #[command(subcommand)]
         suite: Suite,
     },
+    /// The tracer's longer tests.
+    Trace {
+        #[command(subcommand)]
+        test: TraceTest,
+    },
     /// Fuzz the wire decoders, each time with a new seed.
     Fuzz {
         /// How long.
@@ -77,6 +83,19 @@ enum Command {
     },
     /// Install the packages that building and testing need, or say how to.
     Deps,
+}
+
+#[derive(Subcommand)]
+enum TraceTest {
+    /// Others' programs, from Debian's sources: output, status and calls are those without the tracer.
+    ThirdParty {
+        /// Only what `cargo xtask test` runs: two small ones.
+        #[arg(long)]
+        quick: bool,
+        /// Only those with this in their names.
+        #[arg(long, value_name = "WORDS")]
+        only: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -127,6 +146,12 @@ fn run(command: Command) -> Result<()> {
         } => {
             deps::for_testing()?;
             conformance::quarter(&stage::stage()?)
+        }
+        Command::Trace {
+            test: TraceTest::ThirdParty { quick, only },
+        } => {
+            deps::for_building()?;
+            third_party::run(&stage::stage()?, quick, only.as_deref())
         }
         Command::Fuzz { seconds, seed } => test::fuzz(seconds, seed),
         Command::Deps => deps::for_testing(),
