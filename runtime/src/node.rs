@@ -294,6 +294,8 @@ fn start() -> Result<&'static Node, Error> {
     if launch.timeline {
         crate::recorder::start();
     }
+    crate::sys::tracer::find();
+    crate::recorder::tell_tracer_of_node(launch.rank.into());
     let (rank, node_count) = (NodeId(launch.rank), launch.node_count);
     let homes = Homes::new(node_count);
     let poll = Poll::new().map_err(Error::system("make the event loop"))?;

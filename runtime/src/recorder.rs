@@ -8,12 +8,16 @@
 //! ```
 //!
 //! A record that finds no room is counted, and the count travels with every chunk.
+//!
+//! Under `umbel run --trace` waits, messages and faults go to the tracer as well, among the calls of the thread that notes them:
+//! a wait's own thread, and the service thread, which carries messages and serves faults.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
+use umbel_trace_ring::word::{Code, Span};
 use umbel_wire::ThreadId;
 use umbel_wire::event::{Event, What, Why};
 use umbel_wire::sync::SyncOp;
@@ -21,6 +25,7 @@ use umbel_wire::sync::SyncOp;
 use crate::modules;
 use crate::sys::abi;
 use crate::sys::process::{now_ns, thread_number};
+use crate::sys::tracer;
 
 /// Records that wait for the service thread.
 struct Recorder {
@@ -49,19 +54,84 @@ pub fn start() {
     });
 }
 
-/// Whether anything is recorded.
+/// Whether anything is recorded, here or by the tracer.
+#[inline]
 pub fn is_on() -> bool {
+    is_kept() || tracer::is_there()
+}
+
+/// Whether records are kept for the launcher.
+pub fn is_kept() -> bool {
     RECORDER.get().is_some()
 }
 
 /// Records what happens now.
 #[inline]
 pub fn record(what: impl FnOnce() -> What) {
+    if is_on() {
+        push(what());
+    }
+}
+
+#[cold]
+fn push(what: What) {
+    if tracer::is_there() {
+        tell_tracer(&what);
+    }
     if let Some(recorder) = RECORDER.get() {
         recorder.push(Event {
             at_ns: now_ns(),
-            what: what(),
+            what,
         });
+    }
+}
+
+/// Puts a wait or a message among the calling thread's calls. Faults have a way of their own: [`tell_tracer_of_fault`].
+fn tell_tracer(what: &What) {
+    match what {
+        What::WaitBegan { why, key, .. } => {
+            let payload = [Span::Wait as u64, *key, *why as u64];
+            tracer::emit(Code::SpanBegin as u16, &payload);
+        }
+        What::WaitEnded { .. } => tracer::emit(Code::SpanEnd as u16, &[Span::Wait as u64, 0, 0]),
+        What::Sent(traffic) | What::Received(traffic) => {
+            let payload = [
+                u64::from(matches!(what, What::Received(_))),
+                traffic.peer.0.into(),
+                traffic.kind.into(),
+                traffic.bytes.into(),
+                traffic.sequence,
+            ];
+            tracer::emit(Code::Message as u16, &payload);
+        }
+        What::ThreadBegan { .. }
+        | What::ThreadEnded { .. }
+        | What::FaultBegan { .. }
+        | What::FaultEnded { .. }
+        | What::Named { .. } => {}
+    }
+}
+
+/// Puts the begin of a fault, with its address and whether it is a store, or its end among the calling thread's calls.
+pub fn tell_tracer_of_fault(begins: bool, address: u64, write: bool) {
+    let code = match begins {
+        true => Code::SpanBegin,
+        false => Code::SpanEnd,
+    };
+    tracer::emit(code as u16, &[Span::Fault as u64, address, write.into()]);
+}
+
+/// Names this process in views: the first thread says which node it is.
+pub fn tell_tracer_of_node(rank: u32) {
+    if tracer::is_there() {
+        let text = format!("node {rank}");
+        let mut payload = vec![text.len() as u64];
+        payload.extend(text.as_bytes().chunks(8).map(|part| {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            u64::from_le_bytes(word)
+        }));
+        tracer::emit(Code::Mark as u16, &payload);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use uffd_dsm::Traced;
+use uffd_dsm::window::Place;
+use uffd_dsm::{Engine, Traced};
 use umbel_wire::control::Control;
 use umbel_wire::event::{Event, What};
 use umbel_wire::limits::EVENTS_MAX;
@@ -12,6 +13,7 @@ use super::Service;
 use crate::recorder;
 use crate::sys::abi;
 use crate::sys::process::now_ns;
+use crate::sys::tracer;
 
 /// The chunk that is being filled.
 #[derive(Default)]
@@ -22,6 +24,8 @@ pub(super) struct Recording {
     /// Which declaration the launcher was told of, by object.
     named: BTreeMap<ObjectId, (u64, u64)>,
     engine_lost: u64,
+    /// The tracer is there, and is told of faults.
+    is_traced: bool,
 }
 
 /// A user who kills the job misses this much at most; ten chunks a second cost an idle node nothing.
@@ -44,6 +48,10 @@ impl Service {
         if let Some(engine) = &mut self.engine {
             engine.set_tracing(true);
         }
+        self.recording.is_traced = tracer::is_there();
+        if !recorder::is_kept() {
+            return;
+        }
         self.recording.due_ns = now_ns() + CHUNK_NS;
         // Not a thread of the program: the row that messages are shown in.
         recorder::thread_began(ThreadId(0), || "messages".into());
@@ -57,6 +65,9 @@ impl Service {
     /// Collects what happened in this turn; sends it when it is due.
     pub(super) fn record_turn(&mut self) {
         if self.recording.due_ns == 0 {
+            if self.recording.is_traced {
+                self.trace_faults();
+            }
             return;
         }
         self.collect();
@@ -81,12 +92,31 @@ impl Service {
             recorder::count_lost(lost - self.recording.engine_lost);
             self.recording.engine_lost = lost;
             for traced in engine.take_trace() {
+                if self.recording.is_traced {
+                    self.trace_fault(&traced);
+                }
                 self.add(event_of(traced));
             }
         }
         while let Some(event) = recorder::next() {
             self.add(event);
         }
+    }
+
+    /// Tells the tracer alone of this turn's faults: at the turn's end, some microseconds late.
+    fn trace_faults(&mut self) {
+        let faults = self.engine.as_mut().map(Engine::take_trace);
+        for traced in faults.into_iter().flatten() {
+            self.trace_fault(&traced);
+        }
+    }
+
+    fn trace_fault(&self, traced: &Traced) {
+        let (begins, object, write) = match *traced {
+            Traced::FaultBegan { object, write, .. } => (true, object, write),
+            Traced::FaultEnded { object, .. } => (false, object, false),
+        };
+        recorder::tell_tracer_of_fault(begins, address_of(object), write);
     }
 
     fn add(&mut self, event: Event) {
@@ -147,6 +177,11 @@ impl Service {
         }
         control.flush();
     }
+}
+
+/// Where an object lies.
+fn address_of(object: ObjectId) -> u64 {
+    Place::of(object).map_or(0, |place| place.address() as u64)
 }
 
 fn event_of(traced: Traced) -> Event {

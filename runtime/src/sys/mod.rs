@@ -13,3 +13,4 @@ pub mod segv;
 pub mod signals;
 pub mod start;
 pub mod stubs;
+pub mod tracer;
