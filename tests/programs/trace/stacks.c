@@ -1,4 +1,5 @@
-// Two stacks in one thread, by swapcontext: the calls of both come one after the other.
+// Two stacks in one thread, by swapcontext: the calls of both come one after the other, as they happened; which of them are
+// left for the other stack's the tracer does not know, and takes them for ended.
 #include <ucontext.h>
 
 #include "trace.h"

@@ -61,11 +61,8 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Reads the head of a chunk that is owned or full.
+    /// Reads the head of a chunk that somebody has.
     pub fn read(index: usize, entry: Entry, header: &ChunkHeader) -> Option<Self> {
-        if !matches!(entry.state(), Some(ChunkState::Owned | ChunkState::Full)) {
-            return None;
-        }
         let kind = match header.kind.load(Ordering::Relaxed) {
             0 => Kind::Events,
             1 => Kind::Journal,
@@ -246,7 +243,7 @@ fn chunks(live: &Live) -> impl Iterator<Item = Found> + '_ {
         .enumerate()
         .filter_map(|(index, entry)| {
             let entry = Entry(entry.load(Ordering::Acquire));
-            if entry == Entry::FREE {
+            if !matches!(entry.state(), Some(ChunkState::Owned | ChunkState::Full)) {
                 return None;
             }
             Found::read(index, entry, live.mapping.chunk(index))

@@ -69,7 +69,7 @@ impl Untaken {
     }
 
     /// Hands what lies in chunks that are not free to `sink`, each from its first word, so also what the recorder has taken but
-    /// not freed.
+    /// not freed, or had claimed when it was killed, and perhaps not written down.
     ///
     /// # Errors
     /// The file can't be read; what was handed on until then is sound.
@@ -83,7 +83,7 @@ impl Untaken {
         let mut head = vec![0; WORDS_OFFSET];
         for (index, entry) in table.chunks_exact(8).enumerate() {
             let entry = Entry(u64::from_le_bytes(entry.try_into().unwrap_or_default()));
-            if !matches!(entry.state(), Some(ChunkState::Owned | ChunkState::Full)) {
+            if matches!(entry.state(), None | Some(ChunkState::Free)) {
                 continue;
             }
             self.file
