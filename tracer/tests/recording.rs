@@ -333,7 +333,7 @@ fn words_beside_a_recording_are_read_and_none_twice() {
         buffer_bytes: 8 * CHUNK_BYTES as u64,
         when_full: Full::Drop,
         clock: Clock::Tsc,
-        ticks_per_second: 0,
+        ticks_per_second: 2_600_000_000,
         first_mode: Mode::Record,
         session,
     };
@@ -381,6 +381,11 @@ fn words_beside_a_recording_are_read_and_none_twice() {
             "{taken} taken"
         );
         assert_eq!(recording.damage(), [Damage::Unfinished]);
+        assert_eq!(
+            recording.clock().duration_ns(26).round(),
+            10.0,
+            "the pace is beside too"
+        );
     }
     // Another session's words are none of ours.
     create(&file).finish(0).expect("written");

@@ -1,6 +1,7 @@
 //! The session's clock: which one can be trusted, and what it shows beside the system's clocks.
 
 use std::fs;
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use umbel_trace_ring::layout::Clock;
@@ -68,6 +69,23 @@ pub fn pace(first: &ClockPoint, last: &ClockPoint) -> Option<u64> {
     let per_second = u128::from(ticks) * 1_000_000_000 / u128::from(nanoseconds.max(1));
     (nanoseconds >= PACE_NS_MIN).then_some(u64::try_from(per_second).ok()?)
 }
+
+/// Ticks per second, as soon as they can be told: a millisecond after `first`, to a ten-thousandth.
+pub fn first_pace(clock: Clock, first: &ClockPoint) -> u64 {
+    if clock == Clock::Monotonic {
+        return 1_000_000_000;
+    }
+    for _ in 0..PACE_ATTEMPTS {
+        std::thread::sleep(Duration::from_nanos(PACE_NS_MIN));
+        if let Some(pace) = pace(first, &point(clock)) {
+            return pace;
+        }
+    }
+    0
+}
+
+/// Readings of a counter that may stand still.
+const PACE_ATTEMPTS: usize = 10;
 
 /// Below, the error of a reading counts.
 const PACE_NS_MIN: u64 = 1_000_000;

@@ -123,16 +123,14 @@ impl Session {
         let _ = fs::remove_file(&live_path);
         let clock = settings.clock.unwrap_or_else(clock::best);
         let first_clock = clock::point(clock);
+        // Before anything is recorded: whoever reads what a killed recorder left knows how long a tick is.
+        let ticks_per_second = clock::first_pace(clock, &first_clock);
         let session = session_name(&first_clock);
         let setup = Setup {
             buffer_bytes: settings.buffer_bytes,
             when_full: settings.when_full,
             clock,
-            ticks_per_second: if clock == Clock::Monotonic {
-                1_000_000_000
-            } else {
-                0
-            },
+            ticks_per_second,
             first_mode: if settings.is_on {
                 Mode::Record
             } else {
@@ -152,7 +150,7 @@ impl Session {
         if settings.is_stored {
             let writer = Writer::create(
                 &settings.output,
-                &describe(&settings, clock, session, is_flight),
+                &describe(&settings, clock, ticks_per_second, session, is_flight),
             )?;
             sinks.insert(0, Box::new(writer));
         }
@@ -319,17 +317,19 @@ impl Drop for RemoveOnError<'_> {
     }
 }
 
-fn describe(settings: &Settings, clock: Clock, session: [u8; 16], flight: bool) -> SessionInfo {
+fn describe(
+    settings: &Settings,
+    clock: Clock,
+    ticks_per_second: u64,
+    session: [u8; 16],
+    flight: bool,
+) -> SessionInfo {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let directory = std::env::current_dir().unwrap_or_default();
     SessionInfo {
         session,
         clock: clock::kind(clock),
-        ticks_per_second: if clock == Clock::Monotonic {
-            1_000_000_000
-        } else {
-            0
-        },
+        ticks_per_second,
         // All processors have one counter, or CLOCK_MONOTONIC: the kernel itself relies on it.
         skew_ns_max: Some(SKEW_NS_MAX),
         command: settings.command.clone(),

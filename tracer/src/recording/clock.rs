@@ -11,6 +11,8 @@ pub struct Clock {
     ns_per_tick: f64,
     /// Time 0 of the recording, in ticks.
     origin: u64,
+    /// `ns_per_tick` is a guess.
+    is_unknown: bool,
 }
 
 impl Clock {
@@ -34,8 +36,10 @@ impl Clock {
             (ClockKind::Monotonic, _) | (_, 0) => 1.0,
             (_, per_second) => 1e9 / per_second as f64,
         };
+        let mut is_unknown = session.clock != ClockKind::Monotonic && session.ticks_per_second == 0;
         let ns_per_tick = match (points.first(), points.last()) {
             (Some(first), Some(last)) if last.ticks - first.ticks >= TICKS_MEASURED_MIN => {
+                is_unknown = false;
                 (last.monotonic_ns - first.monotonic_ns) as f64 / (last.ticks - first.ticks) as f64
             }
             _ => rate,
@@ -52,12 +56,18 @@ impl Clock {
             points,
             ns_per_tick,
             origin,
+            is_unknown,
         }
     }
 
     /// Time 0 of the recording, in ticks.
     pub fn origin(&self) -> u64 {
         self.origin
+    }
+
+    /// How long a tick is is not known: times are ticks.
+    pub fn is_unknown(&self) -> bool {
+        self.is_unknown
     }
 
     /// Nanoseconds that `ticks` ticks last.

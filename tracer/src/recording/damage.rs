@@ -73,6 +73,11 @@ impl Recording {
             ));
         }
         lines.extend(self.damage_lines());
+        if self.clock().is_unknown() && !self.threads().is_empty() {
+            lines.push(
+                "the clock's pace is not known: times are in its ticks, not in nanoseconds".into(),
+            );
+        }
         if self.unknown_blocks() > 0 {
             let count = self.unknown_blocks();
             lines.push(format!(

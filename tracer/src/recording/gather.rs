@@ -146,14 +146,18 @@ impl Gather {
         if let Some(error) = self.beside.error.take() {
             self.damage.push(Damage::Beside(error));
         }
-        let Some(session) = self.session.take() else {
+        let Some(mut session) = self.session.take() else {
             return SessionInfo {
                 session: self.beside.session,
+                ticks_per_second: self.beside.ticks_per_second,
                 ..SessionInfo::default()
             };
         };
         if session.session != self.beside.session {
             self.beside = Beside::default();
+        }
+        if session.ticks_per_second == 0 {
+            session.ticks_per_second = self.beside.ticks_per_second;
         }
         session
     }

@@ -35,6 +35,8 @@ pub struct Beside {
     pub session: [u8; 16],
     /// A recorder has not ended in good order, or is at work.
     pub has_recorder: bool,
+    /// Ticks of its clock per second; 0: not known.
+    pub ticks_per_second: u64,
     /// Words, each thread's in their order.
     pub words: Vec<Words>,
     /// Processes that the journals tell of.
@@ -74,6 +76,8 @@ pub fn read(path: &Path) -> Option<Beside> {
     beside.session = untaken.session();
     let recorder = &untaken.header().recorder_pid;
     beside.has_recorder = recorder.load(std::sync::atomic::Ordering::Relaxed) != 0;
+    let pace = &untaken.header().ticks_per_second;
+    beside.ticks_per_second = pace.load(std::sync::atomic::Ordering::Relaxed);
     let result = untaken.read(&mut |info, position, words| match info.kind {
         Kind::Events => beside.words.push(Words {
             thread: ThreadSerial(info.thread),

@@ -50,6 +50,7 @@ pub fn profile(
         events: 0,
         lost: 0,
         is_damaged: false,
+        has_ended: false,
         times: None,
     };
     let mut decoder = Decoder::new()?;
@@ -66,6 +67,7 @@ pub fn profile(
         events,
         lost,
         times,
+        has_ended,
         ..
     } = gather;
     // A frame that was open when its process ended lasted as long; one of a thread that goes on lasts until now.
@@ -73,8 +75,10 @@ pub fn profile(
         .process_ends()
         .iter()
         .find(|end| end.process == thread.process);
-    let last = times.map_or(0, |times| times.1);
-    let last = last.max(end.map_or(0, |end| end.ticks));
+    let mut last = times.map_or(0, |times| times.1);
+    if !has_ended && !chains.frames().is_empty() {
+        last = last.max(end.map_or(0, |end| end.ticks));
+    }
     let times = times.map(|times| (times.0, last));
     chains.finish(last, &mut counts);
     Ok(ThreadProfile {
@@ -98,6 +102,8 @@ struct Gather {
     lost: u64,
     /// What is told as lost is what the recording lost, not the program.
     is_damaged: bool,
+    /// The thread has said that it ends.
+    has_ended: bool,
     times: Option<(u64, u64)>,
 }
 
@@ -143,6 +149,7 @@ impl Visit for Gather {
                     self.lost = self.lost.saturating_add(count);
                 }
             }
+            Kind::ThreadEnd => self.has_ended = true,
             _ => {}
         }
     }
