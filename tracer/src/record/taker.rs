@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -29,6 +30,13 @@ const QUIET: Duration = Duration::from_millis(40);
 
 /// Shortest sleep: waking up costs 10 us.
 const BUSY: Duration = Duration::from_micros(500);
+
+/// Between two looks for threads that ended without a word.
+const DEAD_THREADS_EACH: Duration = Duration::from_secs(1);
+
+/// Of the chunks that there may be, one in so many is there soon after the beginning: a recorder that gets no processor for a while,
+/// on a machine that is busy, must not lose events while most of the buffer isn't made yet.
+const FIRST_SHARE: u32 = 4;
 
 /// Words that are there when it wakes, if its guess is right.
 const WORDS_WISHED: u64 = 128 * 1024;
@@ -223,6 +231,8 @@ impl Work {
     fn run(mut self, orders: &Receiver<Order>) {
         let mut taker = Taker::new();
         let mut pause = QUIET;
+        let mut last_look = Instant::now();
+        self.grow_first();
         loop {
             let rings = self.shared.live.rings();
             let usual = match self.shared.is_flight {
@@ -234,6 +244,10 @@ impl Work {
                 break;
             }
             self.grow(&taken);
+            if last_look.elapsed() > DEAD_THREADS_EACH {
+                last_look = Instant::now();
+                self.retire_threads(&mut taker);
+            }
             pause = next_pause(pause, taken.words);
             let begin = Instant::now();
             self.shared.live.wait_bell(rings, pause);
@@ -303,6 +317,28 @@ impl Work {
                 }
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
             }
+        }
+    }
+
+    /// Threads that ended without a word (by exit of the system call alone) leave their chunk behind: it is full now.
+    fn retire_threads(&self, taker: &mut Taker) {
+        let live = &self.shared.live;
+        for page in live.pages() {
+            let is_dead = |tid: u32| !Path::new(&format!("/proc/{}/task/{tid}", page.pid)).exists();
+            // Of a dead process the session tells.
+            if !is_dead(page.pid) {
+                taker.retire_dead(live, page.index, is_dead);
+            }
+        }
+    }
+
+    fn grow_first(&mut self) {
+        let live = &self.shared.live;
+        let wanted = live.mapping().chunk_max() as u32 / FIRST_SHARE;
+        let there = live.chunk_count() as u32;
+        if !self.shared.is_flight && wanted > there {
+            // If the disk is full there is less, as long as it is.
+            let _ = live.grow(wanted - there);
         }
     }
 

@@ -10,6 +10,12 @@ pub fn print(outcome: &Outcome, output: &Path) {
         eprintln!("umbel trace: {warning}");
     }
     eprintln!("umbel trace: {}", line(outcome, output));
+    if outcome.any_process && outcome.tally.events == 0 && outcome.tally.lost == 0 {
+        eprintln!(
+            "umbel trace: no function was traced: the filters leave none, tracing was off, or nothing that ran was built with \
+             -finstrument-functions"
+        );
+    }
     if !outcome.any_process {
         eprintln!(
             "umbel trace: the program was not traced: it did not load libumbel_trace.so (it is linked statically, or clears \
