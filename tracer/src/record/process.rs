@@ -98,8 +98,8 @@ impl Process {
         self.modules.retain(|known| known.info.bias != bias);
     }
 
-    /// Makes the call sites of all modules what is wished, and the hooks do what they shall. What is excluded but may come all the
-    /// same is returned: it is to be dropped when it is taken.
+    /// Makes the call sites of all modules what is wished, and the hooks do what they shall. What is excluded is returned: it is
+    /// to be dropped when it comes all the same.
     pub fn apply(
         &mut self,
         wish: Wish,
@@ -125,8 +125,11 @@ impl Process {
             (true, _) => Mode::Record,
         };
         shared.live.set_mode(self.page, mode);
-        let leaking = self.modules.iter().filter(|module| module.leaks());
-        leaking.map(Loaded::excluded).collect()
+        let excluding = self
+            .modules
+            .iter()
+            .filter(|module| module.verdict.excludes_any());
+        excluding.map(Loaded::excluded).collect()
     }
 
     /// Patches the sites; why that is refused, if it is.
@@ -254,6 +257,7 @@ impl Loaded {
             end: self.info.end,
             bias: self.info.bias,
             verdict: Arc::clone(&self.verdict),
+            leaks: self.leaks(),
         }
     }
 

@@ -111,7 +111,7 @@ pub struct Rules {
     pub limits: Limits,
     /// Threads.
     pub threads: filter::Limits,
-    /// Excluded functions of processes whose sites could not all be patched.
+    /// Excluded functions of each process.
     pub excluded: HashMap<u64, Vec<ExcludedModule>>,
 }
 
@@ -126,6 +126,8 @@ pub struct ExcludedModule {
     pub bias: u64,
     /// Which functions.
     pub verdict: Arc<Verdict>,
+    /// Whether their calls may come although the sites are patched, or can't be.
+    pub leaks: bool,
 }
 
 impl Shared {
@@ -167,11 +169,16 @@ impl Shared {
 }
 
 impl Rules {
-    fn is_empty_for(&self, process: u64) -> bool {
+    /// What of a process is to be dropped: all that is excluded, if the words may be older than its patches.
+    fn dropped(&self, process: u64, are_early: bool) -> Vec<&ExcludedModule> {
+        let modules = self.excluded.get(&process).into_iter().flatten();
+        modules.filter(|module| are_early || module.leaks).collect()
+    }
+
+    fn is_empty(&self) -> bool {
         self.limits.depth_max.is_none()
             && self.limits.ticks_min.is_none()
             && !self.threads.judges_threads()
-            && !self.excluded.contains_key(&process)
     }
 }
 
@@ -187,6 +194,7 @@ pub fn start(
         news: Post { news, waker },
         threads: HashMap::new(),
         questions: HashMap::new(),
+        waiting: Vec::new(),
         grow_failed: false,
     };
     thread::Builder::new()
@@ -200,8 +208,20 @@ struct Work {
     threads: HashMap<u64, Thread>,
     /// Questions that were passed on, by page: serial and number.
     questions: HashMap<usize, (u64, u32)>,
+    /// Words of processes whose question was not answered yet: what is excluded isn't known.
+    waiting: Vec<Waiting>,
     grow_failed: bool,
 }
+
+/// Words that wait for a verdict.
+struct Waiting {
+    chunk: ChunkInfo,
+    position: u64,
+    words: Vec<u64>,
+}
+
+/// Chunks with words that wait, at most: a process goes on after 2 s without an answer.
+const WAITING_MAX: usize = 4096;
 
 /// News for the session, which sleeps in poll.
 struct Post {
@@ -266,13 +286,24 @@ impl Work {
             .pages()
             .filter(|page| page.asked != page.answered)
             .collect();
+        // After the pages: who has its answer has its rules here.
         let rules = shared.rules();
+        let is_full = self.waiting.len() >= WAITING_MAX;
+        let waits = |process| !is_full && asking.iter().any(|page| page.serial == process);
+        self.judge_waiting(&rules, |process| !waits(process));
         let mut output = None;
         let taken = taker.take(&shared.live, which, &mut |chunk, position, words| {
             let output = output.get_or_insert_with(|| shared.output());
             match chunk.kind {
                 Kind::Journal => self.journal(output, chunk, words),
-                Kind::Events => self.events(output, chunk, position, words, &rules),
+                Kind::Events if waits(chunk.process) => {
+                    self.waiting.push(Waiting {
+                        chunk: *chunk,
+                        position,
+                        words: words.to_vec(),
+                    });
+                }
+                Kind::Events => self.events(output, chunk, position, words, &rules, false),
             }
         });
         drop(output);
@@ -301,6 +332,7 @@ impl Work {
                     let shared = Arc::clone(&self.shared);
                     taker.retire_dead(&shared.live, page, |_| true);
                     self.take(taker, Which::All);
+                    self.judge_waiting(&shared.rules(), |process| process == serial);
                     self.finish_threads(serial);
                     self.questions.remove(&page);
                     self.news.send(News::Retired { page, serial });
@@ -308,6 +340,8 @@ impl Work {
                 Ok(Order::Forget(serial)) => self.finish_threads(serial),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
                     self.take(taker, Which::All);
+                    let rules = self.shared.rules();
+                    self.judge_waiting(&rules, |_| true);
                     let processes: Vec<u64> =
                         self.threads.values().map(|thread| thread.process).collect();
                     for process in processes {
@@ -449,6 +483,7 @@ impl Work {
         position: u64,
         words: &[u64],
         rules: &Rules,
+        are_early: bool,
     ) {
         let thread = self.threads.entry(chunk.thread).or_default();
         (thread.process, thread.tid) = (chunk.process, chunk.tid);
@@ -457,7 +492,9 @@ impl Work {
         let end = position.saturating_add(words.len() as u64);
         let positions = position..end;
         thread.position = end;
-        if rules.is_empty_for(chunk.process) && thread.trim.as_ref().is_none_or(Trim::is_empty) {
+        let dropped = rules.dropped(chunk.process, are_early);
+        let holds = thread.trim.as_ref().is_some_and(|trim| !trim.is_empty());
+        if rules.is_empty() && dropped.is_empty() && !holds {
             thread.trim = None;
             output.words(serial, process, positions, words);
             return;
@@ -466,16 +503,34 @@ impl Work {
             output.words(serial, process, positions, &[]);
             return;
         }
-        let excluded = rules.excluded.get(&chunk.process);
-        let excludes = |function: u64| {
-            excluded.is_some_and(|modules| modules.iter().any(|module| module.excludes(function)))
-        };
+        let excludes = |function: u64| dropped.iter().any(|module| module.excludes(function));
         let trim = thread.trim.get_or_insert_default();
         trim.add(words, &rules.limits, excludes);
         let now = clock::ticks(self.shared.clock);
         trim.decided(now, &rules.limits, |kept| {
             output.words(serial, process, positions, kept)
         });
+    }
+
+    /// Hands on the words of processes that have their answer.
+    fn judge_waiting(&mut self, rules: &Rules, has_answer: impl Fn(u64) -> bool) {
+        let all = std::mem::take(&mut self.waiting);
+        if all.is_empty() {
+            return;
+        }
+        let is_judged = |waiting: &Waiting| has_answer(waiting.chunk.process);
+        let (judged, waiting): (Vec<_>, Vec<_>) = all.into_iter().partition(is_judged);
+        self.waiting = waiting;
+        let shared = Arc::clone(&self.shared);
+        let mut output = shared.output();
+        for Waiting {
+            chunk,
+            position,
+            words,
+        } in judged
+        {
+            self.events(&mut output, &chunk, position, &words, rules, true);
+        }
     }
 
     /// Hands on calls that have become old enough while their threads wrote nothing.
