@@ -119,12 +119,7 @@ pub fn open(path: &Path) -> Result<Recording, String> {
 
 /// Tells what the output lacks: on standard error, where it disturbs nobody who reads the output.
 pub fn tell_losses(story: &Story, lost: u64) {
-    for line in story.warnings() {
-        eprintln!("umbel: {line}");
-    }
-    match lost {
-        0 => {}
-        1 => eprintln!("umbel: 1 event is missing in the recording"),
-        _ => eprintln!("umbel: {lost} events are missing in the recording"),
+    for line in story.warnings(lost) {
+        eprintln!("umbel trace: {line}");
     }
 }

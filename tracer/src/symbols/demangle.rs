@@ -64,9 +64,60 @@ fn demangled(linkage: &str, options: DemangleOptions) -> Cow<'_, str> {
     let parsed = BorrowedSymbol::new_with_options(name.as_bytes(), &parse_options);
     let mut text = Bounded(String::new());
     match parsed.map(|symbol| symbol.structured_demangle(&mut text, &options)) {
-        Ok(Ok(())) => Cow::Owned(text.0),
+        Ok(Ok(())) => Cow::Owned(without_defaults(text.0)),
         _ => Cow::Borrowed(name),
     }
+}
+
+/// Template arguments of the C++ library that nobody writes: each is left out where it is the last.
+const DEFAULTS: [&str; 5] = [
+    ", std::allocator<",
+    ", std::char_traits<",
+    ", std::less<",
+    ", std::equal_to<",
+    ", std::hash<",
+];
+
+/// Names as people write them: `std::string`, `std::vector<int>`.
+fn without_defaults(mut name: String) -> String {
+    if !name.contains("std::") {
+        return name;
+    }
+    name = name.replace("std::__cxx11::", "std::");
+    // From the last on: when one is gone, the one before it may be the last.
+    let mut end = name.len();
+    while let Some(start) = name[..end].rfind(", std::") {
+        end = start;
+        let rest = &name[start..];
+        let Some(default) = DEFAULTS.iter().find(|default| rest.starts_with(**default)) else {
+            continue;
+        };
+        let Some(length) = closing(&rest[default.len()..]) else {
+            continue;
+        };
+        let behind = &rest[default.len() + length + 1..];
+        let spaces = behind.len() - behind.trim_start_matches(' ').len();
+        if behind[spaces..].starts_with('>') {
+            name.replace_range(start..start + default.len() + length + 1 + spaces, "");
+        }
+    }
+    name.replace("std::basic_string<char>", "std::string")
+}
+
+/// Bytes up to the `>` that closes what is open before `text`.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 1;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'<' => open += 1,
+            b'>' => open -= 1,
+            _ => {}
+        }
+        if open == 0 {
+            return Some(at);
+        }
+    }
+    None
 }
 
 /// Text up to [`NAME_BYTES_MAX`]: a short name that refers to its own parts can become longer than any memory.
@@ -111,6 +162,33 @@ mod tests {
         ] {
             assert_eq!(short_name(linkage), short, "{linkage}");
             assert_eq!(full_name(linkage), full, "{linkage}");
+        }
+    }
+
+    #[test]
+    fn the_librarys_default_arguments_are_left_out() {
+        let string =
+            "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+        for (long, short) in [
+            (string.to_string(), "std::string"),
+            (format!("{string}::append"), "std::string::append"),
+            (
+                format!(
+                    "std::map<{string}, std::vector<int, std::allocator<int> >, std::less<{string} >, std::allocator<std::pair<{string} const, std::vector<int, std::allocator<int> > > > >::find"
+                ),
+                "std::map<std::string, std::vector<int>>::find",
+            ),
+            (
+                "std::set<int, std::greater<int>, std::allocator<int> >".to_string(),
+                "std::set<int, std::greater<int>>",
+            ),
+            (
+                "f<std::less<int>, std::allocator<int>, int>".to_string(),
+                "f<std::less<int>, std::allocator<int>, int>",
+            ),
+            ("broken<, std::less<".to_string(), "broken<, std::less<"),
+        ] {
+            assert_eq!(without_defaults(long), short);
         }
     }
 

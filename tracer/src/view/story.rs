@@ -127,12 +127,10 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// What is missing and what is wrong, in sentences.
-    pub fn warnings(&self) -> Vec<String> {
+    /// What is missing and what is wrong, in sentences. `lost`: events that the steps said are missing.
+    pub fn warnings(&self, lost: u64) -> Vec<String> {
         let mut lines = self.symbols.warnings();
-        for lost in self.recording.lost().iter().filter(|lost| lost.count > 0) {
-            lines.push(format!("{} events lost: {}", lost.count, lost.why));
-        }
+        lines.extend(self.recording.warnings(lost));
         lines
     }
 }
@@ -233,9 +231,7 @@ fn lanes_of(recording: &Recording) -> Vec<Lane> {
         let mut ends = recording.process_ends().iter();
         let end = ends.find(|end| end.process == thread.process);
         lane.end_ticks = end.map_or(0, |end| end.ticks);
-        if recording.session().flight {
-            lane.middle = Some(thread.ticks);
-        }
+        lane.middle = recording.middle(thread.serial);
         lanes.push(lane);
     }
     lanes
