@@ -221,6 +221,22 @@ fn modules_that_come_and_go_are_told_and_found_as_without_the_tracer() {
 }
 
 #[test]
+fn a_program_that_may_call_nothing_but_write_lives_on() {
+    let folder = Folder::new();
+    let program = folder.compile("seccomp.c", &["-O2"]);
+    for by in ["prctl", "syscall"] {
+        let session = Session::start(&folder, How::default());
+        let outcome = run(session.command(&program).arg(by)).must_succeed();
+        let recorded = session.finish();
+        assert_eq!(
+            (recorded.calls(), recorded.lost()),
+            (outcome.number("calls"), 0),
+            "{by}"
+        );
+    }
+}
+
+#[test]
 fn without_a_session_nothing_happens() {
     let folder = Folder::new();
     let program = folder.compile("fib.c", &["-O2"]);

@@ -1,8 +1,10 @@
-//! The C library's functions that programs find here first: those that end calls without a return, and those that bring modules.
+//! The C library's functions that programs find here first: those that end calls without a return,
+//! those that bring modules, and those that may forbid system calls.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use umbel_trace_ring::layout::Mode;
+use umbel_trace_ring::sys::be_quiet;
 use umbel_trace_ring::word::Code;
 
 use crate::slow::special;
@@ -21,9 +23,11 @@ pub mod real {
     pub const LONGJMP_CHK: usize = 6;
     pub const DLOPEN: usize = 7;
     pub const DLCLOSE: usize = 8;
+    pub const PRCTL: usize = 9;
+    pub const SYSCALL: usize = 10;
 }
 
-const NAMES: [&core::ffi::CStr; 9] = [
+const NAMES: [&core::ffi::CStr; 11] = [
     c"setjmp",
     c"_setjmp",
     c"__sigsetjmp",
@@ -33,9 +37,11 @@ const NAMES: [&core::ffi::CStr; 9] = [
     c"__longjmp_chk",
     c"dlopen",
     c"dlclose",
+    c"prctl",
+    c"syscall",
 ];
 
-static ADDRESSES: [AtomicUsize; 9] = [const { AtomicUsize::new(0) }; 9];
+static ADDRESSES: [AtomicUsize; 11] = [const { AtomicUsize::new(0) }; 11];
 
 /// Finds the real functions, once: no program does so in the middle of a signal handler then.
 pub fn find_all() {
@@ -69,6 +75,19 @@ pub extern "C" fn on_jump(argument: u64, number: usize) -> usize {
             }
             _ => special(Code::LongJump, argument),
         }
+    }
+    address(number)
+}
+
+/// Before the program calls the kernel by one of two functions. Where the real one is.
+pub extern "C" fn on_kernel_call(first: u64, number: usize) -> usize {
+    let forbids = match number {
+        real::PRCTL => first as i32 == libc::PR_SET_SECCOMP,
+        _ => first as libc::c_long == libc::SYS_seccomp,
+    };
+    if forbids {
+        // The hooks need none; what does goes without from now on.
+        be_quiet();
     }
     address(number)
 }

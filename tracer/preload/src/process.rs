@@ -7,7 +7,7 @@ use core::time::Duration;
 use umbel_trace_ring::journal::Origin;
 use umbel_trace_ring::layout::{Clock, Mode, PageState, ProcessPage};
 use umbel_trace_ring::pool::Owner;
-use umbel_trace_ring::sys::{File, futex_wait, is_alive, monotonic_ns, pid};
+use umbel_trace_ring::sys::{File, futex_wait, is_alive, is_quiet, monotonic_ns, pid};
 use umbel_trace_ring::word::Code;
 use umbel_trace_ring::{Error, Live, PROCESSES_MAX, Process, Result};
 
@@ -116,6 +116,9 @@ pub fn open_gate(live: &Live) {
 
 /// Asks the recorder to look at what the journal says, and waits until it has: but not for a dead one, and not for ever.
 pub fn ask(live: &Live) {
+    if is_quiet() {
+        return;
+    }
     let page = live.page(usize::from(crate::sys::global::process().page));
     // Release: what is in the journal is seen with it.
     let question = page.asked.fetch_add(1, Ordering::Release) + 1;
@@ -136,7 +139,10 @@ pub fn ask(live: &Live) {
 
 /// A child of fork: another process, with one thread, and a chunk that isn't its own. Whether it is recorded now.
 pub fn on_fork() -> bool {
-    let Some(live) = live() else { return false };
+    // Without system calls there is no page for it: a child of such a process is not recorded.
+    let Some(live) = live().filter(|_| !is_quiet()) else {
+        return false;
+    };
     let parent = crate::sys::global::process();
     if parent.pid == pid() {
         // Nothing is the matter: the gate was opened in the meantime, or never.

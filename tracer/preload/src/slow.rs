@@ -4,6 +4,9 @@
 //! signal handler was faster, when the clock is the kernel's, or in a child of fork. Signals are blocked only while a chunk is
 //! taken; otherwise everything here can be interrupted by handlers that come here too.
 //!
+//! Where the program has forbidden itself system calls (seccomp, by prctl or syscall), none is made: signals aren't blocked then,
+//! so what a handler does while its thread takes a chunk is lost and counted; who waits for a chunk drops; a thread's name isn't known.
+//!
 //! It needs less than a KiB of stack (`cargo xtask bench trace` runs threads with the least that pthreads allow).
 
 use core::cell::Cell;
@@ -11,7 +14,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use umbel_trace_ring::layout::{Full, Kind, Mode};
-use umbel_trace_ring::sys::{futex_wait, is_alive, low_half, monotonic_ns, tid};
+use umbel_trace_ring::sys::{futex_wait, is_alive, is_quiet, low_half, monotonic_ns, tid};
 use umbel_trace_ring::word::Code;
 use umbel_trace_ring::{Live, Producer};
 
@@ -95,7 +98,8 @@ fn with_chunk(append: impl Fn(&'static Live, &'static Thread) -> bool) {
     }
     while !append(live, thread) {
         let waits = live.header().when_full.load(Ordering::Relaxed) == Full::Wait as u32
-            && RECORDER_IS_GONE.load(Ordering::Relaxed) == 0;
+            && RECORDER_IS_GONE.load(Ordering::Relaxed) == 0
+            && !is_quiet();
         if producer.is_hopeless(live) && !waits {
             return producer.lose(live, &process(), now(live));
         }
@@ -129,7 +133,8 @@ fn take_chunk(live: &Live, thread: &Thread) -> bool {
 fn begin_thread(live: &Live, thread: &Thread) {
     // No order: any number that nobody else has.
     let serial = live.header().next_thread.fetch_add(1, Ordering::Relaxed);
-    let tid = tid();
+    // Without system calls: a number that lives as long as the thread.
+    let tid = if is_quiet() { process().pid } else { tid() };
     thread.producer.begin(serial, tid);
     // A handler of a synchronous signal aside, nothing comes between.
     thread.producer.inside.store(1, Ordering::Relaxed);

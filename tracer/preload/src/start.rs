@@ -24,10 +24,11 @@ use crate::{interposed, launch, modules};
 
 /// Begins the session, if there is one for this program.
 pub fn start(arguments: Strings, environment: Strings) {
+    // Also without a session: the program's calls of these functions go through here all the same.
+    interposed::find_all();
     let Some(live) = session(environment) else {
         return;
     };
-    interposed::find_all();
     watch_threads_and_forks();
     let live = set_live(live);
     if let Err(error) = begin(live, arguments, environment) {

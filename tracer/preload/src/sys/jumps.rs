@@ -1,10 +1,10 @@
-//! setjmp, longjmp and dlopen as the program finds them: something is noted, then the real one runs as if it had been called
+//! setjmp, longjmp, dlopen and two more as the program finds them: something is noted, then the real one runs as if it had been called
 //! itself. setjmp and dlopen must not be called from here: the one keeps the stack it is called on, the other looks for
 //! libraries where its caller's module says.
 
 use core::arch::naked_asm;
 
-use crate::interposed::{on_jump, real};
+use crate::interposed::{on_jump, on_kernel_call, real};
 
 macro_rules! jumps {
     ($($(#[$doc:meta])* $name:ident => $function:expr,)*) => {
@@ -49,6 +49,47 @@ jumps! {
     __longjmp_chk => real::LONGJMP_CHK,
     /// dlopen(3).
     dlopen => real::DLOPEN,
+}
+
+macro_rules! kernel_calls {
+    ($($(#[$doc:meta])* $name:ident => $function:expr,)*) => {
+        $(
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            #[unsafe(naked)]
+            pub extern "C" fn $name() {
+                naked_asm!(
+                    "endbr64",
+                    "push rdi",
+                    "push rsi",
+                    "push rdx",
+                    "push rcx",
+                    "push r8",
+                    "push r9",
+                    "sub rsp, 8",
+                    "mov esi, {function}",
+                    "call {on_kernel_call}",
+                    "add rsp, 8",
+                    "pop r9",
+                    "pop r8",
+                    "pop rcx",
+                    "pop rdx",
+                    "pop rsi",
+                    "pop rdi",
+                    "jmp rax",
+                    function = const $function,
+                    on_kernel_call = sym on_kernel_call,
+                );
+            }
+        )*
+    };
+}
+
+kernel_calls! {
+    /// prctl(2): it may forbid system calls.
+    prctl => real::PRCTL,
+    /// syscall(2): so may this.
+    syscall => real::SYSCALL,
 }
 
 /// dlclose(3).
