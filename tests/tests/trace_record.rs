@@ -442,16 +442,12 @@ fn variables_alone_start_a_recorder() {
     let folder = Folder::compile("workers", &[]);
     let prefix = std::env::var_os("UMBEL_PREFIX").map(PathBuf::from);
     let library = umbel(&[]).get_program().to_owned();
-    let library = prefix.map_or_else(
-        || {
-            Path::new(&library)
-                .parent()
-                .and_then(Path::parent)
-                .expect("bin has a folder")
-                .to_owned()
-        },
-        |prefix| prefix,
-    );
+    let library = prefix.unwrap_or_else(|| {
+        let bin = Path::new(&library).parent();
+        bin.and_then(Path::parent)
+            .expect("bin has a folder")
+            .to_owned()
+    });
     let mut command = Command::new(folder.program());
     command
         .arg("500")

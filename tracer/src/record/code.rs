@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use super::elf::Text;
+use super::elf::{Text, import_address};
 use super::sites::Sites;
 use crate::filter::{Filter, Function, Names};
 use crate::symbols::Image;
@@ -17,6 +17,7 @@ pub struct Code {
     path: PathBuf,
     image: Image,
     is_instrumented: bool,
+    text: OnceLock<Text>,
     sites: OnceLock<Sites>,
     was_patched: AtomicBool,
 }
@@ -74,6 +75,7 @@ impl Code {
             path: path.to_owned(),
             image: Image::new(path, build_id),
             is_instrumented: path.is_absolute() && Text::calls_hooks(path),
+            text: OnceLock::new(),
             sites: OnceLock::new(),
             was_patched: AtomicBool::new(false),
         }
@@ -107,10 +109,14 @@ impl Code {
             }
             let functions = self.image.functions().iter();
             let functions: Vec<(u64, u64)> = functions.map(|one| (one.begin, one.end)).collect();
-            // A file that can't be read has no sites that could be patched: its events are dropped when they are taken.
-            let text = Text::read(&self.path).unwrap_or_default();
-            Sites::find(&text, &functions)
+            Sites::find(self.text(), &functions)
         })
+    }
+
+    /// Its code. A file that can't be read has no sites that could be patched: its events are dropped when they are taken.
+    fn text(&self) -> &Text {
+        self.text
+            .get_or_init(|| Text::read(&self.path).unwrap_or_default())
     }
 
     /// What `filter` says of its functions.
@@ -134,7 +140,17 @@ impl Code {
             is_program,
             source: &mut || None,
         });
-        Verdict::new(functions.par_iter().map(judge).collect(), !others_included)
+        let mut judged: HashMap<u64, bool> = functions.par_iter().map(judge).collect();
+        for (index, name) in self.text().imports.iter().enumerate() {
+            let is_included = filter.includes(&mut Function {
+                names: &[Names::new(name)],
+                module: &self.path,
+                is_program,
+                source: &mut || None,
+            });
+            judged.insert(import_address(index), !is_included);
+        }
+        Verdict::new(judged, !others_included)
     }
 
     /// The source file of the function at `address`. Reading them takes long, so only functions that may come from a header are

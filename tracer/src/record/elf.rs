@@ -37,6 +37,9 @@ pub struct Text {
     pub hooks: HashMap<u64, Hook>,
     /// Slots that it fills with the address of something that this file defines.
     pub pointers: HashMap<u64, u64>,
+    /// Names of what other files define and this one refers to by a slot: C++ functions of which the library has a copy, inlined
+    /// here. The slot points to [`import_address`] of the name's index, as the true address differs in each process.
+    pub imports: Vec<String>,
     /// Where the linker put its stubs: (begin, end).
     stub_sections: Vec<(u64, u64)>,
 }
@@ -111,6 +114,11 @@ impl Text {
                             let addend = relocation.r_addend(endian);
                             let target = symbol.st_value(endian).wrapping_add_signed(addend);
                             text.pointers.insert(slot, target);
+                        } else if text.imports.len() < IMPORTS_MAX {
+                            text.pointers
+                                .insert(slot, import_address(text.imports.len()));
+                            text.imports
+                                .push(String::from_utf8_lossy(name).into_owned());
                         }
                     }
                     _ => {}
@@ -135,14 +143,14 @@ impl Text {
         // Pointers to data are of no use here, and a large program has many.
         let segments = std::mem::take(&mut text.segments);
         text.pointers
-            .retain(|_, target| in_segments(&segments, *target));
+            .retain(|_, target| in_segments(&segments, *target) || is_import(*target));
         text.segments = segments;
         Ok(text)
     }
 
     /// Whether `address` lies in code.
     pub fn is_code(&self, address: u64) -> bool {
-        in_segments(&self.segments, address)
+        in_segments(&self.segments, address) || is_import(address)
     }
 
     /// Whether `address` lies among the linker's stubs.
@@ -179,6 +187,18 @@ impl Text {
         stubs
     }
 }
+
+/// What stands for the address of an imported function: no program can have anything there.
+pub fn import_address(index: usize) -> u64 {
+    IMPORTS_BEGIN + index as u64
+}
+
+fn is_import(address: u64) -> bool {
+    address >= IMPORTS_BEGIN
+}
+
+const IMPORTS_BEGIN: u64 = 0xffff_ffff << 32;
+const IMPORTS_MAX: usize = 1 << 20;
 
 const ENDBR64: &[u8] = &[0xf3, 0x0f, 0x1e, 0xfa];
 const ENDBR64_BND: &[u8] = &[0xf3, 0x0f, 0x1e, 0xfa, BND];
