@@ -1,6 +1,10 @@
 //! `umbel run`: starts a job's nodes on this machine and sees it through.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, io};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -43,6 +47,7 @@ Examples:
   umbel run -n 4 --stats --stats-format json ./fig1 2> log    the same as one line of JSON
   umbel run -n 4 --report fig1.html ./fig1      a page that says what to improve; any browser opens it
   umbel run -n 4 --timeline fig1.json ./fig1    every fault, wait and message, for ui.perfetto.dev
+  umbel run -n 4 --trace fig1.trace ./fig1      each call on each node; then: umbel trace report fig1.trace
   umbel run -n 4 --cache 64M ./fig1             at most 64 MiB of other nodes' data on each node
   umbel run -n 4 --consistency sequential --protocol invalidate ./fig1    is it the memory model?
 
@@ -83,6 +88,11 @@ pub struct Options {
     )]
     stats_format: StatsFormat,
 
+    /// Record each call on all nodes, with waits, faults and messages among them, for `umbel trace report FILE` and its
+    /// like. Calls are seen if the program was built by `umbel cc -g -finstrument-functions`.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
     #[command(flatten)]
     seeing: SeeingOptions,
 
@@ -121,6 +131,10 @@ enum StatsFormat {
 
 /// Runs the job; the launcher's exit status.
 pub fn run(options: Options) -> u8 {
+    // Under a recorder already: perhaps the one that `run_traced` has become.
+    if let (Some(file), None) = (&options.trace, env::var_os("UMBEL_TRACE_LIVE")) {
+        return fail(status::LAUNCHER_FAILED, run_traced(file));
+    }
     let program = match Program::find(&options.program) {
         Ok(program) => program,
         Err(error) => return fail(error.status(), error),
@@ -178,6 +192,21 @@ pub fn run(options: Options) -> u8 {
 fn start(plan: &Plan, tags: bool, seeing: Option<Seeing>) -> Result<Job> {
     let outputs = Outputs::new(plan.node_count, tags).context("cannot use standard output")?;
     Job::start(plan, outputs, seeing)
+}
+
+/// Becomes a recorder of this very command, so of all nodes; why it can't.
+fn run_traced(file: &Path) -> io::Error {
+    let command = match env::current_exe() {
+        Ok(command) => command,
+        Err(error) => return error,
+    };
+    Command::new(&command)
+        .args(["trace", "record", "--anyway", "-o"])
+        .arg(file)
+        .arg("--")
+        .arg(&command)
+        .args(env::args_os().skip(1))
+        .exec()
 }
 
 fn fail(status: u8, error: impl std::fmt::Display) -> u8 {

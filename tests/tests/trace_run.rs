@@ -1,0 +1,43 @@
+//! `umbel run --trace`: the calls of all nodes in one recording, with waits and messages among them.
+
+use umbel_tests::cluster::{LIMIT, On, compile_text, start, umbel};
+use umbel_tests::traced::must;
+
+const PROGRAM: &str = "
+#include <stdio.h>
+int main(void) {
+  int sums[2] = {0, 0};
+  void work(int n) { sums[n] = n + 1; }
+  dist_thr_t threads[2];
+  for (int n = 0; n < 2; n++) threads[n] = dist_thr_create(work, n);
+  for (int n = 0; n < 2; n++) dist_thr_join(threads[n]);
+  printf(\"%d\\n\", sums[0] + sums[1]);
+  return 0;
+}
+";
+
+#[test]
+fn all_nodes_are_in_one_recording() {
+    let program = compile_text(PROGRAM, &["-g", "-O2", "-finstrument-functions"]);
+    let recording = program.path().with_file_name("recording");
+    let option = format!("--trace={}", recording.display());
+    let mut command = program.command(On::Nodes(2), &[&option], &[]);
+    let outcome = start(&mut command, b"").wait(LIMIT);
+    assert_eq!(
+        (outcome.status, &*outcome.stdout),
+        (Some(0), "3\n"),
+        "{outcome}"
+    );
+    let tree = recording.with_file_name("tree");
+    let mut export = umbel(&["trace", "export", "--format", "tree", "-o"]);
+    must(export.arg(&tree).arg(&recording));
+    let tree = std::fs::read_to_string(&tree).expect("the export was good");
+    let calls = |name: &str| {
+        let is_it = |line: &&str| line.trim_start().starts_with(name);
+        tree.lines().filter(is_it).count()
+    };
+    assert_eq!((calls("main"), calls("work")), (1, 2), "{tree}");
+    for word in ["# node 0", "# node 1", "~wait", "-> 1:", "<- 0:"] {
+        assert!(calls(word) > 0, "no {word}:\n{tree}");
+    }
+}
