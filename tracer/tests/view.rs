@@ -313,6 +313,36 @@ fn a_slow_terminal_loses_lines_and_says_how_many() {
 }
 
 #[test]
+fn whoever_left_the_end_out_does_not_say_what_is_open() {
+    let session = session(true);
+    session.words(&[&time(0)[..], &[call(1, 0)]].concat());
+    session
+        .began
+        .recv()
+        .expect("the first line is being written");
+    let calls: Vec<u64> = (0..4096).flat_map(|_| [call(2, 1), ret(2, 1)]).collect();
+    let rounds = 200;
+    for _ in 0..rounds {
+        session.words(&calls);
+    }
+    session.words(&[&calls[..], &[ret(4, 0)]].concat());
+    session.go_on.send(()).expect("it waits");
+    session.view.finish(5);
+    let (shown, text) = (session.view.shown(), session.text());
+    let leaves = text
+        .lines()
+        .filter(|line| line.contains("demo+0x1010();"))
+        .count() as u64;
+    assert_eq!(leaves + shown.skipped, (rounds + 1) * 4096);
+    let end = &text[text.len() - 200..];
+    assert!(
+        end.ends_with("calls are not shown: the output is slower than the program ...\n"),
+        "{end}"
+    );
+    assert!(!text.contains("still open"), "{end}");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     struct Closed;
     impl Write for Closed {

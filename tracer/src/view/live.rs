@@ -78,7 +78,8 @@ enum News {
     },
     Ended(ProcessSerial, Ended),
     Lost(LostInfo),
-    Finish(u64),
+    /// When, and what was left out since the last words of threads.
+    Finish(u64, BTreeMap<u64, u64>),
 }
 
 impl LiveView {
@@ -179,7 +180,10 @@ impl LiveView {
 
     /// Waits until everything is shown.
     pub fn finish(&self, ticks: u64) {
-        self.send(News::Finish(ticks));
+        let mut skipped =
+            std::mem::take(&mut *self.skipped.lock().unwrap_or_else(PoisonError::into_inner));
+        skipped.retain(|_, count| *count > 0);
+        self.send(News::Finish(ticks, skipped));
         let printing = self
             .printing
             .lock()
@@ -188,9 +192,7 @@ impl LiveView {
         let Some(printing) = printing else {
             return;
         };
-        let mut shown = printing.join().unwrap_or_default();
-        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.skipped += skipped.values().sum::<u64>();
+        let shown = printing.join().unwrap_or_default();
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
     }
 
@@ -380,8 +382,16 @@ impl Printer {
                     lost.why
                 ));
             }
-            News::Finish(ticks) => {
-                for thread in self.threads.values_mut() {
+            News::Finish(ticks, skipped) => {
+                for (serial, count) in &skipped {
+                    self.skipped(ThreadSerial(*serial), *count);
+                }
+                // Of a thread whose end was left out nobody here knows what is open.
+                let known = self
+                    .threads
+                    .iter_mut()
+                    .filter(|(serial, _)| !skipped.contains_key(serial));
+                for (_, thread) in known {
                     thread.steps.finish(ticks);
                     thread.drain(&self.clock);
                 }
