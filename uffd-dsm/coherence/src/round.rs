@@ -100,12 +100,13 @@ impl Directory {
         self.propagate_own(object, taken, turn);
     }
 
-    /// The home's rights were lowered: what its threads wrote until then is the last.
+    /// The home's rights were lowered: what its threads wrote until then is the last. Unless something came between:
+    /// as in a cache.
     pub(crate) fn on_cleaned<D: Clone>(&mut self, object: ObjectId, turn: &mut Turn<'_, D>) {
         let Some(entry) = self.entries.get_mut(&object) else {
             return;
         };
-        if !entry.is_dirty {
+        if !entry.is_dirty || turn.flushes.is_in_flight(object) {
             return;
         }
         entry.is_dirty = false;

@@ -90,8 +90,13 @@ impl Cache {
     }
 
     /// The rights were lowered: what was written until then is the last.
+    ///
+    /// Unless something came between, as another flush, of what waits for the same turn: then all stays as it is, and the
+    /// rights come back with the next store.
     pub(crate) fn on_cleaned<D>(&mut self, home: NodeId, object: ObjectId, turn: &mut Turn<'_, D>) {
-        let Some(copy) = self.copies.get_mut(&object) else {
+        let is_in_flight = turn.flushes.is_in_flight(object);
+        let copy = self.copies.get_mut(&object);
+        let Some(copy) = copy.filter(|copy| copy.state == CopyState::Dirty && !is_in_flight) else {
             return;
         };
         copy.state = CopyState::Shared;

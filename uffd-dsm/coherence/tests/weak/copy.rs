@@ -281,6 +281,20 @@ fn a_copy_that_nobody_writes_is_protected_again() {
 }
 
 #[test]
+fn a_copy_that_is_flushed_before_it_is_clean_stays_as_it_is() {
+    let mut node = copy_in("Dirty");
+    for token in 1..=8 {
+        node.flush(token);
+    }
+    let out = node.writes(5).flush(9);
+    assert_eq!(out, [sent(0, flush(1, 5))], "its rights were only lowered");
+    assert_eq!(node.resumed(OBJECT), []);
+    assert_eq!(node.machine.copy_state(OBJECT), CopyState::Dirty);
+    node.receive(0, flushed(1, true));
+    assert_eq!(node.machine.copy_state(OBJECT), CopyState::Exclusive);
+}
+
+#[test]
 fn an_unused_copy_rests_then_leaves() {
     let mut node = copy_in("Shared");
     let merge = Effect::Merge {

@@ -228,6 +228,20 @@ fn a_home_that_writes_no_more_is_protected_again() {
 }
 
 #[test]
+fn a_home_that_flushes_before_it_is_clean_stays_as_it_is() {
+    let mut home = shared(UPDATE, 1);
+    home.fault(OBJECT, WRITE);
+    for token in 1..=8 {
+        home.flush(token);
+    }
+    assert_eq!(home.writes(7).flush(9), [sent(1, update(7))]);
+    assert_eq!(home.resumed(OBJECT), []);
+    let done = Effect::Flushed { token: Token(9) };
+    assert_eq!(home.receive(1, updated(false)), [done]);
+    assert!(!home.machine.is_clean(), "it may still be written");
+}
+
+#[test]
 fn a_copy_that_leaves_with_its_diff_is_answered_when_the_others_have_it() {
     let mut home = shared(UPDATE, 2);
     assert_eq!(
