@@ -136,18 +136,18 @@ extern void *__umbel_alloc_pages(const struct umbel_object *object, unsigned lon
 extern void __umbel_leave_slow(unsigned long small, unsigned long pages);
 
 /* Marks at the owner's entry; handed to __umbel_leave on every way out. */
-static __inline__ __attribute__((always_inline, artificial)) unsigned long __umbel_small(void)
+static __inline__ __attribute__((always_inline, artificial, no_instrument_function)) unsigned long __umbel_small(void)
 {
 	return umbel_self.small;
 }
 
-static __inline__ __attribute__((always_inline, artificial)) unsigned long __umbel_page(void)
+static __inline__ __attribute__((always_inline, artificial, no_instrument_function)) unsigned long __umbel_page(void)
 {
 	return umbel_self.pages;
 }
 
 /* Object of at most 64 bytes and an alignment of at most 64. */
-static __inline__ __attribute__((always_inline, artificial)) void *__umbel_alloc(const struct umbel_object *object)
+static __inline__ __attribute__((always_inline, artificial, no_instrument_function)) void *__umbel_alloc(const struct umbel_object *object)
 {
 	unsigned long s = umbel_self.small;
 	if (__builtin_expect(s >= umbel_self.small_limit, 0))
@@ -160,7 +160,7 @@ static __inline__ __attribute__((always_inline, artificial)) void *__umbel_alloc
 
 /* Releases everything above the marks.  If a thread that can reach any of it was created, waits for
  * that thread first (termination dependency) and takes remote copies back. */
-static __inline__ __attribute__((always_inline, artificial)) void __umbel_leave(unsigned long small, unsigned long pages)
+static __inline__ __attribute__((always_inline, artificial, no_instrument_function)) void __umbel_leave(unsigned long small, unsigned long pages)
 {
 	if (__builtin_expect(small < umbel_self.shared_small || pages < umbel_self.shared_pages, 0))
 		__umbel_leave_slow(small, pages);

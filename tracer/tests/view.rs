@@ -45,7 +45,7 @@ fn leaves_take_one_line_and_cut_frames_say_why() {
   work() {
     thrower();  200 ns  /* left without return */
   }  300 ns  /* work */
-  fault(0x7000, 1) {
+  write fault at 0x7000 {
     -> node 3: kind 7, 4096 bytes
   }  100 ns  /* fault */
   /* phase "2" */

@@ -4,14 +4,13 @@
 //! main() {
 //!   parse();  1.2 us
 //!   work() {
-//!     fault(0x7f00, 1);  31 us
+//!     write fault at 0x7f00;  31 us
 //!   }  3.4 ms  /* work */
 //! ```
 //!
 //! A call is held back until it's known whether another lies in it: a leaf takes one line.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use super::names::{Category, NameId, Names};
 use super::steps::{Step, StepKind, cut_text};
@@ -19,6 +18,8 @@ use super::story::Lane;
 use super::units::{duration, time_of_day};
 use crate::recording::Message;
 use crate::symbols::Symbols;
+use umbel_wire::codec::message_name;
+use umbel_wire::event::Why;
 
 /// What a line has besides the tree.
 #[derive(Clone, Copy, Debug, Default)]
@@ -244,13 +245,19 @@ impl TreeText {
         } else {
             CYAN
         };
-        self.colored(color, &name.shown);
-        match arguments {
-            None => self.text.push_str("()"),
-            Some([first, second]) => {
-                write!(self.text, "({first:#x}, {second})").expect("a String takes everything")
-            }
-        }
+        let Some([first, second]) = arguments else {
+            self.colored(color, &name.shown);
+            self.text.push_str("()");
+            return;
+        };
+        let text = match name.category {
+            Category::Fault if second == 0 => format!("read fault at {first:#x}"),
+            Category::Fault => format!("write fault at {first:#x}"),
+            Category::Wait if first == 0 => format!("wait for {}", reason(second)),
+            Category::Wait => format!("wait for {} {first:#x}", reason(second)),
+            Category::Function | Category::Span => format!("{}({first:#x}, {second})", name.shown),
+        };
+        self.colored(color, &text);
     }
 
     fn place(&mut self, names: &Names, name: NameId, symbols: &Symbols) {
@@ -294,13 +301,21 @@ impl TreeText {
     }
 }
 
+/// What a thread waits for.
+fn reason(why: u64) -> &'static str {
+    let why = usize::try_from(why).ok().and_then(|why| Why::ALL.get(why));
+    why.copied().map_or("something", Why::name)
+}
+
 /// A message in a few words.
 pub fn message_text(message: &Message) -> String {
     let way = if message.received { "<-" } else { "->" };
     let Message {
         peer, kind, bytes, ..
     } = message;
-    format!("{way} node {peer}: kind {kind}, {bytes} bytes")
+    let name = u8::try_from(*kind).ok().and_then(message_name);
+    let name = name.map_or_else(|| format!("kind {kind}"), str::to_owned);
+    format!("{way} node {peer}: {name}, {bytes} bytes")
 }
 
 /// A control character, also of the second block (which begins with the byte 0xc2), as a question mark.
