@@ -85,6 +85,12 @@ impl Case {
         };
         let _ = fs::remove_dir_all(&place);
         let alone = script(bare())?;
+        ensure!(
+            alone.status.success(),
+            "{} without the tracer:\n{}",
+            alone.status,
+            String::from_utf8_lossy(&alone.stderr)
+        );
         let mut counts = Vec::new();
         for number in ["first", "second"] {
             let counted = place.join(number);

@@ -42,7 +42,8 @@ pub fn for_building() -> Result<()> {
 /// What the tests need besides.
 pub fn for_testing() -> Result<()> {
     for_building()?;
-    provide("packages for testing", &[need("gdb"), need("python3")])
+    let names = ["gdb", "python3", "babeltrace2"];
+    provide("packages for testing", &names.map(need))
 }
 
 /// What others use today, to be measured beside ours.

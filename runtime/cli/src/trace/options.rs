@@ -66,9 +66,10 @@ pub struct TracingOptions {
     #[arg(long, conflicts_with = "when_full")]
     flight: bool,
 
-    /// Events that were not written yet: at most SIZE bytes, 8 each.
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size)]
-    buffer: u64,
+    /// Events that were not written yet: at most SIZE bytes, 8 each [default: 256M; with --flight 8M, the last million of
+    /// all threads together, which the processor's caches nearly hold].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    buffer: Option<u64>,
 
     /// Where times come from: the processor's counter where it can be trusted, or what is named here.
     #[arg(long, value_name = "NAME")]
@@ -78,6 +79,12 @@ pub struct TracingOptions {
     #[arg(long)]
     no_patch: bool,
 }
+
+/// What a recorder that is late may have before it: some seconds of the busiest thread.
+const BUFFER_BYTES: u64 = 256 << 20;
+
+/// A flight recorder goes round in it, and a page that was never touched costs as much as the events on it.
+const FLIGHT_BUFFER_BYTES: u64 = 8 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum WhenFull {
@@ -112,7 +119,10 @@ impl TracingOptions {
                 (_, WhenFull::Drop) => Full::Drop,
                 (_, WhenFull::Wait) => Full::Wait,
             },
-            buffer_bytes: self.buffer,
+            buffer_bytes: self.buffer.unwrap_or(match self.flight {
+                true => FLIGHT_BUFFER_BYTES,
+                false => BUFFER_BYTES,
+            }),
             clock: self.clock.map(|clock| match clock {
                 ClockName::Tsc => Clock::Tsc,
                 ClockName::Monotonic => Clock::Monotonic,

@@ -262,7 +262,7 @@ fn wrong_values_are_refused_with_what_to_give() {
     let cases: [(&[&str], &str); 6] = [
         (
             &["--cache=much"],
-            "give a number of bytes, for instance: --cache 64M",
+            "give a number of bytes, for instance 64M",
         ),
         (
             &["--cache=99999999999T"],
