@@ -72,4 +72,9 @@ impl<D> Turn<'_, D> {
         self.resumes.push_back((object, reason));
         self.out.push(Effect::Resume { object });
     }
+
+    /// Whether a Resume of this object is under way.
+    pub(crate) fn is_resuming(&self, object: ObjectId) -> bool {
+        self.resumes.iter().any(|(other, _)| *other == object)
+    }
 }

@@ -25,6 +25,9 @@
 //!
 //! Flushed may come late, behind a forwarded grant: a copy handed over its last diff, went, and was granted anew.
 //!
+//! A copy whose rights are being taken (a Resume is under way) is still Dirty, and a flush that comes before the Resume
+//! looks at it, too: its diff goes, but its rights stay as they are.
+//!
 //! Recall leaves a read copy (Shared), or none if the object is migratory.
 
 use umbel_wire::{Access, NodeId, ObjectId};
@@ -82,6 +85,8 @@ impl Cache {
                 turn.send(home, message);
             }
             Taken::Nothing => {}
+            // Its rights are being taken already, all of them perhaps: Read would be more than is left.
+            Taken::Idle if turn.is_resuming(object) => {}
             Taken::Idle => {
                 turn.set_access(object, Some(Access::Read));
                 turn.resume(object, Resume::Clean);

@@ -36,6 +36,9 @@ struct Cluster {
     value: u64,
     random: u64,
     has_races: bool,
+    /// Whether effects of several messages may wait for one another.
+    gathers: bool,
+    flushes_often: bool,
     trace: Vec<String>,
 }
 
@@ -75,6 +78,7 @@ impl Cluster {
                 outbox: VecDeque::new(),
                 resumes: VecDeque::new(),
                 operations: VecDeque::new(),
+                gathers_from: None,
                 early: Vec::new(),
                 taken_up: VecDeque::new(),
                 holds: Vec::new(),
@@ -94,6 +98,8 @@ impl Cluster {
             value: 0,
             random: seed | 1,
             has_races: false,
+            gathers: seed.is_multiple_of(2),
+            flushes_often: seed % 16 < 6,
             trace: Vec::new(),
         }
     }
@@ -112,15 +118,16 @@ impl Cluster {
         f: impl FnOnce(&mut Machine<Homes>, &mut Pages, &mut Vec<Effect<Data>>),
     ) {
         let node = &mut self.nodes[rank];
-        assert!(node.outbox.is_empty());
+        node.gathers_from = None;
         let mut out = Vec::new();
         f(&mut node.machine, &mut node.memory, &mut out);
         self.trace.push(format!("node {rank}: {what} -> {out:?}"));
-        node.outbox = out.into();
+        node.outbox.extend(out);
     }
 
     /// Carries out one effect, or what follows the last one.
     fn carry_out(&mut self, rank: usize) {
+        self.nodes[rank].gathers_from = None;
         let Some(effect) = self.nodes[rank].outbox.pop_front() else {
             if let Some((from, message)) = self.nodes[rank].taken_up.pop_front() {
                 self.take(rank, from, message);
@@ -233,10 +240,8 @@ impl Cluster {
         self.check();
     }
 
+    /// Fails; what happened is shown.
     fn fail(&self, why: &str) -> ! {
-        for line in &self.trace {
-            eprintln!("{line}");
-        }
         panic!("{why}");
     }
 
@@ -245,6 +250,7 @@ impl Cluster {
             return;
         };
         self.take(to, NodeId(from as u16), message);
+        self.nodes[to].gathers_from = Some(from);
     }
 
     fn take(&mut self, to: usize, from: NodeId, message: Coherence<Data>) {
@@ -278,6 +284,9 @@ impl Cluster {
     fn step(&mut self, protocols: &[Protocol], may_end: bool) {
         let rank = self.below(NODES);
         if self.nodes[rank].is_busy() {
+            if self.gathers && self.nodes[rank].gathers_from.is_some() && self.below(4) > 0 {
+                self.gather(rank);
+            }
             // Threads run between any two effects.
             if self.below(4) > 0 {
                 return self.carry_out(rank);
@@ -292,6 +301,10 @@ impl Cluster {
                 self.store(rank, object, word);
             }
             return;
+        }
+        if self.flushes_often && self.below(3) == 0 {
+            // A copy that is not written soon becomes clean.
+            return self.flush(rank);
         }
         let object = OBJECTS[self.below(OBJECTS.len())];
         let is_home = usize::from(HOMES.home(object).0) == rank;
@@ -328,28 +341,17 @@ impl Cluster {
                     );
                 }
             }
-            15 | 16 => {
-                let node = &mut self.nodes[rank];
-                node.tokens += 1;
-                let token = Token(node.tokens);
-                let mut promised: BTreeMap<(ObjectId, usize), u64> = BTreeMap::new();
-                for ((object, _), value) in &node.written {
-                    let seen = promised.entry((*object, rank)).or_default();
-                    *seen = value.max(seen).to_owned();
-                }
-                node.flushes.insert(token, promised);
-                self.input(rank, "flush".into(), |machine, memory, out| {
-                    machine.flush(&[(token, None)], memory, out)
-                });
-            }
+            15 | 16 => self.flush(rank),
             17 | 18 if !is_home => {
                 self.input(rank, format!("evict {object:?}"), |machine, memory, out| {
                     machine.evict(object, memory, out);
                 })
             }
             19 if !is_home => {
-                self.input(rank, format!("prefetch {object:?}"), |machine, _, out| {
-                    machine.prefetch(object, Access::Read, out);
+                let access = [Access::Read, Access::Write][self.below(2)];
+                let what = format!("prefetch {access:?} {object:?}");
+                self.input(rank, what, |machine, _, out| {
+                    machine.prefetch(object, access, out);
                 })
             }
             26 => self.input(
@@ -389,11 +391,6 @@ impl Cluster {
                     expected: 0,
                 };
                 self.nodes[rank].operated.insert(token, word);
-                eprintln!(
-                    "OP {} {}",
-                    operation.operand > 0,
-                    !self.nodes[rank].machine.is_clean()
-                );
                 self.input(rank, "operate".into(), |machine, memory, out| {
                     machine.operate(object, token, operation, memory, out)
                 });
@@ -411,6 +408,43 @@ impl Cluster {
             24 => self.pin(rank, object),
             25 if !self.nodes[rank].pins.is_empty() => self.unpin(rank),
             _ => {}
+        }
+    }
+
+    fn flush(&mut self, rank: usize) {
+        let node = &mut self.nodes[rank];
+        node.tokens += 1;
+        let token = Token(node.tokens);
+        let mut promised: BTreeMap<(ObjectId, usize), u64> = BTreeMap::new();
+        for ((object, _), value) in &node.written {
+            let seen = promised.entry((*object, rank)).or_default();
+            *seen = value.max(seen).to_owned();
+        }
+        node.flushes.insert(token, promised);
+        self.input(rank, "flush".into(), |machine, memory, out| {
+            machine.flush(&[(token, None)], memory, out)
+        });
+    }
+
+    /// What only lowers rights and is answered, or brings what nobody waits for, may come before the effects of others of
+    /// its kind were carried out.
+    fn gather(&mut self, rank: usize) {
+        let Some(from) = self.nodes[rank].gathers_from else {
+            return;
+        };
+        let waits = self.nodes[rank].waits_for_more();
+        let next = self.links.get(&(from, rank)).and_then(|link| link.front());
+        let can_wait = matches!(
+            next,
+            Some(
+                Coherence::Get { .. }
+                    | Coherence::Grant { .. }
+                    | Coherence::Recall { .. }
+                    | Coherence::Invalidate { .. }
+            )
+        );
+        if waits && can_wait {
+            self.deliver(from, rank);
         }
     }
 
@@ -475,4 +509,15 @@ fn a_flush_keeps_its_promise_while_protocols_change() {
     run("changing", Some(Protocol::Invalidate), &ALL, true);
     run("auto", None, &[], false);
     run("auto, holds", None, &[], true);
+}
+
+/// Whatever fails, what happened until then is shown.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for line in &self.trace {
+                eprintln!("{line}");
+            }
+        }
+    }
 }

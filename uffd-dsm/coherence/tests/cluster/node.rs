@@ -57,6 +57,8 @@ pub struct Node {
     pub outbox: VecDeque<Effect<Data>>,
     pub resumes: VecDeque<ObjectId>,
     pub operations: VecDeque<(ObjectId, NodeId, Token, Operation)>,
+    /// Who sent the last message, while none of its effects are carried out.
+    pub gathers_from: Option<usize>,
     pub early: Vec<(NodeId, Coherence<Data>)>,
     pub taken_up: VecDeque<(NodeId, Coherence<Data>)>,
     pub holds: Vec<ObjectId>,
@@ -76,5 +78,23 @@ impl Node {
             || !self.resumes.is_empty()
             || !self.operations.is_empty()
             || !self.taken_up.is_empty()
+    }
+
+    /// Whether all that is to be done may wait for more of its kind.
+    pub fn waits_for_more(&self) -> bool {
+        let is_quiet = self.outbox.iter().all(|effect| {
+            matches!(
+                effect,
+                Effect::SetAccess { .. }
+                    | Effect::Send { .. }
+                    | Effect::Store { .. }
+                    | Effect::Twin { .. }
+                    | Effect::DropTwin { .. }
+                    | Effect::Resume { .. }
+            )
+        });
+        let is_begun =
+            !self.resumes.is_empty() || !self.operations.is_empty() || !self.taken_up.is_empty();
+        is_quiet && !is_begun
     }
 }

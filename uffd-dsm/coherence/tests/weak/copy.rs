@@ -1,6 +1,7 @@
 //! What a cache does with copies of weak objects, effect by effect, and what it refuses.
 
 use crate::transcript::*;
+use umbel_coherence::limits::IDLE_FLUSHES_MAX;
 use umbel_coherence::{CopyState, Effect, Outgoing};
 use umbel_wire::{Coherence, Protocol, Token};
 
@@ -419,4 +420,34 @@ fn a_fault_asks_again_when_its_prefetch_is_denied() {
     let deny = Coherence::Deny { object: OBJECT };
     assert_eq!(node.receive(0, deny.clone()), [sent(0, get(OBJECT, WRITE))]);
     assert!(!node.accepts(0, deny), "the thread's own request is not");
+}
+
+#[test]
+fn a_copy_that_is_being_taken_gets_no_rights_back_by_a_flush() {
+    let mut node = copy_in("Dirty");
+    for token in 1..IDLE_FLUSHES_MAX.into() {
+        node.flush(token);
+    }
+    // Both messages come in one turn: the flush for the recalled bytes comes before the answer to the Invalidate.
+    node.fault(FLAG, WRITE);
+    node.receive(0, grant(FLAG, WRITE, sequential(Protocol::Invalidate)));
+    node.receive(
+        0,
+        Coherence::Recall {
+            object: FLAG,
+            keep_read: true,
+            forward: None,
+        },
+    );
+    let taken = node.receive(0, invalidate(OBJECT));
+    assert!(taken.contains(&access(OBJECT, None)));
+    let out = node.resumed(FLAG);
+    assert_eq!(
+        out,
+        [send(0, Outgoing::Recalled { object: FLAG })],
+        "nothing gives threads the old bytes again"
+    );
+    let out = node.resumed(OBJECT);
+    assert!(out.contains(&sent(0, invalidated(None))));
+    assert_eq!(node.machine.copy_state(OBJECT), CopyState::Invalid);
 }
