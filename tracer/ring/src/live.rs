@@ -96,14 +96,15 @@ impl Live {
     pub fn open_for_tracing(path: &CStr) -> Result<Self> {
         let file = File::open(path, libc::O_RDWR | libc::O_NOFOLLOW)
             .map_err(Error::system("open the shared file"))?;
-        let bytes = file
-            .bytes()
-            .map_err(Error::system("ask for the shared file's length"))?;
-        if bytes < CHUNKS_OFFSET as u64 {
+        let length = || {
+            file.bytes()
+                .map_err(Error::system("ask for the shared file's length"))
+        };
+        if length()? < CHUNKS_OFFSET as u64 {
             return Err(Error::NotLive);
         }
         let few = Mapping::new(&file, 0).map_err(Error::system("map the shared file"))?;
-        let (chunk_count, chunk_max) = check(few.header(), bytes)?;
+        let (chunk_count, chunk_max) = check(few.header(), length)?;
         // A limit of address space may allow no more than what is there now.
         let mapping = Mapping::new(&file, chunk_max as usize)
             .or_else(|_| Mapping::new(&file, chunk_count as usize))
@@ -174,8 +175,9 @@ fn chunk_end(count: u32) -> u64 {
     CHUNKS_OFFSET as u64 + u64::from(count) * CHUNK_BYTES as u64
 }
 
-/// Is it such a file, of our version, as long as it says? Its chunks now and at most.
-pub(crate) fn check(header: &Header, bytes: u64) -> Result<(u32, u32)> {
+/// Is it such a file, of our version, as long as it says? Its chunks now and at most. `length` is asked for its bytes after
+/// the count is read: the recorder may make it longer at this moment, the file first and then the count.
+pub(crate) fn check(header: &Header, length: impl FnOnce() -> Result<u64>) -> Result<(u32, u32)> {
     // Acquire: pairs with the store in `create`.
     if header.magic.load(Ordering::Acquire) != MAGIC {
         return Err(Error::NotLive);
@@ -189,7 +191,7 @@ pub(crate) fn check(header: &Header, bytes: u64) -> Result<(u32, u32)> {
     let sound = header.chunk_bytes.load(Ordering::Relaxed) == CHUNK_BYTES as u32
         && count <= most
         && most <= CHUNKS_MAX as u32
-        && chunk_end(count) <= bytes;
+        && chunk_end(count) <= length()?;
     if sound {
         Ok((count, most))
     } else {
