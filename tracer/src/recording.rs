@@ -12,6 +12,7 @@ mod damage;
 mod error;
 mod event;
 mod gather;
+mod journal;
 mod live;
 pub mod metadata;
 mod reader;
@@ -23,6 +24,7 @@ pub use clock::Clock;
 pub use damage::Damage;
 pub use error::{Error, Result};
 pub use event::{Event, Kind, Message, Parser};
+pub(crate) use journal::Told;
 pub use live::path_beside;
 pub use metadata::{
     Began, ClockKind, ClockPoint, Ended, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use umbel_trace_ring::journal::{self, Entry, Origin};
+use umbel_trace_ring::journal;
 use umbel_trace_ring::layout::{Clock, Kind};
 use umbel_trace_ring::{ChunkInfo, Live, Taken, Taker, Which};
 
@@ -22,7 +22,7 @@ use super::trim::{Limits, Trim};
 use super::wake::Waker;
 use crate::filter;
 use crate::recording::{
-    Began, LostInfo, ModuleGone, ModuleInfo, ProcessInfo, ProcessSerial, ThreadInfo, ThreadSerial,
+    LostInfo, ModuleGone, ModuleInfo, ProcessInfo, ProcessSerial, ThreadSerial, Told,
 };
 
 /// Longest sleep.
@@ -394,81 +394,23 @@ impl Work {
     }
 
     fn journal(&mut self, output: &mut Output, chunk: &ChunkInfo, words: &[u64]) {
-        let process = ProcessSerial(chunk.process);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         for entry in journal::entries(words) {
-            match entry {
-                Entry::Process {
-                    ticks,
-                    origin,
-                    parent_pid,
-                    executable,
-                    arguments,
-                } => {
-                    let info = ProcessInfo {
-                        serial: process,
-                        pid: chunk.pid,
-                        parent_pid,
-                        ticks,
-                        began: match origin {
-                            Origin::Start => Began::Start,
-                            Origin::Exec => Began::Exec,
-                            Origin::Fork => Began::Fork,
-                        },
-                        executable: text(&executable),
-                        arguments: arguments.iter().map(|argument| text(argument)).collect(),
-                        rank: None,
-                    };
+            match Told::new(ProcessSerial(chunk.process), chunk.pid, entry) {
+                Told::Process(info) => {
                     output.process(&info);
                     self.news.send(News::Process(info));
                 }
-                Entry::Thread {
-                    ticks,
-                    thread,
-                    tid,
-                    name,
-                } => {
-                    let known = self.threads.entry(thread).or_default();
-                    (known.process, known.tid) = (chunk.process, tid);
-                    known.name.clone_from(&name);
-                    let serial = ThreadSerial(thread);
-                    output.thread(&ThreadInfo {
-                        serial,
-                        process,
-                        tid,
-                        ticks,
-                        name,
-                    });
+                Told::Thread(info) => {
+                    let known = self.threads.entry(info.serial.0).or_default();
+                    (known.process, known.tid) = (chunk.process, info.tid);
+                    known.name.clone_from(&info.name);
+                    output.thread(&info);
                 }
-                Entry::Module {
-                    ticks,
-                    bias,
-                    begin,
-                    end,
-                    memory_end,
-                    build_id,
-                    path,
-                } => {
-                    let path = text(&path);
-                    let info = ModuleInfo {
-                        process,
-                        ticks,
-                        bias,
-                        begin,
-                        end,
-                        memory_end,
-                        build_id,
-                        path,
-                    };
+                Told::Module(info) => {
                     output.module(&info);
                     self.news.send(News::Module(info));
                 }
-                Entry::ModuleGone { ticks, bias } => {
-                    let gone = ModuleGone {
-                        process,
-                        ticks,
-                        bias,
-                    };
+                Told::ModuleGone(gone) => {
                     output.module_gone(&gone);
                     self.news.send(News::ModuleGone(gone));
                 }

@@ -6,11 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use umbel_trace_ring::Untaken;
-use umbel_trace_ring::journal::{self, Entry, Origin};
+use umbel_trace_ring::journal;
 use umbel_trace_ring::layout::Kind;
 
+use super::journal::Told;
 use super::metadata::{
-    Began, ModuleGone, ModuleInfo, ProcessInfo, ProcessSerial, ThreadInfo, ThreadSerial,
+    ModuleGone, ModuleInfo, ProcessInfo, ProcessSerial, ThreadInfo, ThreadSerial,
 };
 
 /// Words of one thread, as they lie in a chunk: they begin with a time.
@@ -88,7 +89,7 @@ pub fn read(path: &Path) -> Option<Beside> {
         }),
         Kind::Journal => {
             for entry in journal::entries(words) {
-                beside.entry(ProcessSerial(info.process), info.pid, entry);
+                beside.add(Told::new(ProcessSerial(info.process), info.pid, entry));
             }
         }
     });
@@ -99,67 +100,12 @@ pub fn read(path: &Path) -> Option<Beside> {
 }
 
 impl Beside {
-    fn entry(&mut self, process: ProcessSerial, pid: u32, entry: Entry) {
-        match entry {
-            Entry::Process {
-                ticks,
-                origin,
-                parent_pid,
-                executable,
-                arguments,
-            } => self.processes.push(ProcessInfo {
-                serial: process,
-                pid,
-                parent_pid,
-                ticks,
-                began: match origin {
-                    Origin::Start => Began::Start,
-                    Origin::Exec => Began::Exec,
-                    Origin::Fork => Began::Fork,
-                },
-                executable: text(&executable),
-                arguments: arguments.iter().map(|argument| text(argument)).collect(),
-                rank: None,
-            }),
-            Entry::Thread {
-                ticks,
-                thread,
-                tid,
-                name,
-            } => self.threads.push(ThreadInfo {
-                serial: ThreadSerial(thread),
-                process,
-                tid,
-                ticks,
-                name,
-            }),
-            Entry::Module {
-                ticks,
-                bias,
-                begin,
-                end,
-                memory_end,
-                build_id,
-                path,
-            } => self.modules.push(ModuleInfo {
-                process,
-                ticks,
-                bias,
-                begin,
-                end,
-                memory_end,
-                build_id,
-                path: text(&path),
-            }),
-            Entry::ModuleGone { ticks, bias } => self.modules_gone.push(ModuleGone {
-                process,
-                ticks,
-                bias,
-            }),
+    fn add(&mut self, told: Told) {
+        match told {
+            Told::Process(info) => self.processes.push(info),
+            Told::Thread(info) => self.threads.push(info),
+            Told::Module(info) => self.modules.push(info),
+            Told::ModuleGone(gone) => self.modules_gone.push(gone),
         }
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
