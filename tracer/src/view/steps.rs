@@ -242,7 +242,7 @@ impl Steps {
                 let name = names.span(span).0;
                 self.chains.ret(ticks, name, &mut self.made);
             }
-            // Values come with the next issue; what this reader doesn't know it can't show.
+            // What this reader does not know it cannot show.
             Kind::Call(_)
             | Kind::Return(_)
             | Kind::ThreadEnd

@@ -6,8 +6,9 @@ use core::arch::naked_asm;
 
 use crate::interposed::{on_jump, on_kernel_call, real};
 
-macro_rules! jumps {
-    ($($(#[$doc:meta])* $name:ident => $function:expr,)*) => {
+/// Functions that tell `note` their first argument and which of [`real`] they are, and go on where it says, with their arguments.
+macro_rules! noted {
+    ($note:ident: $($(#[$doc:meta])* $name:ident => $function:expr,)*) => {
         $(
             $(#[$doc])*
             #[unsafe(no_mangle)]
@@ -17,22 +18,31 @@ macro_rules! jumps {
                     "endbr64",
                     "push rdi",
                     "push rsi",
+                    "push rdx",
+                    "push rcx",
+                    "push r8",
+                    "push r9",
                     "sub rsp, 8",
                     "mov esi, {function}",
-                    "call {on_jump}",
+                    "call {note}",
                     "add rsp, 8",
+                    "pop r9",
+                    "pop r8",
+                    "pop rcx",
+                    "pop rdx",
                     "pop rsi",
                     "pop rdi",
                     "jmp rax",
                     function = const $function,
-                    on_jump = sym on_jump,
+                    note = sym $note,
                 );
             }
         )*
     };
 }
 
-jumps! {
+noted! {
+    on_jump:
     /// setjmp(3), where it is a function.
     setjmp => real::SETJMP,
     /// setjmp(3) without the signal mask, what the macro calls.
@@ -51,41 +61,8 @@ jumps! {
     dlopen => real::DLOPEN,
 }
 
-macro_rules! kernel_calls {
-    ($($(#[$doc:meta])* $name:ident => $function:expr,)*) => {
-        $(
-            $(#[$doc])*
-            #[unsafe(no_mangle)]
-            #[unsafe(naked)]
-            pub extern "C" fn $name() {
-                naked_asm!(
-                    "endbr64",
-                    "push rdi",
-                    "push rsi",
-                    "push rdx",
-                    "push rcx",
-                    "push r8",
-                    "push r9",
-                    "sub rsp, 8",
-                    "mov esi, {function}",
-                    "call {on_kernel_call}",
-                    "add rsp, 8",
-                    "pop r9",
-                    "pop r8",
-                    "pop rcx",
-                    "pop rdx",
-                    "pop rsi",
-                    "pop rdi",
-                    "jmp rax",
-                    function = const $function,
-                    on_kernel_call = sym on_kernel_call,
-                );
-            }
-        )*
-    };
-}
-
-kernel_calls! {
+noted! {
+    on_kernel_call:
     /// prctl(2): it may forbid system calls.
     prctl => real::PRCTL,
     /// syscall(2): so may this.
