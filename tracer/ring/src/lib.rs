@@ -28,6 +28,7 @@ mod error;
 pub mod journal;
 pub mod layout;
 mod live;
+pub mod plan;
 pub mod pool;
 mod producer;
 mod recorder;

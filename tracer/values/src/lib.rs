@@ -1,0 +1,23 @@
+//! Values of a program's variables.
+//!
+//! ```text
+//! file with DWARF ──► variables at a pc: name, type, place ──┬─► capture plan ──► bytes that the program copies for each event
+//!                                                           │                                   │
+//!                                     types ────────────────┴──► show: type + place + memory + registers ──► Value
+//! ```
+//!
+//! What reads memory goes through [`Memory`]: bytes that an event brought along, a live process, a core file: values are shown by the
+//! same code wherever they come from. A value that can't be known says so ([`Absence`]); it is never guessed.
+
+mod memory;
+mod place;
+mod types;
+mod value;
+
+pub use memory::{Absence, Memory, Registers};
+pub use place::{Address, Binary, Op, Piece, Place, Unary, Variable};
+pub use types::{
+    Base, Bound, Dimension, Encoding, Enumerator, Keyword, Kind, Member, Offset, Type, TypeId,
+    Types, Variant,
+};
+pub use value::{Entry, Shape, Value};
