@@ -9,13 +9,18 @@
 //! What reads memory goes through [`Memory`]: bytes that an event brought along, a live process, a core file: values are shown by the
 //! same code wherever they come from. A value that can't be known says so ([`Absence`]); it is never guessed.
 
+pub mod debug;
 mod memory;
 mod place;
+pub mod plan;
 mod types;
+pub mod unwind;
 mod value;
 
+pub use debug::{DebugFile, Frame};
 pub use memory::{Absence, Memory, Registers};
 pub use place::{Address, Binary, Op, Piece, Place, Unary, Variable};
+pub use plan::{DescribedFrame, Description, Kept};
 pub use types::{
     Base, Bound, Dimension, Encoding, Enumerator, Keyword, Kind, Member, Offset, Type, TypeId,
     Types, Variant,

@@ -67,6 +67,10 @@ pub enum Op {
     FrameAddress(i64),
     /// Pushes the address of the thread's instance of a thread-local variable, by its offset in the module's block.
     ThreadLocal(u64),
+    /// Pushes what a register had when the function was entered. Who called it may know: see [`crate::Description::entries`].
+    Entry(u16),
+    /// Pushes the address of the object whose type this belongs to.
+    Object,
     /// Replaces an address by what lies there: so many bytes, zero-extended.
     Load(u8),
     /// The same, sign-extended.

@@ -1,0 +1,111 @@
+//! From variables to capture plans.
+
+use serde::{Deserialize, Serialize};
+
+use crate::unwind::FrameAddress;
+use crate::{DebugFile, Place, Variable};
+
+/// What a plan captures, for readers of its payloads: kept in the recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// The plan as the program has it, shapes behind it, with offsets from its own begin.
+    pub words: Box<[u64]>,
+    /// Where the frame's canonical address is.
+    pub frame_address: Option<FrameAddress>,
+    /// The function at the place, then those that it was inlined into up to the physical one. Those that aren't captured have
+    /// empty lists.
+    pub frames: Vec<DescribedFrame>,
+    /// The returned value, at a return.
+    pub result: Option<Variable>,
+    /// At a call: what the called function finds in registers, if the debug information says so.
+    pub entries: Vec<(u16, Place)>,
+    /// The function that is called there, by its address in the file, if it is known: `entries` hold for no other.
+    pub callee: Option<u64>,
+}
+
+/// A function at a place of the code.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DescribedFrame {
+    /// As in the source, with namespaces.
+    pub name: Box<str>,
+    /// For the linker, if it is another.
+    pub linkage: Option<Box<str>>,
+    /// Inlined into the next.
+    pub is_inline: bool,
+    /// In the order of the source.
+    pub arguments: Vec<Variable>,
+    /// Those of the innermost block first.
+    pub locals: Vec<Variable>,
+}
+
+/// A description as a recording has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Number of the plan in its session; the payload has it.
+    pub number: u32,
+    /// What was added to the file's addresses in the process that the plan was made for.
+    pub bias: u64,
+    /// What it captures.
+    pub description: Description,
+}
+
+/// At what a plan's frame waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The call of the hook as the function begins.
+    Enter,
+    /// The call of the hook as it returns.
+    Exit,
+    /// The call of a traced function.
+    Caller,
+}
+
+/// A place that a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Site {
+    /// Return address, in the file.
+    pub address: u64,
+    /// What is called there.
+    pub kind: Kind,
+    /// Address in the file of the function that the hook was called for.
+    pub function: Option<u64>,
+}
+
+/// What is captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wishes {
+    /// Arguments, and the returned value.
+    pub arguments: bool,
+    /// The function's locals, and arguments once more, when it returns.
+    pub locals: bool,
+    /// The caller's variables when it begins.
+    pub caller: bool,
+    /// How deep pointers are followed.
+    pub depth: u8,
+    /// Elements of an array or container at most.
+    pub elements: u16,
+    /// Bytes of a text at most.
+    pub text_bytes: u16,
+    /// Bytes of a frame's payload at most.
+    pub payload_bytes: u16,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            arguments: true,
+            locals: false,
+            caller: false,
+            depth: 1,
+            elements: 16,
+            text_bytes: 64,
+            payload_bytes: 2048,
+        }
+    }
+}
+
+/// The plan of a site; `None`: the debug information says nothing of it, or nothing is wished.
+pub fn compile(file: &mut DebugFile, site: &Site, wishes: &Wishes) -> Option<Description> {
+    let _ = (file, site, wishes);
+    None
+}
