@@ -60,7 +60,7 @@ programs! {
     exceptions_end_calls: "exceptions.cc",
     what_runs_before_and_after_main: "lives.cc",
     functions_of_every_shape: "shapes.c",
-    two_stacks_in_one_thread: "stacks.c",
+    stacks_of_one_thread_have_frames_of_their_own: "stacks.c",
 }
 
 #[test]

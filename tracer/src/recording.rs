@@ -23,7 +23,8 @@ mod writer;
 pub use clock::Clock;
 pub use damage::Damage;
 pub use error::{Error, Result};
-pub use event::{Event, Kind, Message, Parser};
+pub(crate) use event::special as special_event;
+pub use event::{Context, Event, Kind, Message, Parser};
 pub(crate) use journal::Told;
 pub use live::path_beside;
 pub use metadata::{

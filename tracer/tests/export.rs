@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use serde_json::Value;
 use umbel_tracer::export::{self, Exported, Format, Output};
-use umbel_tracer::recording::{Event, Kind, Recording};
+use umbel_tracer::recording::{Context, Event, Kind, Recording};
 use umbel_tracer::view::story::Story;
 
 use common::{Folder, call, function, of_everything, record, ret};
@@ -461,6 +461,9 @@ fn any_event() -> impl Strategy<Value = (u64, Kind)> {
         8 => address.prop_map(Kind::Return),
         1 => (0..3_u64).prop_map(Kind::SetJump),
         1 => (0..3_u64).prop_map(Kind::LongJump),
+        1 => (0..3_u64, 0..3_u64).prop_map(|(saved, context)| {
+            Kind::Context(Context::Swap { saved, context })
+        }),
         1 => (0..9_u64, 0..3_000_u64).prop_map(|(count, until)| Kind::Lost { count, until }),
         1 => (0..4_u64, any::<u64>()).prop_map(|(span, first)| Kind::SpanBegin { span, first, second: 1 }),
         1 => (0..4_u64).prop_map(|span| Kind::SpanEnd { span, first: 0, second: 0 }),

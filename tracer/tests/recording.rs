@@ -13,7 +13,7 @@ use umbel_trace_ring::{CHUNK_BYTES, Live, Process, Producer, Setup};
 use umbel_tracer::recording::block::{self, HEADER_BYTES, Header};
 use umbel_tracer::recording::codec::Encoder;
 use umbel_tracer::recording::{
-    Damage, Error, Event, Kind, Message, Parser, ProcessSerial, Recording, SessionInfo,
+    Context, Damage, Error, Event, Kind, Message, Parser, ProcessSerial, Recording, SessionInfo,
     ThreadSerial, Writer, path_beside,
 };
 
@@ -30,6 +30,16 @@ fn every_kind() -> Vec<Event> {
         Kind::Mark("phase 2".into()),
         Kind::Return(0x7fff_f7a0_0010),
         Kind::LongJump(0x7fff_ffff_0000),
+        Kind::Context(Context::Get(0x7fff_ffff_0000)),
+        Kind::Context(Context::Set(0x7fff_ffff_0000)),
+        Kind::Context(Context::Make {
+            context: 0x7fff_ffff_0000,
+            successor: 0,
+        }),
+        Kind::Context(Context::Swap {
+            saved: 0x7fff_ffff_0000,
+            context: 0x7fff_ffff_1000,
+        }),
         Kind::Lost {
             count: 3,
             until: 2000,

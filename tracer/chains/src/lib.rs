@@ -11,7 +11,11 @@
 //! | return of a function further out | those above it end, [`Cut::Unwound`]; it ends |
 //! | return of a function that isn't there | a frame that began before the recording, or in a gap, ends: [`Cut::BeganUnseen`]. Those that began since then were above it: they end, [`Cut::Unwound`] |
 //! | setjmp | the number of frames is remembered with the buffer |
-//! | longjmp | the frames above end, [`Cut::Jumped`]; with an unknown buffer none: the next return tells |
+//! | longjmp | the frames above end, [`Cut::Jumped`]; with an unknown buffer none: the next return tells. A buffer of another stack: as swapcontext |
+//! | getcontext, setcontext | as setjmp and longjmp |
+//! | makecontext | the context stands for a stack without frames |
+//! | swapcontext | the frames of this stack end, [`Cut::Suspended`], and those of the other begin again ([`Sink::resumed`]) |
+//! | return of the outermost function of a stack that was made with a successor | what follows belongs to the successor's stack |
 //! | gap | nothing yet: what returns afterwards tells who has survived it |
 //! | end | all that are left end, [`Cut::Open`] |
 //!
@@ -23,5 +27,7 @@
 extern crate alloc;
 
 mod chains;
+mod stacks;
 
 pub use chains::{Chains, Cut, Frame, FrameEnded, Sink};
+pub use stacks::{Saved, Stacks};

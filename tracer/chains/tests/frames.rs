@@ -13,9 +13,11 @@ enum Input {
     SetJump(u64),
     LongJump(u64),
     Gap,
+    Make(u64, u64),
+    Swap(u64, u64),
 }
 
-/// (function, depth, begin, end, self, outermost, cut)
+/// (function, depth, begin, end, self, outermost, cut); of a frame that went on, begin and self of its last piece
 type Ended = (u32, usize, u64, u64, u64, bool, Option<Cut>);
 
 #[derive(Default)]
@@ -66,6 +68,8 @@ fn run(mut chains: Chains<u32>, inputs: &[(u64, Input)]) -> Vec<Ended> {
             Input::SetJump(buffer) => chains.set_jump(buffer),
             Input::LongJump(buffer) => chains.long_jump(ticks, buffer, &mut log),
             Input::Gap => chains.gap(ticks),
+            Input::Make(context, successor) => chains.make_context(context, successor),
+            Input::Swap(saved, context) => chains.swap_context(ticks, saved, context, &mut log),
         }
     }
     chains.finish(ticks, &mut log);
@@ -111,6 +115,7 @@ impl Model {
                     self.first.get_or_insert(ticks);
                     self.gap = Some((self.frames.len(), ticks));
                 }
+                Input::Make(..) | Input::Swap(..) => panic!("the model has one stack"),
             }
         }
         self.cut(0, ticks, Cut::Open);
@@ -173,7 +178,36 @@ fn inputs() -> impl Strategy<Value = Vec<(u64, Input)>> {
     vec((0_u64..10, input), 0..200)
 }
 
+/// With stacks. Contexts have addresses of their own, but for one.
+fn inputs_with_stacks() -> impl Strategy<Value = Vec<(u64, Input)>> {
+    let input = prop_oneof![
+        8 => (0_u32..6).prop_map(Input::Call),
+        6 => Just(Input::ReturnTop),
+        2 => (0_u32..8).prop_map(Input::Return),
+        1 => (0_u64..3).prop_map(Input::SetJump),
+        1 => (0_u64..6).prop_map(Input::LongJump),
+        1 => Just(Input::Gap),
+        1 => (2_u64..6, 0_u64..6).prop_map(|(context, next)| Input::Make(context, next)),
+        2 => (2_u64..6, 2_u64..6).prop_map(|(saved, context)| Input::Swap(saved, context)),
+    ];
+    vec((0_u64..10, input), 0..200)
+}
+
 proptest! {
+    #[test]
+    fn whatever_the_stacks_frames_nest_and_calls_end_once(inputs in inputs_with_stacks()) {
+        let ended = run(Chains::new(), &inputs);
+        let calls = inputs.iter().filter(|(_, input)| matches!(input, Input::Call(_))).count();
+        let over = ended.iter().filter(|ended| {
+            !matches!(ended.6, Some(Cut::BeganUnseen | Cut::Suspended))
+        });
+        prop_assert_eq!(over.count(), calls);
+        let seen = ended.iter().filter(|ended| ended.6 != Some(Cut::BeganUnseen));
+        let own: u64 = seen.clone().map(|ended| ended.4).sum();
+        let outermost: u64 = seen.filter(|ended| ended.1 == 0).map(|ended| ended.3 - ended.2).sum();
+        prop_assert_eq!(own, outermost);
+    }
+
     #[test]
     fn frames_are_those_of_the_model(inputs in inputs()) {
         prop_assert_eq!(run(Chains::new(), &inputs), Model::default().run(&inputs));
@@ -279,6 +313,54 @@ fn what_was_open_before_a_gap_stays_until_something_below_returns() {
         (FAIL, 2, 3, 4, 0, true, Some(Cut::BeganUnseen)),
         (PARSE, 1, 2, 5, 3, true, None),
         (MAIN, 0, 1, 6, 2, true, None),
+    ];
+    assert_eq!(run(Chains::new(), &inputs), expected);
+}
+
+const SCHEDULER: u64 = 7;
+const COROUTINE: u64 = 8;
+
+#[test]
+fn a_stack_that_was_left_goes_on_where_it_was() {
+    let inputs = [
+        (1, Input::Call(MAIN)),
+        (1, Input::Make(COROUTINE, SCHEDULER)),
+        (1, Input::Swap(SCHEDULER, COROUTINE)),
+        (1, Input::Call(PARSE)),
+        (1, Input::Swap(COROUTINE, SCHEDULER)),
+        (1, Input::Call(FAIL)),
+        (1, Input::Return(FAIL)),
+        (1, Input::Swap(SCHEDULER, COROUTINE)),
+        (1, Input::Return(PARSE)),
+        // Nobody tells that the successor goes on.
+        (1, Input::Call(FAIL)),
+        (1, Input::Return(FAIL)),
+        (1, Input::Return(MAIN)),
+    ];
+    let suspended = Some(Cut::Suspended);
+    let expected = [
+        (MAIN, 0, 1, 3, 2, true, suspended),
+        (PARSE, 0, 4, 5, 1, true, suspended),
+        (FAIL, 1, 6, 7, 1, true, None),
+        (MAIN, 0, 5, 8, 2, true, suspended),
+        (PARSE, 0, 8, 9, 1, true, None),
+        (FAIL, 1, 10, 11, 1, true, None),
+        (MAIN, 0, 10, 12, 1, true, None),
+    ];
+    assert_eq!(run(Chains::new(), &inputs), expected);
+}
+
+#[test]
+fn a_stack_that_is_never_gone_on_with_is_open_at_the_end() {
+    let inputs = [
+        (1, Input::Call(MAIN)),
+        (1, Input::Swap(SCHEDULER, COROUTINE)),
+        (1, Input::Call(PARSE)),
+    ];
+    let expected = [
+        (MAIN, 0, 1, 2, 1, true, Some(Cut::Suspended)),
+        (PARSE, 0, 3, 3, 0, true, Some(Cut::Open)),
+        (MAIN, 0, 3, 3, 0, true, Some(Cut::Open)),
     ];
     assert_eq!(run(Chains::new(), &inputs), expected);
 }

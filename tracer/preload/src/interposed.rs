@@ -1,15 +1,15 @@
-//! The C library's functions that programs find here first: those that end calls without a return,
-//! those that bring modules, and those that may forbid system calls.
+//! The C library's functions that programs find here first: those that end calls without a return, or leave
+//! them for those of another stack,//! those that bring modules, and those that may forbid system calls.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use umbel_trace_ring::layout::Mode;
 use umbel_trace_ring::sys::be_quiet;
-use umbel_trace_ring::word::Code;
+use umbel_trace_ring::word::{Code, ContextCall};
 
 use crate::slow::special;
 use crate::sys::global::{live, page, process, thread};
-use crate::sys::libc_calls::next_function;
+use crate::sys::libc_calls::{next_function, successor};
 use crate::sys::memory::block_signals;
 
 /// Numbers of the functions.
@@ -25,9 +25,13 @@ pub mod real {
     pub const DLCLOSE: usize = 8;
     pub const PRCTL: usize = 9;
     pub const SYSCALL: usize = 10;
+    pub const GETCONTEXT: usize = 11;
+    pub const SETCONTEXT: usize = 12;
+    pub const MAKECONTEXT: usize = 13;
+    pub const SWAPCONTEXT: usize = 14;
 }
 
-const NAMES: [&core::ffi::CStr; 11] = [
+const NAMES: [&core::ffi::CStr; 15] = [
     c"setjmp",
     c"_setjmp",
     c"__sigsetjmp",
@@ -39,9 +43,13 @@ const NAMES: [&core::ffi::CStr; 11] = [
     c"dlclose",
     c"prctl",
     c"syscall",
+    c"getcontext",
+    c"setcontext",
+    c"makecontext",
+    c"swapcontext",
 ];
 
-static ADDRESSES: [AtomicUsize; 11] = [const { AtomicUsize::new(0) }; 11];
+static ADDRESSES: [AtomicUsize; 15] = [const { AtomicUsize::new(0) }; 15];
 
 /// Finds the real functions, once: no program does so in the middle of a signal handler then.
 pub fn find_all() {
@@ -65,22 +73,30 @@ pub fn address(number: usize) -> usize {
     }
 }
 
-/// Before one of them runs: `argument` is its first. Where it is.
-pub extern "C" fn on_jump(argument: u64, number: usize) -> usize {
+/// Before one of them runs: `first` and `second` are what it is called with. Where it is.
+pub extern "C" fn on_jump(first: u64, second: u64, number: usize) -> usize {
     if page().mode.load(Ordering::Relaxed) != Mode::Off as u32 {
         match number {
             real::DLOPEN => on_open(),
             real::SETJMP | real::UNDERSCORE_SETJMP | real::SIGSETJMP => {
-                special(Code::SetJump, argument)
+                special(Code::SetJump, &[first]);
             }
-            _ => special(Code::LongJump, argument),
+            real::GETCONTEXT => on_context(ContextCall::Get, first, 0),
+            real::SETCONTEXT => on_context(ContextCall::Set, first, 0),
+            real::MAKECONTEXT => on_context(ContextCall::Make, first, successor(first)),
+            real::SWAPCONTEXT => on_context(ContextCall::Swap, first, second),
+            _ => special(Code::LongJump, &[first]),
         }
     }
     address(number)
 }
 
+fn on_context(call: ContextCall, first: u64, second: u64) {
+    special(Code::Context, &[call as u64, first, second]);
+}
+
 /// Before the program calls the kernel by one of two functions. Where the real one is.
-pub extern "C" fn on_kernel_call(first: u64, number: usize) -> usize {
+pub extern "C" fn on_kernel_call(first: u64, _: u64, number: usize) -> usize {
     let forbids = match number {
         real::PRCTL => first as i32 == libc::PR_SET_SECCOMP,
         _ => first as libc::c_long == libc::SYS_seccomp,

@@ -48,13 +48,8 @@ fn record(word: u64) {
 }
 
 /// Appends a special word whose payload begins with the time.
-pub fn special(code: Code, argument: u64) {
-    with_chunk(|live, thread| {
-        thread
-            .producer
-            .special(live, code, &[now(live), argument])
-            .is_ok()
-    });
+pub fn special(code: Code, arguments: &[u64]) {
+    emit_code::<4>(code as u16, arguments);
 }
 
 /// Appends what somebody else in the process wants there, if it is not ours alone to write.
@@ -63,7 +58,12 @@ pub fn emit(code: u32, words: &[u64]) {
     if !is_theirs || page().mode.load(Ordering::Relaxed) == Mode::Off as u32 {
         return;
     }
-    let mut payload = [0; PAYLOAD_WORDS_MAX + 1];
+    emit_code::<{ PAYLOAD_WORDS_MAX + 1 }>(code as u16, words);
+}
+
+/// `WORDS`: at most, with the time.
+fn emit_code<const WORDS: usize>(code: u16, words: &[u64]) {
+    let mut payload = [0; WORDS];
     for (place, &word) in payload.iter_mut().skip(1).zip(words) {
         *place = word;
     }
@@ -77,7 +77,7 @@ pub fn emit(code: u32, words: &[u64]) {
         }
         thread
             .producer
-            .special_code(live, code as u16, payload.iter().map(Cell::get))
+            .special_code(live, code, payload.iter().map(Cell::get))
             .is_ok()
     });
 }

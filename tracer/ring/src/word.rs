@@ -55,6 +55,9 @@ pub enum Code {
     SpanEnd = 8,
     /// A message left or came. Payload: time, 0 if sent and 1 if received, peer, kind, bytes, a number that both sides know.
     Message = 9,
+    /// The program saves, makes or goes on with a context of its own ([`ContextCall`]), so the thread may be on another stack
+    /// from here on. Payload: time, which call, address of the context, of another or 0.
+    Context = 10,
     /// Values of the call before. Payload: time, then what its capture plan says.
     Values = 16,
     /// Journal: a process begins. Payload: time, 0 at start, 1 after exec, 2 after fork, its parent's pid;
@@ -89,6 +92,20 @@ pub enum Span {
     Fault = 1,
     /// A wait in a synchronization operation. Arguments: address of the object, operation.
     Wait = 2,
+}
+
+/// What is done with a context (ucontext(3)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum ContextCall {
+    /// getcontext.
+    Get = 0,
+    /// setcontext.
+    Set = 1,
+    /// makecontext; the other is its successor.
+    Make = 2,
+    /// swapcontext; the other is where the thread goes on.
+    Swap = 3,
 }
 
 /// A word, taken apart.

@@ -69,7 +69,9 @@ impl Exporter for Chrome<'_> {
         let (pid, tid) = (lane.pid, lane.tid);
         let ts = Micros(step.ns.saturating_sub(self.start_ns));
         match &step.kind {
-            StepKind::Begin { name, arguments } => {
+            StepKind::Begin {
+                name, arguments, ..
+            } => {
                 let name = names.get(*name);
                 let (category, shown) = (name.category.as_str(), Text(&name.shown));
                 let head = format_args!(

@@ -239,10 +239,12 @@ impl Exporter for Ctf {
             StepKind::Begin {
                 name,
                 arguments: None,
+                ..
             } => self.named(Id::Call, ns, name.0, &[]),
             StepKind::Begin {
                 name,
                 arguments: Some(arguments),
+                ..
             } => {
                 self.named(Id::SpanBegin, ns, name.0, arguments);
             }

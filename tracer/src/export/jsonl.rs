@@ -109,7 +109,11 @@ impl Exporter for JsonLines<'_> {
         let out = &mut self.out;
         let at = format_args!("\"thread\":{thread},\"ns\":{ns}");
         match &step.kind {
-            StepKind::Begin { name, arguments } => {
+            StepKind::Begin {
+                name,
+                arguments,
+                resumed,
+            } => {
                 let id = name.0;
                 write!(
                     out,
@@ -117,6 +121,9 @@ impl Exporter for JsonLines<'_> {
                 )?;
                 if let Some([first, second]) = arguments {
                     write!(out, ",\"arguments\":[{first},{second}]")?;
+                }
+                if *resumed {
+                    write!(out, ",\"resumed\":true")?;
                 }
                 writeln!(out, "}}")
             }

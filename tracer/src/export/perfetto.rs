@@ -221,6 +221,7 @@ impl Exporter for Perfetto<'_> {
             StepKind::Begin {
                 name,
                 arguments: None,
+                ..
             } => {
                 let name = self.intern(*name, names);
                 self.slice(ns, SLICE_BEGIN, Some(name));
@@ -229,6 +230,7 @@ impl Exporter for Perfetto<'_> {
             StepKind::Begin {
                 name,
                 arguments: Some([first, second]),
+                ..
             } => {
                 let number = self.intern(*name, names);
                 let category: Category = names.get(*name).category;

@@ -6,6 +6,7 @@
 //!   work
 //!   ~wait                    a span
 //!   fails [left by longjmp]  a frame that did not return
+//!   work [goes on]           a frame whose thread comes back to its stack
 //!   # a text                 a mark
 //!   ! 12 events lost
 //! ```
@@ -17,7 +18,7 @@ use std::io::{self, Write};
 use super::Exporter;
 use super::jsonl::lost_text;
 use crate::view::names::{Category, Names};
-use crate::view::steps::{Step, StepKind, cut_text};
+use crate::view::steps::{RESUMED, Step, StepKind, cut_text};
 use crate::view::story::{Lane, Story};
 
 pub(super) struct Tree<'a> {
@@ -72,7 +73,7 @@ impl Exporter for Tree<'_> {
     fn step(&mut self, _: &Lane, step: &Step, names: &Names) -> io::Result<()> {
         let indent = "  ".repeat(step.depth as usize);
         match &step.kind {
-            StepKind::Begin { name, .. } => {
+            StepKind::Begin { name, resumed, .. } => {
                 let name = names.get(*name);
                 let sign = if name.category == Category::Function {
                     ""
@@ -80,7 +81,9 @@ impl Exporter for Tree<'_> {
                     "~"
                 };
                 self.open.push(self.lines.len());
-                self.lines.push(format!("{indent}{sign}{}", name.shown));
+                let goes_on = if *resumed { RESUMED } else { "" };
+                self.lines
+                    .push(format!("{indent}{sign}{}{goes_on}", name.shown));
             }
             StepKind::End { cut, .. } => {
                 if let (Some(line), Some(cut)) = (self.open.pop(), cut) {

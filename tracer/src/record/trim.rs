@@ -4,9 +4,10 @@
 //! A call that may still turn out too short is **held**: it goes on with the next words, or when it has lasted long enough. So
 //! of a recorder that is killed only calls younger than that are missing.
 
-use std::collections::HashMap;
-
+use umbel_chains::{Saved, Stacks};
 use umbel_trace_ring::word::{Code, TIME_BITS, Word};
+
+use crate::recording::{Context, Kind, special_event};
 
 /// What is left out.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +26,8 @@ pub struct Trim {
     /// The same, as whoever reads `out` has it.
     written_upper: Option<u64>,
     open: Vec<Open>,
-    jumps: HashMap<u64, usize>,
+    /// Open calls of the other stacks, all of which have gone on.
+    stacks: Stacks<Vec<Open>>,
     /// Words that go on, with those that are held at the end.
     out: Vec<u64>,
 }
@@ -145,6 +147,7 @@ impl Trim {
     }
 
     fn ret(&mut self, word: u64, function: u64, ticks: u64, limits: &Limits) {
+        self.follow_stack();
         let Some(index) = self.open.iter().rposition(|open| open.function == function) else {
             // It began before the words did.
             self.write(word, ticks);
@@ -182,19 +185,59 @@ impl Trim {
             self.time_upper = payload.first().copied().unwrap_or_default() & !LOW;
             return;
         }
-        let buffer = payload.get(1).copied().unwrap_or_default();
-        if code == Code::SetJump as u16 {
-            self.jumps.insert(buffer, self.open.len());
-            if self.jumps.len() > JUMPS_MAX {
-                self.jumps.clear();
-            }
-        }
         self.out.push(word);
         self.out.extend_from_slice(payload);
-        if code == Code::LongJump as u16
-            && let Some(&depth) = self.jumps.get(&buffer)
-        {
-            self.open.truncate(depth);
+        let moves = [Code::SetJump, Code::LongJump, Code::Context];
+        if moves.iter().all(|&one| code != one as u16) {
+            return;
+        }
+        match special_event(code, payload).kind {
+            Kind::SetJump(context) | Kind::Context(Context::Get(context)) => {
+                self.stacks.save(context, self.open.len());
+            }
+            Kind::LongJump(context) | Kind::Context(Context::Set(context)) => {
+                if let Some(saved) = self.stacks.find(context) {
+                    self.go(saved);
+                }
+            }
+            Kind::Context(Context::Make { context, successor }) => {
+                self.stacks.make(context, successor);
+            }
+            Kind::Context(Context::Swap { saved, context }) => {
+                self.stacks.save(saved, self.open.len());
+                let target = self.stacks.find_or_make(context);
+                self.go(target);
+            }
+            _ => {}
+        }
+    }
+
+    /// The thread goes on where `target` leads to.
+    fn go(&mut self, target: Saved) {
+        if target.stack != self.stacks.current() {
+            for open in &mut self.open {
+                // Nobody knows when it will return: it is not short.
+                if let Place::Out(..) = open.place {
+                    open.place = Place::Written;
+                }
+            }
+            let left = std::mem::take(&mut self.open);
+            let next = self
+                .stacks
+                .go(target.stack, (!left.is_empty()).then_some(left));
+            self.open = next.unwrap_or_default();
+        }
+        self.open.truncate(target.depth);
+    }
+
+    /// Behind the last call of a stack comes what follows it.
+    fn follow_stack(&mut self) {
+        if !self.open.is_empty() {
+            return;
+        }
+        let successor = self.stacks.successor();
+        if let Some(target) = successor.and_then(|context| self.stacks.find(context)) {
+            self.go(target);
         }
     }
 
@@ -211,9 +254,6 @@ impl Trim {
         self.out.push(word);
     }
 }
-
-/// Buffers of setjmp that are remembered: they lie on stacks, so a program may have as many as it likes.
-const JUMPS_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! Events: what a thread did, as readers see it; and how words become events.
 
-use umbel_trace_ring::word::{Code, TIME_BITS, Word};
+use umbel_chains::{Chains, Sink};
+use umbel_trace_ring::word::{Code, ContextCall, TIME_BITS, Word};
 
 /// One event of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Kind {
     SetJump(u64),
     /// longjmp is called with the buffer at this address.
     LongJump(u64),
+    /// getcontext or one of its kin is called.
+    Context(Context),
     /// Events are missing: dropped by the program, or the recording is damaged here.
     Lost {
         /// How many; an upper bound where the recording is damaged. 0: not known.
@@ -62,6 +65,71 @@ pub enum Kind {
         /// Its payload behind the time.
         payload: Box<[u64]>,
     },
+}
+
+/// A call for a context of the program's own: ucontext(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// getcontext saves this one.
+    Get(u64),
+    /// setcontext goes on with it.
+    Set(u64),
+    /// makecontext gives it a stack.
+    Make {
+        /// Which.
+        context: u64,
+        /// What goes on when it ends; 0: nothing.
+        successor: u64,
+    },
+    /// swapcontext saves one and goes on with another.
+    Swap {
+        /// Saved.
+        saved: u64,
+        /// Gone on with.
+        context: u64,
+    },
+}
+
+impl Context {
+    fn new(call: u64, first: u64, second: u64) -> Option<Self> {
+        const GET: u64 = ContextCall::Get as u64;
+        const SET: u64 = ContextCall::Set as u64;
+        const MAKE: u64 = ContextCall::Make as u64;
+        const SWAP: u64 = ContextCall::Swap as u64;
+        Some(match (call, second) {
+            (GET, 0) => Self::Get(first),
+            (SET, 0) => Self::Set(first),
+            (MAKE, _) => Self::Make {
+                context: first,
+                successor: second,
+            },
+            (SWAP, _) => Self::Swap {
+                saved: first,
+                context: second,
+            },
+            _ => return None,
+        })
+    }
+
+    /// Does to a thread's frames what the call does.
+    pub fn follow<T>(self, chains: &mut Chains<T>, ticks: u64, sink: &mut impl Sink<T>) {
+        match self {
+            Self::Get(context) => chains.set_jump(context),
+            Self::Set(context) => chains.long_jump(ticks, context, sink),
+            Self::Make { context, successor } => chains.make_context(context, successor),
+            Self::Swap { saved, context } => chains.swap_context(ticks, saved, context, sink),
+        }
+    }
+
+    fn payload(self) -> [u64; 3] {
+        let (call, first, second) = match self {
+            Self::Get(context) => (ContextCall::Get, context, 0),
+            Self::Set(context) => (ContextCall::Set, context, 0),
+            Self::Make { context, successor } => (ContextCall::Make, context, successor),
+            Self::Swap { saved, context } => (ContextCall::Swap, saved, context),
+        };
+        [call as u64, first, second]
+    }
 }
 
 /// A message among the calls.
@@ -134,7 +202,7 @@ impl Parser {
 }
 
 /// The event of a special word other than `Time`.
-pub(super) fn special(code: u16, payload: &[u64]) -> Event {
+pub(crate) fn special(code: u16, payload: &[u64]) -> Event {
     let (ticks, rest) = match payload.split_first() {
         Some((ticks, rest)) => (*ticks, rest),
         None => (0, payload),
@@ -148,6 +216,7 @@ pub(super) fn special(code: u16, payload: &[u64]) -> Event {
 }
 
 fn known(code: u16, rest: &[u64]) -> Option<Kind> {
+    const CONTEXT: u16 = Code::Context as u16;
     const LOST: u16 = Code::Lost as u16;
     const SET_JUMP: u16 = Code::SetJump as u16;
     const LONG_JUMP: u16 = Code::LongJump as u16;
@@ -158,6 +227,7 @@ fn known(code: u16, rest: &[u64]) -> Option<Kind> {
     const MESSAGE: u16 = Code::Message as u16;
     const VALUES: u16 = Code::Values as u16;
     Some(match (code, rest) {
+        (CONTEXT, &[call, first, second]) => Kind::Context(Context::new(call, first, second)?),
         (LOST, &[until, count]) => Kind::Lost { count, until },
         (SET_JUMP, &[buffer]) => Kind::SetJump(buffer),
         (LONG_JUMP, &[buffer]) => Kind::LongJump(buffer),
@@ -200,6 +270,10 @@ pub(super) fn payload(event: &Event, out: &mut Vec<u64>) -> Option<u16> {
         Kind::LongJump(buffer) => {
             out.push(*buffer);
             Code::LongJump
+        }
+        Kind::Context(context) => {
+            out.extend(context.payload());
+            Code::Context
         }
         Kind::Lost { count, until } => {
             out.extend([until, count]);

@@ -108,6 +108,7 @@ impl Statistics {
             Cut::Unwound => self.unwound += 1,
             Cut::Open => self.open += 1,
             Cut::BeganUnseen => self.unseen += 1,
+            Cut::Suspended => {}
         }
     }
 

@@ -143,6 +143,9 @@ impl Visit for Gather {
         match event.kind {
             Kind::SetJump(buffer) => self.chains.set_jump(buffer),
             Kind::LongJump(buffer) => self.chains.long_jump(event.ticks, buffer, &mut self.counts),
+            Kind::Context(context) => {
+                context.follow(&mut self.chains, event.ticks, &mut self.counts);
+            }
             Kind::Lost { count, .. } => {
                 self.chains.gap(event.ticks);
                 if !self.is_damaged {
@@ -196,8 +199,10 @@ impl Sink<u32> for Counts {
         statistics.own = statistics.own.saturating_add(ended.self_ticks);
         match ended.cut {
             Some(Cut::BeganUnseen) => statistics.unseen += 1,
+            // It is counted when it is over.
+            Some(Cut::Suspended) => {}
             cut => {
-                statistics.add(total);
+                statistics.add(ended.whole_ticks());
                 if let Some(cut) = cut {
                     statistics.cut(cut);
                 }

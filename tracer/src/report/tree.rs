@@ -84,7 +84,8 @@ impl Tree {
     pub fn ended(&mut self, ended: &FrameEnded<u32>) {
         let node = &mut self.nodes[ended.tag as usize];
         if node.function == ended.function {
-            node.calls += u64::from(ended.cut != Some(Cut::BeganUnseen));
+            let is_counted = !matches!(ended.cut, Some(Cut::BeganUnseen | Cut::Suspended));
+            node.calls += u64::from(is_counted);
             node.total = node.total.saturating_add(ended.total_ticks());
         }
         node.own = node.own.saturating_add(ended.self_ticks);

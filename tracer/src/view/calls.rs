@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use umbel_chains::Cut;
+
 use super::names::NameId;
 use super::steps::{Step, StepKind};
 
@@ -55,13 +57,16 @@ impl CallTree {
                 self.open.push(node);
             }
             StepKind::End {
-                self_ns, begin_ns, ..
+                self_ns,
+                begin_ns,
+                cut,
+                ..
             } => {
                 let Some(node) = self.open.pop() else {
                     return;
                 };
                 let node = &mut self.nodes[node as usize];
-                node.calls += 1;
+                node.calls += u64::from(*cut != Some(Cut::Suspended));
                 node.total_ns += step.ns - begin_ns;
                 node.self_ns += self_ns;
             }

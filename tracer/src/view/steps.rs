@@ -28,6 +28,8 @@ pub enum StepKind {
         name: NameId,
         /// A span's arguments.
         arguments: Option<[u64; 2]>,
+        /// It was called before: its thread was on another stack meanwhile.
+        resumed: bool,
     },
     /// The innermost frame ends.
     End {
@@ -67,8 +69,12 @@ pub fn cut_text(cut: Cut) -> &'static str {
         Cut::Unwound => "left without return",
         Cut::Open => "still open",
         Cut::BeganUnseen => "call not recorded",
+        Cut::Suspended => "left for another stack",
     }
 }
+
+/// The mark of a frame that goes on.
+pub const RESUMED: &str = " [goes on]";
 
 /// Makes steps of one thread's events.
 pub struct Steps {
@@ -98,6 +104,7 @@ struct Raw {
 
 enum RawKind {
     Begin(u32, Option<[u64; 2]>),
+    Resumed(u32),
     End(FrameEnded<()>),
     Mark(Box<str>),
     Message(Box<Message>),
@@ -108,6 +115,10 @@ impl Sink<()> for Made {
     fn began(&mut self, _: Option<&mut Frame<()>>, function: u32, ticks: u64, depth: usize) {
         let kind = RawKind::Begin(function, self.arguments.take());
         self.push(ticks, depth, kind);
+    }
+
+    fn resumed(&mut self, _: Option<&mut Frame<()>>, function: u32, ticks: u64, depth: usize) {
+        self.push(ticks, depth, RawKind::Resumed(function));
     }
 
     fn ended(&mut self, ended: FrameEnded<()>, _: Option<&mut Frame<()>>) {
@@ -190,6 +201,12 @@ impl Steps {
             RawKind::Begin(name, arguments) => StepKind::Begin {
                 name: NameId(name),
                 arguments,
+                resumed: false,
+            },
+            RawKind::Resumed(name) => StepKind::Begin {
+                name: NameId(name),
+                arguments: None,
+                resumed: true,
             },
             RawKind::End(ended) => {
                 let name = NameId(ended.function);
@@ -223,6 +240,7 @@ impl Steps {
         match kind {
             Kind::SetJump(buffer) => self.chains.set_jump(buffer),
             Kind::LongJump(buffer) => self.chains.long_jump(ticks, buffer, &mut self.made),
+            Kind::Context(context) => context.follow(&mut self.chains, ticks, &mut self.made),
             Kind::Lost { count, until } => {
                 self.made.push(ticks, depth, RawKind::Lost { count, until });
                 self.chains.gap(ticks);

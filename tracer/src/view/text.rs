@@ -132,7 +132,14 @@ impl TreeText {
         }
         self.open(lane.serial.0, names, symbols);
         match &step.kind {
-            StepKind::Begin { name, arguments } => {
+            StepKind::Begin {
+                name,
+                resumed: true,
+                ..
+            } => self.goes_on(lane, step, *name, names),
+            StepKind::Begin {
+                name, arguments, ..
+            } => {
                 let held = Pending {
                     lane: lane.clone(),
                     ns: step.ns,
@@ -179,6 +186,15 @@ impl TreeText {
     pub fn thread_note(&mut self, lane: &Lane, ns: u64, depth: u32, text: &str) {
         self.begin_line(lane, ns, depth);
         self.colored(RED, text);
+        self.text.push('\n');
+    }
+
+    /// A call that began before its thread left the stack.
+    fn goes_on(&mut self, lane: &Lane, step: &Step, name: NameId, names: &Names) {
+        self.begin_line(lane, step.ns, step.depth);
+        self.call(names, name, None);
+        self.text.push_str(" {");
+        self.comment(DIM, "goes on");
         self.text.push('\n');
     }
 

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use umbel_tracer::recording::{
-    Began, ClockPoint, Ended, Event, Image, Kind, LostInfo, Message, ModuleGone, ModuleInfo, Name,
-    ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, Writer,
+    Began, ClockPoint, Context, Ended, Event, Image, Kind, LostInfo, Message, ModuleGone,
+    ModuleInfo, Name, ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, Writer,
 };
 
 /// A file in the folder of temporary files, removed at the end.
@@ -79,7 +79,7 @@ pub fn random_events(random: &mut Random, count: usize) -> Vec<Event> {
 fn special(random: &mut Random) -> Kind {
     let (first, second) = (random.next(), random.next());
     let span = 1 + first % 2;
-    match random.below(10) {
+    match random.below(12) {
         0 => Kind::SetJump(first % 4),
         1 => Kind::LongJump(first % 4),
         2 => Kind::Lost {
@@ -109,6 +109,14 @@ fn special(random: &mut Random) -> Kind {
             code: 999,
             payload: [first].into(),
         },
+        9 => Kind::Context(Context::Swap {
+            saved: first % 4,
+            context: second % 4,
+        }),
+        10 => Kind::Context(Context::Make {
+            context: first % 4,
+            successor: second % 4,
+        }),
         _ => Kind::ThreadEnd,
     }
 }

@@ -1,4 +1,4 @@
-//! setjmp, longjmp, dlopen and two more as the program finds them: something is noted, then the real one runs as if it had been called
+//! setjmp, longjmp, swapcontext, dlopen and their kin as the program finds them: something is noted, then the real one runs as if it had been called
 //! itself. setjmp and dlopen must not be called from here: the one keeps the stack it is called on, the other looks for
 //! libraries where its caller's module says.
 
@@ -6,7 +6,8 @@ use core::arch::naked_asm;
 
 use crate::interposed::{on_jump, on_kernel_call, real};
 
-/// Functions that tell `note` their first argument and which of [`real`] they are, and go on where it says, with their arguments.
+/// Functions that tell `note` their first two arguments and which of [`real`] they are, and go on where it says, with their
+/// arguments.
 macro_rules! noted {
     ($note:ident: $($(#[$doc:meta])* $name:ident => $function:expr,)*) => {
         $(
@@ -23,7 +24,7 @@ macro_rules! noted {
                     "push r8",
                     "push r9",
                     "sub rsp, 8",
-                    "mov esi, {function}",
+                    "mov edx, {function}",
                     "call {note}",
                     "add rsp, 8",
                     "pop r9",
@@ -57,6 +58,14 @@ noted! {
     siglongjmp => real::SIGLONGJMP,
     /// longjmp(3) of programs built with _FORTIFY_SOURCE.
     __longjmp_chk => real::LONGJMP_CHK,
+    /// getcontext(3).
+    getcontext => real::GETCONTEXT,
+    /// setcontext(3).
+    setcontext => real::SETCONTEXT,
+    /// makecontext(3).
+    makecontext => real::MAKECONTEXT,
+    /// swapcontext(3).
+    swapcontext => real::SWAPCONTEXT,
     /// dlopen(3).
     dlopen => real::DLOPEN,
 }

@@ -24,6 +24,13 @@ pub fn next_function(name: &CStr) -> usize {
     address as usize
 }
 
+/// The context that goes on when what makecontext(3) is about to give to `context` has returned; 0: none.
+pub fn successor(context: u64) -> u64 {
+    let field = context as usize + core::mem::offset_of!(libc::ucontext_t, uc_link);
+    // SAFETY: the program gives the context to makecontext, which reads the same field next.
+    unsafe { (field as *const u64).read() }
+}
+
 /// 1 + the key whose destructor tells a thread's end; 0: none.
 static KEY: AtomicU32 = AtomicU32::new(0);
 

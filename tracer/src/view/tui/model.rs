@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use umbel_chains::Cut;
+
 use super::super::calls::{CallTree, Node, ROOT};
 use super::super::names::{NameId, Names};
 use super::super::steps::{Step, StepKind};
@@ -116,14 +118,14 @@ impl Model {
                 name,
                 begin_ns,
                 self_ns,
-                ..
+                cut,
             } => {
                 let duration_ns = step.ns - begin_ns;
                 let within = open.entry(*name).or_insert(1);
                 *within = within.saturating_sub(1);
                 let is_outermost = *within == 0;
                 let sum = self.function(*name);
-                sum.calls += 1;
+                sum.calls += u64::from(*cut != Some(Cut::Suspended));
                 sum.self_ns += self_ns;
                 sum.longest_ns = sum.longest_ns.max(duration_ns);
                 sum.total_ns += if is_outermost { duration_ns } else { 0 };
