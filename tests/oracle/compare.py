@@ -1,0 +1,305 @@
+"""Compares what gdb knew at each event with what `umbel trace record --values=all` captured of the same run.
+
+    compare.py GDB_LINES UMBEL_LINES PROGRAM [--show N]
+
+Prints differences, and as the last line counts as JSON: {kind: {equal, missing, ours, different, cut}}.
+
+| class | |
+|---|---|
+| equal | both say the same, or both that it isn't there |
+| missing | gdb has it, we say that it is optimized out or not known |
+| ours | we have it, gdb doesn't |
+| different | both have it, and it isn't the same: never right |
+
+A value is different if any part is, else missing if any part is. What a limit cut off is not compared: how deep pointers are followed,
+how many elements and bytes of a text are taken (counted as cut if nothing at all was compared).
+"""
+
+import argparse
+import json
+import math
+import re
+import struct
+import sys
+from collections import Counter
+
+EQUAL, CUT, OURS, MISSING, DIFFERENT = range(5)
+CLASSES = ["equal", "cut", "ours", "missing", "different"]
+OPTIMIZED_OUT = "optimized out"
+
+
+def absence(tree):
+    """Why a value isn't there; None if it is."""
+    if isinstance(tree, dict) and "absent" in tree:
+        return tree["absent"].split(" at ")[0]
+    return None
+
+
+def worst(classes):
+    """The class of a whole: cut parts count only if there are no others."""
+    classes = list(classes)
+    if not classes:
+        return EQUAL
+    judged = [one for one in classes if one != CUT]
+    return max(judged) if judged else CUT
+
+
+def compare(gdb, ours):
+    """The class of a value."""
+    if isinstance(gdb, dict) and "unprintable" in gdb:
+        return CUT
+    gdb_absent, our_absent = absence(gdb), absence(ours)
+    if our_absent is not None and our_absent.startswith("not captured"):
+        return CUT
+    if gdb_absent is not None and gdb_absent.startswith("not captured"):
+        return CUT
+    if gdb_absent is not None or our_absent is not None:
+        return compare_absent(gdb_absent, our_absent, gdb, ours)
+    if isinstance(gdb, dict) and isinstance(ours, dict):
+        return compare_objects(gdb, ours)
+    gdb, ours = as_list(gdb), as_list(ours)
+    if isinstance(gdb, list) and isinstance(ours, list):
+        return compare_lists(gdb, ours)
+    if isinstance(gdb, str) and isinstance(ours, str):
+        return EQUAL if same_scalar(gdb, ours) else DIFFERENT
+    return DIFFERENT
+
+
+def compare_absent(gdb_absent, our_absent, gdb, ours):
+    if gdb_absent is not None and our_absent is not None:
+        both_invalid = gdb_absent.startswith("invalid") and our_absent.startswith("invalid")
+        both_out = gdb_absent == our_absent == OPTIMIZED_OUT
+        # Invalid memory, and a value that isn't there: no value either way.
+        return EQUAL if both_invalid or both_out else MISSING
+    if our_absent is not None:
+        # Memory that gdb could read is not invalid.
+        return DIFFERENT if our_absent.startswith("invalid") else MISSING
+    return DIFFERENT if gdb_absent.startswith("invalid") else OURS
+
+
+def compare_objects(gdb, ours):
+    if "text" in gdb and "text" in ours:
+        classes = [EQUAL if same_text(gdb, ours) else DIFFERENT]
+        if "ptr" in gdb and "ptr" in ours:
+            classes.append(EQUAL if same_address(gdb["ptr"], ours["ptr"]) else DIFFERENT)
+        return worst(classes)
+    if "map" in gdb and "map" in ours:
+        return compare_lists(gdb["map"], ours["map"])
+    if "synthetic" in gdb:
+        if "to" in gdb and "to" in ours:
+            return compare(gdb["to"], ours["to"])
+        return CUT
+    if "ptr" in gdb or "ptr" in ours:
+        classes = []
+        if "ptr" in gdb and "ptr" in ours:
+            classes.append(EQUAL if same_address(gdb["ptr"], ours["ptr"]) else DIFFERENT)
+        if "to" in gdb and "to" in ours:
+            classes.append(compare(gdb["to"], ours["to"]))
+        return worst(classes) if classes else CUT
+    if "to" in gdb and "to" in ours:
+        return compare(gdb["to"], ours["to"])
+    if set(gdb) == {"_M_elems"} and "_M_elems" not in ours:
+        return compare(gdb["_M_elems"], ours)
+    return compare_members(gdb, ours)
+
+
+def compare_members(gdb, ours):
+    """Members by name; bases by their order, as their names may be written in more than one way."""
+    gdb_bases = [name for name in gdb if name.startswith("<") and not name.startswith("<anonymous")]
+    our_bases = [name for name in ours if name.startswith("<") and not name.startswith("<anonymous")]
+    classes = [compare(gdb[a], ours[b]) for a, b in zip(gdb_bases, our_bases)]
+    if len(gdb_bases) != len(our_bases):
+        classes.append(DIFFERENT)
+    for name in gdb:
+        if name not in gdb_bases:
+            classes.append(compare(gdb[name], ours[name]) if name in ours else MISSING)
+    return worst(classes)
+
+
+def as_list(tree):
+    """A char array may be a text or a list; a std::array a record."""
+    if isinstance(tree, dict) and set(tree) == {"_M_elems"}:
+        return tree["_M_elems"]
+    return tree
+
+
+def is_more(tree):
+    return isinstance(tree, dict) and set(tree) == {"more"}
+
+
+def compare_lists(gdb, ours):
+    gdb_cut, our_cut = bool(gdb) and is_more(gdb[-1]), bool(ours) and is_more(ours[-1])
+    gdb = gdb[:-1] if gdb_cut else gdb
+    ours = ours[:-1] if our_cut else ours
+    if len(gdb) > len(ours) and not our_cut or len(ours) > len(gdb) and not gdb_cut:
+        return DIFFERENT
+    return worst(compare(a, b) for a, b in zip(gdb, ours)) if gdb and ours else EQUAL
+
+
+def same_text(gdb, ours):
+    a, b = gdb["text"], ours["text"]
+    if gdb.get("complete") and ours.get("complete"):
+        return a == b
+    length = min(len(a), len(b))
+    return a[:length] == b[:length]
+
+
+def same_address(a, b):
+    return int(a, 16) == int(b, 16)
+
+
+def bits(text):
+    return struct.pack("<d", float(text))
+
+
+def same_scalar(a, b):
+    if a == b:
+        return True
+    # 97 'a': the number counts.
+    first, other = a.split(" ")[0], b.split(" ")[0]
+    if re.fullmatch(r"-?\d+", first) and re.fullmatch(r"-?\d+", other):
+        return int(first) == int(other)
+    numbers, others = floats(a), floats(b)
+    if numbers is not None and others is not None and len(numbers) == len(others):
+        return all(same_float(x, y) for x, y in zip(numbers, others))
+    squeeze = lambda text: re.sub(r"[\s(){}]", "", text)
+    return squeeze(a) == squeeze(b)
+
+
+def floats(text):
+    """The numbers of `1.5`, `-nan(0x8...)`, `1 + 2i`; None: it is something else."""
+    found = re.findall(r"[-+]?\s*(?:nan(?:\(0x[0-9a-f]+\))?|inf|[0-9][0-9.]*(?:e[-+]?\d+)?)", text, re.I)
+    rest = text
+    for number in found:
+        rest = rest.replace(number, "", 1)
+    if not found or rest.replace("i", "").replace("I", "").replace("*", "").strip(" +-") != "":
+        return None
+    return [re.sub(r"\s|\(.*\)", "", number) for number in found]
+
+
+def same_float(a, b):
+    x, y = float(a), float(b)
+    if math.isnan(x) or math.isnan(y):
+        return math.isnan(x) and math.isnan(y)
+    # 17 digits name a double; gdb writes a float with 9.
+    return x == y or struct.pack("<f", x) == struct.pack("<f", y) and max(len(a), len(b)) <= 18 if abs(x) < 3e38 else False
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def plain(name):
+    return re.sub(r"\.(part|constprop|isra|cold|lto_priv)\.?\d*", "", name) if name else name
+
+
+def our_events(lines, program):
+    """By thread: events that hooks made, in order."""
+    threads, names = {}, {}
+    events = {}
+    for line in lines:
+        kind = line["type"]
+        if kind == "thread":
+            if line.get("program") == program:
+                threads[line["thread"]] = line["tid"]
+        elif kind == "function":
+            names[line["id"]] = line.get("linkage", line["name"])
+        elif kind in ("begin", "end", "unseen") and line["thread"] in threads and "cut" not in line:
+            line["function"] = names[line["id"]]
+            line["kind"] = "enter" if kind == "begin" else "exit"
+            events.setdefault(threads[line["thread"]], []).append(line)
+    return events
+
+
+class Report:
+    """Counts, and the first of what is wrong."""
+
+    def __init__(self, show):
+        self.counts = {}
+        self.left = show
+        self.missing_left = show
+
+    def add(self, kind, event, name, gdb, ours):
+        found = compare(gdb, ours)
+        # A value that neither has says nothing about us.
+        both_absent = absence(gdb) == OPTIMIZED_OUT and absence(ours) == OPTIMIZED_OUT
+        label = "neither" if both_absent else CLASSES[found]
+        self.counts.setdefault(kind, Counter())[label] += 1
+        if found == DIFFERENT and self.left > 0:
+            self.left -= 1
+            self.tell("DIFFERENT", kind, event, name, gdb, ours)
+        if found == MISSING and self.missing_left > 0:
+            self.missing_left -= 1
+            self.tell("missing", kind, event, name, gdb, ours)
+
+    def tell(self, what, kind, event, name, gdb, ours):
+        print(
+            "%s: %s of event %d, %s of %s\n  gdb:  %s\n  ours: %s"
+            % (what, kind, event["n"], name, event["function"], json.dumps(gdb)[:300], json.dumps(ours)[:300])
+        )
+
+    def variables(self, kind, event, gdb, ours):
+        """Variables of one frame; of those with equal names the order counts."""
+        by_name = {}
+        for variable in ours or []:
+            by_name.setdefault(variable["name"], []).append(variable["value"])
+        for variable in gdb:
+            values = by_name.get(variable["name"], [])
+            value = values.pop(0) if values else {"absent": OPTIMIZED_OUT}
+            self.add(kind, event, variable["name"], variable["value"], value)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("gdb")
+    parser.add_argument("umbel")
+    parser.add_argument("program")
+    parser.add_argument("--show", type=int, default=10)
+    options = parser.parse_args()
+
+    returned, events = {}, []
+    for line in read(options.gdb):
+        if "trouble" in line:
+            sys.exit("the gdb side failed: %s" % line["trouble"])
+        if "return_of" in line:
+            returned[line["return_of"]] = line["returned"]
+        else:
+            events.append(line)
+    theirs = our_events(read(options.umbel), options.program)
+
+    report = Report(options.show)
+    compared = 0
+    places = Counter()
+    for event in events:
+        own = theirs.get(event["tid"], [])
+        place = places[event["tid"]]
+        places[event["tid"]] += 1
+        if place >= len(own):
+            # gdb kills the program at its last event, which is not recorded any more.
+            if event["n"] + 1 < len(events):
+                sys.exit("event %d of thread %d (%s) is not in the recording" % (event["n"], event["tid"], event["function"]))
+            continue
+        line = own[place]
+        if line["kind"] != event["kind"] or (event["function"] and plain(line["function"]) != plain(event["function"])):
+            sys.exit(
+                "event %d: gdb saw %s %s, the recording has %s %s"
+                % (event["n"], event["kind"], event["function"], line["kind"], line["function"])
+            )
+        compared += 1
+        if event.get("gone"):
+            continue
+        values = line.get("values", {})
+        at = "entry" if event["kind"] == "enter" else "exit"
+        report.variables("arguments at " + at, event, event["arguments"], values.get("arguments"))
+        if "locals" in event:
+            report.variables("locals at exit", event, event["locals"], values.get("locals"))
+        if "caller" in event:
+            report.variables("caller's locals", event, event["caller"]["locals"], values.get("caller", {}).get("locals"))
+        if event["n"] in returned:
+            ours = values.get("returned", {"absent": OPTIMIZED_OUT})
+            report.add("return value", event, "return value", returned[event["n"]], ours)
+    print(json.dumps({"events": compared, "kinds": report.counts}))
+
+
+main()
