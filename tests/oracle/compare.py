@@ -2,7 +2,7 @@
 
     compare.py GDB_LINES UMBEL_LINES PROGRAM [--show N]
 
-Prints differences, and as the last line counts as JSON: {kind: {equal, missing, ours, different, cut}}.
+Prints the first differences, then `= events: N`, and for each kind of values `= kind: equal missing ours different cut neither`.
 
 | class | |
 |---|---|
@@ -25,6 +25,7 @@ from collections import Counter
 
 EQUAL, CUT, OURS, MISSING, DIFFERENT = range(5)
 CLASSES = ["equal", "cut", "ours", "missing", "different"]
+LABELS = ["equal", "missing", "ours", "different", "cut", "neither"]
 OPTIMIZED_OUT = "optimized out"
 
 
@@ -191,7 +192,11 @@ def read(path):
 
 
 def plain(name):
-    return re.sub(r"\.(part|constprop|isra|cold|lto_priv)\.?\d*", "", name) if name else name
+    if not name:
+        return name
+    name = re.sub(r"\.(part|constprop|isra|cold|lto_priv)\.?\d*", "", name).split("(")[0]
+    # The variants of constructors and destructors are mostly one piece of code with several names.
+    return re.sub(r"([CD])[0-4](?=[EI]|$)", r"\1", name)
 
 
 def our_events(lines, program):
@@ -281,7 +286,9 @@ def main():
                 sys.exit("event %d of thread %d (%s) is not in the recording" % (event["n"], event["tid"], event["function"]))
             continue
         line = own[place]
-        if line["kind"] != event["kind"] or (event["function"] and plain(line["function"]) != plain(event["function"])):
+        # Lambdas have no name for the linker in the debug information.
+        is_named = re.fullmatch(r"\w+", plain(event["function"] or "?"))
+        if line["kind"] != event["kind"] or (is_named and plain(line["function"]) != plain(event["function"])):
             sys.exit(
                 "event %d: gdb saw %s %s, the recording has %s %s"
                 % (event["n"], event["kind"], event["function"], line["kind"], line["function"])
@@ -299,7 +306,9 @@ def main():
         if event["n"] in returned:
             ours = values.get("returned", {"absent": OPTIMIZED_OUT})
             report.add("return value", event, "return value", returned[event["n"]], ours)
-    print(json.dumps({"events": compared, "kinds": report.counts}))
+    print("= events: %d" % compared)
+    for kind, counts in report.counts.items():
+        print("= %s: %s" % (kind, " ".join(str(counts[name]) for name in LABELS)))
 
 
 main()

@@ -305,7 +305,9 @@ def function_at(address):
 
 def plain(name):
     """A copy of a function that the compiler made carries its name with something behind."""
-    return re.sub(r"\.(part|constprop|isra|cold|lto_priv)\.?\d*", "", name) if name else name
+    if not name:
+        return name
+    return re.sub(r"\.(part|constprop|isra|cold|lto_priv)\.?\d*", "", name).split("(")[0]
 
 
 class Returned(gdb.FinishBreakpoint):

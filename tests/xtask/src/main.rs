@@ -1,6 +1,7 @@
 //! The project's own commands. `cargo xtask demo` and `cargo xtask test` need nothing but cargo on a
 //! fresh machine: what is missing they install, or say how to.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ mod bench;
 mod conformance;
 mod demo;
 mod deps;
+mod oracle;
 mod sources;
 mod stage;
 mod step;
@@ -72,6 +74,8 @@ enum Command {
         #[command(subcommand)]
         test: TraceTest,
     },
+    /// Compare the values that the tracer captures with gdb's, event by event.
+    Oracle(oracle::Options),
     /// Fuzz the wire decoders, each time with a new seed.
     Fuzz {
         /// How long.
@@ -152,6 +156,15 @@ fn run(command: Command) -> Result<()> {
         } => {
             deps::for_building()?;
             third_party::run(&stage::stage()?, quick, only.as_deref())
+        }
+        Command::Oracle(options) => {
+            deps::for_testing()?;
+            // As for the tests: what is staged already.
+            let prefix = match env::var_os("UMBEL_PREFIX") {
+                Some(prefix) => prefix.into(),
+                None => stage::stage()?,
+            };
+            oracle::run(&prefix, &options)
         }
         Command::Fuzz { seconds, seed } => test::fuzz(seconds, seed),
         Command::Deps => deps::for_testing(),
