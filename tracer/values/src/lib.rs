@@ -9,14 +9,19 @@
 //! What reads memory goes through [`Memory`]: bytes that an event brought along, a live process, a core file: values are shown by the
 //! same code wherever they come from. A value that can't be known says so ([`Absence`]); it is never guessed.
 
+pub mod captured;
+pub mod containers;
 pub mod debug;
+pub mod evaluate;
 mod memory;
 mod place;
 pub mod plan;
+pub mod show;
 mod types;
 pub mod unwind;
 mod value;
 
+pub use captured::{Captured, CapturedFrame};
 pub use debug::{DebugFile, Frame};
 pub use memory::{Absence, Memory, Registers};
 pub use place::{Address, Binary, Op, Piece, Place, Unary, Variable};

@@ -1,0 +1,561 @@
+//! The C++ library's types, known by their names and read by the names of their members: as gcc's library has them.
+//!
+//! Offsets come out of the type table, so a type that is laid out otherwise is not known, and is shown as the record it is.
+
+use crate::{Bound, Kind, Offset, Type, TypeId, Types};
+
+/// What a container holds, and where. Offsets are bytes from its begin.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Container {
+    /// A pointer and a count: `std::string`, `std::string_view`, Rust's `&str`.
+    Text {
+        /// Where the pointer is.
+        pointer: u64,
+        /// Where the count is: 8 bytes.
+        count: u64,
+        /// Type of a character.
+        unit: TypeId,
+    },
+    /// Pointers to the begin and the end: `std::vector`.
+    Span {
+        /// Where the first is.
+        begin: u64,
+        /// Where the second is.
+        end: u64,
+        /// Of what.
+        element: TypeId,
+    },
+    /// A pointer and a count of elements: `std::span`, `std::initializer_list`, Rust's slices.
+    Counted {
+        /// Where the pointer is.
+        pointer: u64,
+        /// Where the count is: 8 bytes.
+        count: u64,
+        /// Of what.
+        element: TypeId,
+    },
+    /// `std::vector<bool>`: pointers to words, and bits (4 bytes) in the words.
+    Bits {
+        /// Where the pointer to the begin is, and its bit.
+        begin: (u64, u64),
+        /// The same of the end.
+        end: (u64, u64),
+    },
+    /// An array within: `std::array`.
+    Inner {
+        /// Where.
+        offset: u64,
+        /// The array.
+        array: TypeId,
+    },
+    /// A red-black tree: `std::map`, `std::set` and their multiple forms.
+    Tree {
+        /// Where the header node is.
+        header: u64,
+        /// Where the count is: 8 bytes.
+        count: u64,
+        /// Where in a node its links are.
+        links: TreeLinks,
+        /// Where in a node its value is.
+        value_offset: u64,
+        /// Its value: of a map a pair.
+        value: TypeId,
+        /// With keys and values.
+        is_map: bool,
+    },
+    /// Nodes in a row: lists, hash tables.
+    Chain {
+        /// Where the pointer to the first node is.
+        first: u64,
+        /// Where the count is: 8 bytes; `None`: the last node's link is null.
+        count: Option<u64>,
+        /// Where in a node the link to the next is.
+        next: u64,
+        /// Where in a node its value is.
+        value_offset: u64,
+        /// Its value: of a map a pair.
+        value: TypeId,
+        /// With keys and values.
+        is_map: bool,
+    },
+    /// `std::deque`.
+    Deque {
+        /// Where the begin's and the end's iterators are.
+        begin: DequePlace,
+        /// The end's.
+        end: DequePlace,
+        /// Of what.
+        element: TypeId,
+    },
+    /// Values side by side: `std::tuple`. Where each is, and its type.
+    Tuple(Vec<(u64, TypeId)>),
+    /// A pointer within: `std::unique_ptr`, `std::shared_ptr`.
+    Owner {
+        /// Where.
+        offset: u64,
+        /// Its type.
+        pointer: TypeId,
+    },
+    /// `std::optional`.
+    Optional {
+        /// Where it says whether it has a value: 1 byte.
+        engaged: u64,
+        /// Where that is.
+        offset: u64,
+        /// Its type.
+        value: TypeId,
+    },
+    /// `std::variant`.
+    Variant {
+        /// Where its index is.
+        index: u64,
+        /// Bytes of the index.
+        index_bytes: u64,
+        /// Where the value is.
+        offset: u64,
+        /// Types of the alternatives.
+        alternatives: Vec<TypeId>,
+    },
+    /// Something around one value: `std::atomic`.
+    Holder {
+        /// Where.
+        offset: u64,
+        /// Its type.
+        value: TypeId,
+    },
+}
+
+/// Offsets in a node of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeLinks {
+    /// Its parent; of the header: the root.
+    pub parent: u64,
+    /// Its left child; of the header: the first node.
+    pub left: u64,
+    /// Its right child.
+    pub right: u64,
+}
+
+/// Offsets of the parts of a deque's iterator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DequePlace {
+    /// Pointer to the element.
+    pub current: u64,
+    /// Pointer to the begin of its block.
+    pub first: u64,
+    /// Pointer to the end of its block.
+    pub last: u64,
+    /// Pointer to the block's pointer.
+    pub node: u64,
+}
+
+/// How deep bases and members are searched.
+const DEPTH_MAX: u32 = 12;
+
+/// Elements of a tuple, alternatives of a variant.
+const PARTS_MAX: usize = 64;
+
+/// What container the record `id` is; `None`: none.
+pub fn recognize(types: &Types, id: TypeId) -> Option<Container> {
+    let found = types.get(id)?;
+    let Kind::Record { arguments, .. } = &found.kind else {
+        return None;
+    };
+    let name = template(&found.name);
+    let record = Record { types, id };
+    match &*name {
+        "std::basic_string" => {
+            let (pointer, of) = record.path(&["_M_dataplus", "_M_p"])?;
+            Some(Container::Text {
+                pointer,
+                count: record.path(&["_M_string_length"])?.0,
+                unit: pointee(types, of)?,
+            })
+        }
+        "std::basic_string_view" => {
+            let (pointer, of) = record.path(&["_M_str"])?;
+            Some(Container::Text {
+                pointer,
+                count: record.path(&["_M_len"])?.0,
+                unit: pointee(types, of)?,
+            })
+        }
+        "&str" | "&mut str" => rust_slice(&record).map(|(pointer, count, unit)| Container::Text {
+            pointer,
+            count,
+            unit,
+        }),
+        name if name.starts_with("&[") || name.starts_with("&mut [") => {
+            let (pointer, count, element) = rust_slice(&record)?;
+            Some(Container::Counted {
+                pointer,
+                count,
+                element,
+            })
+        }
+        "std::vector" => vector(&record),
+        "std::span" => {
+            let (pointer, of) = record.path(&["_M_ptr"])?;
+            let count = record.path(&["_M_extent", "_M_extent_value"])?.0;
+            Some(Container::Counted {
+                pointer,
+                count,
+                element: pointee(types, of)?,
+            })
+        }
+        "std::initializer_list" => {
+            let (pointer, of) = record.path(&["_M_array"])?;
+            Some(Container::Counted {
+                pointer,
+                count: record.path(&["_M_len"])?.0,
+                element: pointee(types, of)?,
+            })
+        }
+        "std::array" => {
+            let (offset, array) = record.path(&["_M_elems"])?;
+            Some(Container::Inner { offset, array })
+        }
+        "std::map" | "std::multimap" => tree(&record, true),
+        "std::set" | "std::multiset" => tree(&record, false),
+        "std::unordered_map" | "std::unordered_multimap" => hash(&record, true),
+        "std::unordered_set" | "std::unordered_multiset" => hash(&record, false),
+        "std::list" => list(&record, *arguments.first()?),
+        "std::forward_list" => {
+            let (first, _) = record.path(&["_M_impl", "_M_head", "_M_next"])?;
+            let value = *arguments.first()?;
+            Some(Container::Chain {
+                first,
+                count: None,
+                next: 0,
+                value_offset: align_up(8, align(types, value)),
+                value,
+                is_map: false,
+            })
+        }
+        "std::deque" => deque(&record),
+        "std::tuple" => {
+            let mut parts = Vec::new();
+            tuple_parts(types, id, 0, 0, &mut parts);
+            Some(Container::Tuple(parts))
+        }
+        "std::unique_ptr" => unique_pointer(&record),
+        "std::shared_ptr" | "std::weak_ptr" => {
+            let (offset, pointer) = record.path(&["_M_ptr"])?;
+            Some(Container::Owner { offset, pointer })
+        }
+        "std::optional" => {
+            let (engaged, _) = record.path(&["_M_payload", "_M_engaged"])?;
+            let (offset, value) = record.path(&["_M_payload", "_M_payload", "_M_value"])?;
+            Some(Container::Optional {
+                engaged,
+                offset,
+                value,
+            })
+        }
+        "std::variant" => variant(&record),
+        "std::atomic" => {
+            let paths: [&[&str]; 4] = [
+                &["_M_i"],
+                &["_M_b", "_M_p"],
+                &["_M_base", "_M_i"],
+                &["_M_fp"],
+            ];
+            let (offset, value) = paths.iter().find_map(|path| record.path(path))?;
+            Some(Container::Holder { offset, value })
+        }
+        _ => None,
+    }
+}
+
+/// A type's name without template arguments and without the library's inner namespaces.
+fn template(name: &str) -> String {
+    let end = match name.starts_with('&') {
+        true => name.len(),
+        false => name.find('<').unwrap_or(name.len()),
+    };
+    name[..end].replace("__cxx11::", "").replace("__debug::", "")
+}
+
+struct Record<'a> {
+    types: &'a Types,
+    id: TypeId,
+}
+
+impl Record<'_> {
+    /// Offset and type of a member of a member...
+    fn path(&self, names: &[&str]) -> Option<(u64, TypeId)> {
+        let (mut offset, mut id) = (0_u64, self.id);
+        for name in names {
+            let (inner, of) = member(self.types, id, name, 0)?;
+            (offset, id) = (offset.checked_add(inner)?, of);
+        }
+        Some((offset, id))
+    }
+
+    /// The offset alone.
+    fn offset(&self, names: &[&str]) -> Option<u64> {
+        self.path(names).map(|(offset, _)| offset)
+    }
+}
+
+/// Offset and type of the member with this name, also of base classes and anonymous members.
+pub fn member(types: &Types, id: TypeId, name: &str, depth: u32) -> Option<(u64, TypeId)> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    let (_, found) = types.bare(id)?;
+    let Kind::Record { bases, members, .. } = &found.kind else {
+        return None;
+    };
+    for member in members.iter().filter(|member| &*member.name == name) {
+        if let Offset::Fixed(offset) = member.offset {
+            return Some((offset, member.of));
+        }
+    }
+    let anonymous = members.iter().filter(|member| member.name.is_empty());
+    let inner = anonymous.map(|member| (&member.offset, member.of));
+    let bases = bases.iter().map(|base| (&base.offset, base.of));
+    bases.chain(inner).find_map(|(offset, of)| {
+        let Offset::Fixed(offset) = offset else {
+            return None;
+        };
+        let (inner, found) = member(types, of, name, depth + 1)?;
+        Some((offset.checked_add(inner)?, found))
+    })
+}
+
+/// What a pointer points to.
+fn pointee(types: &Types, id: TypeId) -> Option<TypeId> {
+    match types.bare(id)?.1.kind {
+        Kind::Pointer(target) => Some(target),
+        _ => None,
+    }
+}
+
+/// The type arguments of a template's type.
+fn arguments(types: &Types, id: TypeId) -> &[TypeId] {
+    match types.bare(id) {
+        Some((
+            _,
+            Type {
+                kind: Kind::Record { arguments, .. },
+                ..
+            },
+        )) => arguments,
+        _ => &[],
+    }
+}
+
+fn rust_slice(record: &Record) -> Option<(u64, u64, TypeId)> {
+    let (pointer, of) = record.path(&["data_ptr"])?;
+    let count = record.offset(&["length"])?;
+    Some((pointer, count, pointee(record.types, of)?))
+}
+
+fn vector(record: &Record) -> Option<Container> {
+    let (begin, of) = record.path(&["_M_impl", "_M_start"])?;
+    let end = record.offset(&["_M_impl", "_M_finish"])?;
+    if let Some(element) = pointee(record.types, of) {
+        return Some(Container::Span {
+            begin,
+            end,
+            element,
+        });
+    }
+    let place = |name: &str| {
+        let word = record.offset(&["_M_impl", name, "_M_p"])?;
+        let bit = record.offset(&["_M_impl", name, "_M_offset"])?;
+        Some((word, bit))
+    };
+    Some(Container::Bits {
+        begin: place("_M_start")?,
+        end: place("_M_finish")?,
+    })
+}
+
+fn tree(record: &Record, is_map: bool) -> Option<Container> {
+    let types = record.types;
+    let (_, tree) = record.path(&["_M_t"])?;
+    let value = *arguments(types, tree).get(1)?;
+    let (header, base) = record.path(&["_M_t", "_M_impl", "_M_header"])?;
+    let link = |name| member(types, base, name, 0).map(|(offset, _)| offset);
+    Some(Container::Tree {
+        header,
+        count: record.offset(&["_M_t", "_M_impl", "_M_node_count"])?,
+        links: TreeLinks {
+            parent: link("_M_parent")?,
+            left: link("_M_left")?,
+            right: link("_M_right")?,
+        },
+        value_offset: align_up(types.size(base)?, align(types, value)),
+        value,
+        is_map,
+    })
+}
+
+fn hash(record: &Record, is_map: bool) -> Option<Container> {
+    let types = record.types;
+    let (_, table) = record.path(&["_M_h"])?;
+    let value = *arguments(types, table).get(1)?;
+    let (first, _) = record.path(&["_M_h", "_M_before_begin", "_M_nxt"])?;
+    Some(Container::Chain {
+        first,
+        count: Some(record.offset(&["_M_h", "_M_element_count"])?),
+        next: 0,
+        value_offset: align_up(8, align(types, value)),
+        value,
+        is_map,
+    })
+}
+
+fn list(record: &Record, value: TypeId) -> Option<Container> {
+    let types = record.types;
+    let (_, header) = record.path(&["_M_impl", "_M_node"])?;
+    let next = member(types, header, "_M_next", 0)?.0;
+    Some(Container::Chain {
+        first: record.offset(&["_M_impl", "_M_node", "_M_next"])?,
+        count: Some(record.offset(&["_M_impl", "_M_node", "_M_size"])?),
+        next,
+        // Behind the links of a node: two pointers.
+        value_offset: align_up(next + 16, align(types, value)),
+        value,
+        is_map: false,
+    })
+}
+
+fn deque(record: &Record) -> Option<Container> {
+    let place = |name: &str| {
+        let part = |part: &str| record.offset(&["_M_impl", name, part]);
+        Some(DequePlace {
+            current: part("_M_cur")?,
+            first: part("_M_first")?,
+            last: part("_M_last")?,
+            node: part("_M_node")?,
+        })
+    };
+    let (_, of) = record.path(&["_M_impl", "_M_start", "_M_cur"])?;
+    Some(Container::Deque {
+        begin: place("_M_start")?,
+        end: place("_M_finish")?,
+        element: pointee(record.types, of)?,
+    })
+}
+
+/// A tuple is a chain of bases, each with a head; the last base holds the last element.
+fn tuple_parts(types: &Types, id: TypeId, offset: u64, depth: u32, parts: &mut Vec<(u64, TypeId)>) {
+    let Some((_, Type { kind: Kind::Record { bases, .. }, .. })) = types.bare(id) else {
+        return;
+    };
+    if depth > PARTS_MAX as u32 || parts.len() >= PARTS_MAX {
+        return;
+    }
+    let placed = |base: &crate::Base| match base.offset {
+        Offset::Fixed(inner) => offset.checked_add(inner).map(|at| (at, base.of)),
+        Offset::Dynamic(_) => None,
+    };
+    let named = |wanted: &str| {
+        bases.iter().find(|base| {
+            types
+                .bare(base.of)
+                .is_some_and(|(_, found)| template(&found.name) == wanted)
+        })
+    };
+    if let Some((at, head)) = named("std::_Head_base").and_then(placed) {
+        match member(types, head, "_M_head_impl", 0) {
+            Some((inner, of)) => parts.push((at.saturating_add(inner), of)),
+            // An empty class is a base itself.
+            None => parts.extend(arguments(types, head).first().map(|of| (at, *of))),
+        }
+    }
+    if let Some((at, rest)) = named("std::_Tuple_impl").and_then(placed) {
+        tuple_parts(types, rest, at, depth + 1, parts);
+    }
+}
+
+fn unique_pointer(record: &Record) -> Option<Container> {
+    let (at, tuple) = record
+        .path(&["_M_t", "_M_t"])
+        .or_else(|| record.path(&["_M_t"]))?;
+    let mut parts = Vec::new();
+    tuple_parts(record.types, tuple, at, 0, &mut parts);
+    let is_pointer = |part: &&(u64, TypeId)| pointee(record.types, part.1).is_some();
+    let (offset, pointer) = *parts.iter().find(is_pointer)?;
+    Some(Container::Owner { offset, pointer })
+}
+
+fn variant(record: &Record) -> Option<Container> {
+    let types = record.types;
+    let (index, index_type) = record.path(&["_M_index"])?;
+    let (offset, mut union) = record.path(&["_M_u"])?;
+    let mut alternatives = Vec::new();
+    while alternatives.len() < PARTS_MAX
+        && let Some((_, first)) = member(types, union, "_M_first", 0)
+    {
+        let (_, storage) = member(types, first, "_M_storage", 0)?;
+        let inner = arguments(types, first).first().copied();
+        alternatives.push(inner.unwrap_or(storage));
+        match member(types, union, "_M_rest", 0) {
+            Some((_, rest)) => union = rest,
+            None => break,
+        }
+    }
+    Some(Container::Variant {
+        index,
+        index_bytes: types.size(index_type)?,
+        offset,
+        alternatives,
+    })
+}
+
+/// The alignment of a type: what its parts ask for.
+pub fn align(types: &Types, id: TypeId) -> u64 {
+    align_at(types, id, 0)
+}
+
+fn align_at(types: &Types, id: TypeId, depth: u32) -> u64 {
+    let Some((_, found)) = types.bare(id).filter(|_| depth <= DEPTH_MAX) else {
+        return 8;
+    };
+    match &found.kind {
+        Kind::Base(_) | Kind::Enum { .. } => {
+            let size = found.size.unwrap_or(8).clamp(1, 16);
+            match &found.kind {
+                // A complex number is aligned as its parts.
+                Kind::Base(crate::Encoding::ComplexFloat) => (size / 2).clamp(1, 16),
+                _ => size.next_power_of_two(),
+            }
+        }
+        Kind::Array {
+            element, is_vector, ..
+        } => match is_vector {
+            true => found.size.unwrap_or(16).clamp(1, 64),
+            false => align_at(types, *element, depth + 1),
+        },
+        Kind::Record { bases, members, .. } => {
+            let parts = bases.iter().map(|base| base.of);
+            let parts = parts.chain(members.iter().map(|member| member.of));
+            parts
+                .take(256)
+                .map(|of| align_at(types, of, depth + 1))
+                .max()
+                .unwrap_or(1)
+        }
+        _ => 8,
+    }
+}
+
+/// Elements of a fixed array; `None`: it is none, or has no fixed size.
+pub fn array_len(types: &Types, id: TypeId) -> Option<u64> {
+    match &types.bare(id)?.1.kind {
+        Kind::Array { dimensions, .. } => match dimensions.first()?.count {
+            Bound::Fixed(count) => Some(count),
+            Bound::Dynamic(_) | Bound::Unknown => None,
+        },
+        _ => None,
+    }
+}
+
+/// The next multiple of `align`.
+pub fn align_up(offset: u64, align: u64) -> u64 {
+    offset.next_multiple_of(align.max(1))
+}
