@@ -7,18 +7,21 @@ use std::sync::Arc;
 
 use umbel_trace_ring::plan::{CFA, Opcode, RegionState};
 
-use crate::{Absence, Description, Memory, Registers};
+use crate::unwind::FrameAddress;
+use crate::{Absence, Description, Memory, Registers, Types, evaluate};
 
-/// A plan, as one process has it.
+/// A plan, with what it takes to read what it captured.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What it captures.
     pub description: Arc<Description>,
+    /// The types of its image.
+    pub types: Arc<Types>,
     /// What is added to the addresses of its module.
     pub bias: u64,
 }
 
-/// What an event brought along: its frame, then that frame's caller if it was wanted, and so on.
+/// What an event brought along: its frame, then that frame's caller if it was wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Captured {
     /// Innermost first.
@@ -31,9 +34,9 @@ pub struct CapturedFrame {
     /// Its plan.
     pub plan: Plan,
     registers: HashMap<u16, u64>,
-    vectors: HashMap<u16, [u8; 16]>,
+    /// What the function found in registers when it was called.
+    entries: HashMap<u16, u64>,
     frame_address: u64,
-    is_placed: bool,
     stack: Vec<Region>,
     /// Regions of all frames: what one has followed another may show.
     regions: Arc<Vec<Region>>,
@@ -57,21 +60,28 @@ const NOWHERE: u64 = 0xdead_0000_0000_0000;
 /// Bytes around a made-up frame address.
 const NOWHERE_SPAN: u64 = 1 << 40;
 
+/// Set in a frame's first word: not all of its stack bytes could be read.
+const STACK_MISSING: u64 = 1 << 48;
+
 impl Captured {
-    /// Reads the payload of a Values word behind its time; `plan` knows the plans by their word offset in the region.
-    pub fn parse(payload: &[u64], plan: &dyn Fn(u64) -> Option<Plan>) -> Self {
+    /// Reads the payload of a Values word behind its time; `plan` knows the plans by their number. `function`: the address
+    /// whose call or return the event is.
+    pub fn parse(
+        payload: &[u64],
+        function: Option<u64>,
+        plan: &dyn Fn(u32) -> Option<Plan>,
+    ) -> Self {
         let mut words = Words(payload);
-        let mut frames = Vec::new();
+        let mut frames: Vec<CapturedFrame> = Vec::new();
         let mut regions = Vec::new();
         while frames.len() < FRAMES_MAX
-            && let Some(offset) = words.next()
-            && offset != 0
-            && let Some(plan) = plan(offset)
+            && let Some(head) = words.next()
+            && head as u32 != 0
+            && let Some(plan) = plan(head as u32)
         {
-            let frame = CapturedFrame::parse(plan, frames.len(), &mut words);
-            let is_whole = parse_regions(&mut words, &mut regions);
+            let frame = CapturedFrame::parse(plan, head, frames.len(), &mut words);
             frames.push(frame);
-            if !is_whole {
+            if !parse_regions(&mut words, &mut regions) {
                 break;
             }
         }
@@ -79,23 +89,25 @@ impl Captured {
         for frame in &mut frames {
             frame.regions = Arc::clone(&regions);
         }
+        if let [callee, caller, ..] = &mut frames[..] {
+            callee.entries = caller.entries_of(function);
+        }
         Self { frames }
     }
 }
 
 impl CapturedFrame {
     /// What the plan's ops appended.
-    fn parse(plan: Plan, index: usize, words: &mut Words) -> Self {
+    fn parse(plan: Plan, head: u64, index: usize, words: &mut Words) -> Self {
         let mut frame = Self {
             plan: plan.clone(),
             registers: HashMap::new(),
-            vectors: HashMap::new(),
+            entries: HashMap::new(),
             frame_address: 0,
-            is_placed: false,
             stack: Vec::new(),
             regions: Arc::default(),
         };
-        let mut cfa_rule = None;
+        let is_unknown = |number: u8| number < 16 && head >> (32 + number) & 1 == 1;
         let mut stack = Vec::new();
         let mut ops = Words(plan.description.words.get(1..).unwrap_or_default());
         while let Some(op) = ops.next() {
@@ -105,16 +117,16 @@ impl CapturedFrame {
             let code = op as u8;
             if code == Opcode::Register as u8 {
                 let Some(value) = words.next() else { break };
-                frame.registers.insert(number.into(), value);
+                if !is_unknown(number) {
+                    frame.registers.insert(number.into(), value);
+                }
             } else if code == Opcode::Stack as u8 {
-                let Some(data) = words.bytes(bytes) else { break };
-                stack.push((number, offset, data));
-            } else if code == Opcode::Vector as u8 {
-                let Some(data) = words.bytes(16) else { break };
-                let data = data.try_into().expect("16 bytes were taken");
-                frame.vectors.insert(number.into(), data);
-            } else if code == Opcode::SetCfa as u8 {
-                cfa_rule = Some((number, offset));
+                let Some(data) = words.bytes(bytes) else {
+                    break;
+                };
+                if !is_unknown(number) && head & STACK_MISSING == 0 {
+                    stack.push((number, offset, data));
+                }
             } else if [Opcode::Shape, Opcode::Constant, Opcode::Region]
                 .iter()
                 .any(|two| code == *two as u8)
@@ -124,51 +136,76 @@ impl CapturedFrame {
                 break;
             }
         }
-        frame.place(cfa_rule, index);
+        frame.place(index, &is_unknown);
         for (base, offset, data) in stack {
-            if let Some(base) = frame.base(base) {
-                frame.stack.push(Region {
-                    address: base.wrapping_add_signed(offset),
-                    bytes: data.len() as u64,
-                    data: Some(data),
-                    is_invalid: false,
-                });
-            }
+            let base = frame.base(base);
+            frame.stack.push(Region {
+                address: base.wrapping_add_signed(offset),
+                bytes: data.len() as u64,
+                data: Some(data),
+                is_invalid: false,
+            });
         }
         frame
     }
 
     /// Finds the frame's address; or puts it nowhere, which is right for all that is read through it.
-    fn place(&mut self, rule: Option<(u8, i64)>, index: usize) {
+    fn place(&mut self, index: usize, is_unknown: &dyn Fn(u8) -> bool) {
         let known = self.registers.remove(&u16::from(CFA));
+        let rule = match self.plan.description.frame_address {
+            Some(FrameAddress::Register(number, offset)) => Some((number, offset)),
+            Some(FrameAddress::Computed(_)) | None => None,
+        };
         let by_rule = rule.and_then(|(number, offset)| {
-            let base = self.registers.get(&u16::from(number))?;
+            let base = self.registers.get(&number)?;
             Some(base.wrapping_add_signed(offset))
         });
         let nowhere = NOWHERE + NOWHERE_SPAN * (1 + 2 * index as u64);
-        self.is_placed = known.or(by_rule).is_some();
         self.frame_address = known.or(by_rule).unwrap_or(nowhere);
         if let Some((number, offset)) = rule
-            && number != CFA
+            && u8::try_from(number).is_ok_and(|number| !is_unknown(number))
         {
-            let base = self.frame_address.wrapping_add_signed(offset.wrapping_neg());
-            self.registers.entry(number.into()).or_insert(base);
+            let base = self
+                .frame_address
+                .wrapping_add_signed(offset.wrapping_neg());
+            self.registers.entry(number).or_insert(base);
         }
     }
 
     /// What stack bytes lie beside. One that nothing tells is put nowhere too, each register elsewhere.
-    fn base(&mut self, number: u8) -> Option<u64> {
+    fn base(&mut self, number: u8) -> u64 {
         if number == CFA {
-            return Some(self.frame_address);
+            return self.frame_address;
         }
-        let nowhere = NOWHERE + NOWHERE_SPAN * (1000 + 2 * u64::from(number));
-        Some(*self.registers.entry(number.into()).or_insert(nowhere))
+        let nowhere = NOWHERE + NOWHERE_SPAN * (200 + 2 * u64::from(number & 0xf));
+        *self.registers.entry(number.into()).or_insert(nowhere)
+    }
+
+    /// What `function`, which this frame called, found in registers.
+    fn entries_of(&self, function: Option<u64>) -> HashMap<u16, u64> {
+        let Plan {
+            description, bias, ..
+        } = &self.plan;
+        let in_file = function.map(|function| function.wrapping_sub(*bias));
+        if description
+            .callee
+            .is_some_and(|callee| Some(callee) != in_file)
+        {
+            return HashMap::new();
+        }
+        let entry = |(register, place): &(u16, crate::Place)| {
+            let source = evaluate::place(place, self, self).ok()?;
+            let bytes = source.bytes(0, 8, self).ok()?;
+            Some((*register, u64::from_le_bytes(bytes.try_into().ok()?)))
+        };
+        description.entries.iter().filter_map(entry).collect()
     }
 
     fn find(&self, address: u64) -> impl Iterator<Item = &Region> {
         let all = self.stack.iter().chain(self.regions.iter());
         // What was captured comes before what was not: of two regions one may be shorter.
-        let near = all.filter(move |region| address.wrapping_sub(region.address) < region.bytes.max(1));
+        let near =
+            all.filter(move |region| address.wrapping_sub(region.address) < region.bytes.max(1));
         let mut near: Vec<&Region> = near.collect();
         near.sort_by_key(|region| region.data.is_none());
         near.into_iter()
@@ -220,8 +257,8 @@ impl Registers for CapturedFrame {
         self.registers.get(&number).copied()
     }
 
-    fn vector(&self, number: u16) -> Option<[u8; 16]> {
-        self.vectors.get(&number).copied()
+    fn entry(&self, number: u16) -> Option<u64> {
+        self.entries.get(&number).copied()
     }
 
     fn frame_address(&self) -> Option<u64> {

@@ -273,7 +273,9 @@ fn template(name: &str) -> String {
         true => name.len(),
         false => name.find('<').unwrap_or(name.len()),
     };
-    name[..end].replace("__cxx11::", "").replace("__debug::", "")
+    name[..end]
+        .replace("__cxx11::", "")
+        .replace("__debug::", "")
 }
 
 struct Record<'a> {
@@ -443,7 +445,14 @@ fn deque(record: &Record) -> Option<Container> {
 
 /// A tuple is a chain of bases, each with a head; the last base holds the last element.
 fn tuple_parts(types: &Types, id: TypeId, offset: u64, depth: u32, parts: &mut Vec<(u64, TypeId)>) {
-    let Some((_, Type { kind: Kind::Record { bases, .. }, .. })) = types.bare(id) else {
+    let Some((
+        _,
+        Type {
+            kind: Kind::Record { bases, .. },
+            ..
+        },
+    )) = types.bare(id)
+    else {
         return;
     };
     if depth > PARTS_MAX as u32 || parts.len() >= PARTS_MAX {

@@ -45,21 +45,22 @@ pub fn address(
     registers: &dyn Registers,
     memory: &dyn Memory,
 ) -> Result<u64, Absence> {
-    address_from(address, Vec::new(), registers, memory)
+    address_in(address, None, registers, memory)
 }
 
-/// The same, with numbers on the stack before.
+/// The same within an object at an address, which is on the stack before and which the expression may ask for.
 ///
 /// # Errors
 /// As [`address`].
-pub fn address_from(
+pub fn address_in(
     address: &Address,
-    stack: Vec<u64>,
+    object: Option<u64>,
     registers: &dyn Registers,
     memory: &dyn Memory,
 ) -> Result<u64, Absence> {
     let mut machine = Machine {
-        stack,
+        stack: object.into_iter().collect(),
+        object,
         registers,
         memory,
     };
@@ -77,22 +78,20 @@ pub fn address_from(
     Err(Absence::Damaged)
 }
 
-/// Where the `size` bytes of a value at `place` are.
+/// Where the bytes of a value at `place` are.
 ///
 /// # Errors
 /// None of them are known.
 pub fn place(
     place: &Place,
-    size: u64,
     registers: &dyn Registers,
     memory: &dyn Memory,
 ) -> Result<Source, Absence> {
-    nested(place, size, registers, memory, 0)
+    nested(place, registers, memory, 0)
 }
 
 fn nested(
     place: &Place,
-    size: u64,
     registers: &dyn Registers,
     memory: &dyn Memory,
     depth: usize,
@@ -110,7 +109,7 @@ fn nested(
         }
         Place::Constant(bytes) => Ok(whole(bytes.to_vec())),
         Place::ImplicitPointer(target, offset) => {
-            let target = nested(target, size, registers, memory, depth + 1)?;
+            let target = nested(target, registers, memory, depth + 1)?;
             Ok(Source::Implicit(Box::new(target), *offset))
         }
         Place::Pieces(pieces) => {
@@ -153,12 +152,7 @@ fn put(
     memory: &dyn Memory,
     depth: usize,
 ) -> Result<(), Absence> {
-    let size = piece
-        .offset
-        .checked_add(piece.bits)
-        .ok_or(Absence::Damaged)?
-        .div_ceil(8);
-    let source = nested(&piece.place, size, registers, memory, depth + 1)?;
+    let source = nested(&piece.place, registers, memory, depth + 1)?;
     let part = source.bits(piece.offset, piece.bits, memory)?;
     for bit in 0..piece.bits {
         let set = part[(bit / 8) as usize] >> (bit % 8) & 1;
@@ -267,6 +261,7 @@ impl Source {
 
 struct Machine<'a> {
     stack: Vec<u64>,
+    object: Option<u64>,
     registers: &'a dyn Registers,
     memory: &'a dyn Memory,
 }
@@ -287,6 +282,11 @@ impl Machine<'_> {
                 let frame = frame.ok_or(Absence::OptimizedOut)?;
                 self.push(frame.wrapping_add_signed(offset))?;
             }
+            Op::Entry(number) => {
+                let value = self.registers.entry(number);
+                self.push(value.ok_or(Absence::OptimizedOut)?)?;
+            }
+            Op::Object => self.push(self.object.ok_or(Absence::OptimizedOut)?)?,
             Op::ThreadLocal(offset) => {
                 let block = self.registers.thread_block();
                 let block = block.ok_or(Absence::NotCaptured(offset))?;

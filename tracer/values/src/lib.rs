@@ -13,6 +13,7 @@ pub mod captured;
 pub mod containers;
 pub mod debug;
 pub mod evaluate;
+mod event;
 mod memory;
 mod place;
 pub mod plan;
@@ -23,6 +24,7 @@ mod value;
 
 pub use captured::{Captured, CapturedFrame};
 pub use debug::{DebugFile, Frame};
+pub use event::{EventValues, FrameValues, NamedValue};
 pub use memory::{Absence, Memory, Registers};
 pub use place::{Address, Binary, Op, Piece, Place, Unary, Variable};
 pub use plan::{DescribedFrame, Description, Kept};

@@ -40,6 +40,12 @@ pub trait Registers {
         None
     }
 
+    /// What the register with DWARF's number had when the frame's function was called.
+    fn entry(&self, number: u16) -> Option<u64> {
+        let _ = number;
+        None
+    }
+
     /// The canonical frame address.
     fn frame_address(&self) -> Option<u64>;
 

@@ -35,6 +35,40 @@ impl Types {
         None
     }
 
+    /// The type's name as the source would have it, as far as that can be written in front of a variable.
+    pub fn name(&self, id: TypeId) -> Box<str> {
+        self.name_at(id, 0).into()
+    }
+
+    fn name_at(&self, id: TypeId, depth: u32) -> String {
+        /// Pointers to pointers: of a damaged table to themselves.
+        const DEPTH_MAX: u32 = 16;
+        let Some(found) = self.get(id).filter(|_| depth < DEPTH_MAX) else {
+            return "?".into();
+        };
+        if !found.name.is_empty() {
+            return found.name.to_string();
+        }
+        let of = |target: TypeId| self.name_at(target, depth + 1);
+        match &found.kind {
+            Kind::Void => "void".into(),
+            Kind::Pointer(target) => format!("{} *", of(*target)),
+            Kind::Reference(target) => format!("{} &", of(*target)),
+            Kind::MemberPointer(target) => format!("{} ::*", of(*target)),
+            Kind::Array { element, .. } => format!("{} []", of(*element)),
+            Kind::Record { keyword, .. } => match keyword {
+                Keyword::Struct => "struct {...}".into(),
+                Keyword::Class => "class {...}".into(),
+                Keyword::Union => "union {...}".into(),
+            },
+            Kind::Enum { .. } => "enum {...}".into(),
+            Kind::Function => "function".into(),
+            Kind::Qualified { word, target } => format!("{word} {}", of(*target)),
+            Kind::Alias(target) => of(*target),
+            Kind::Base(_) | Kind::Unknown(_) => "?".into(),
+        }
+    }
+
     /// Bytes of a value of this type, if they are known without looking at one.
     pub fn size(&self, id: TypeId) -> Option<u64> {
         self.get(id)?.size.or_else(|| self.bare(id)?.1.size)

@@ -58,8 +58,7 @@ impl Show<'_> {
             }
             (true, None) => None,
         };
-        let shown =
-            shown.filter(|shown| !matches!(shown, Value::Absent(Absence::NotCaptured(_))));
+        let shown = shown.filter(|shown| !matches!(shown, Value::Absent(Absence::NotCaptured(_))));
         Ok(Value::Pointer {
             address: (!is_nowhere(address)).then_some(address),
             target: shown.map(Box::new),
@@ -109,14 +108,14 @@ impl Show<'_> {
         level: Level,
     ) -> Result<Value, Absence> {
         let (first, inner) = dimensions.split_first().ok_or(Absence::Damaged)?;
-        let count = self.count(&first.count)?;
+        let count = self.count(&first.count, source)?;
         if let (Some(unit), []) = (self.character(element), inner) {
             return self.text_in(source, unit, count);
         }
         let mut stride = self.types.size(element).ok_or(Absence::Damaged)?;
         for dimension in inner {
             stride = stride
-                .checked_mul(self.count(&dimension.count)?)
+                .checked_mul(self.count(&dimension.count, source)?)
                 .ok_or(Absence::Damaged)?;
         }
         self.elements(source, stride, count, |show, element_source| {
@@ -178,7 +177,7 @@ impl Show<'_> {
         if stride > COMPARED_BYTES_MAX {
             return 1;
         }
-        let bytes = |index: u64| source.bytes(index.checked_mul(stride).unwrap_or(u64::MAX), stride, self.memory);
+        let bytes = |index: u64| source.bytes(index.saturating_mul(stride), stride, self.memory);
         let Ok(first) = bytes(index) else { return 1 };
         let end = count.min(index.saturating_add(SCANNED_MAX));
         let mut next = index + 1;
@@ -188,11 +187,12 @@ impl Show<'_> {
         next - index
     }
 
-    pub(super) fn count(&self, bound: &Bound) -> Result<u64, Absence> {
+    fn count(&self, bound: &Bound, source: &Source) -> Result<u64, Absence> {
         match bound {
             Bound::Fixed(count) => Ok(*count),
             Bound::Dynamic(address) => {
-                let count = evaluate::address(address, self.registers, self.memory)?;
+                let object = source.address();
+                let count = evaluate::address_in(address, object, self.registers, self.memory)?;
                 // An upper bound of -1, as of an array that is empty, is a count of 0.
                 Ok(if (count as i64) < 0 { 0 } else { count })
             }
@@ -278,9 +278,8 @@ impl Show<'_> {
             Offset::Fixed(offset) => source.part(*offset),
             Offset::Dynamic(address) => {
                 let record = source.address().ok_or(Absence::OptimizedOut)?;
-                let stack = vec![record];
                 let address =
-                    evaluate::address_from(address, stack, self.registers, self.memory)?;
+                    evaluate::address_in(address, Some(record), self.registers, self.memory)?;
                 Ok(Source::Memory(address))
             }
         }
@@ -332,14 +331,14 @@ impl Show<'_> {
                 let place = self.located(&member.offset, source)?;
                 let (_, found) = self.types.bare(member.of).ok_or(Absence::Damaged)?;
                 let size = found.size.ok_or(Absence::Damaged)?;
-                let is_signed = matches!(found.kind, Kind::Base(encoding) if scalar::is_signed(encoding));
+                let is_signed =
+                    matches!(found.kind, Kind::Base(encoding) if scalar::is_signed(encoding));
                 let bytes = place.bytes(0, size.min(16), self.memory)?;
                 scalar::integer(&bytes, is_signed)
             }
         };
-        let named = |part: &&(Vec<i128>, Member)| {
-            discriminant.is_some_and(|value| part.0.contains(&value))
-        };
+        let named =
+            |part: &&(Vec<i128>, Member)| discriminant.is_some_and(|value| part.0.contains(&value));
         let part = variant.parts.iter().find(named);
         let part = part.or_else(|| variant.parts.iter().find(|part| part.0.is_empty()));
         let (_, member) = part.ok_or(Absence::Damaged)?;

@@ -30,11 +30,10 @@ impl Display for Value {
                 is_reference: true,
                 ..
             } => target.fmt(out),
-            Self::Pointer { target: Some(target), .. }
-                if matches!(**target, Self::Absent(Absence::Invalid(_))) =>
-            {
-                target.fmt(out)
-            }
+            Self::Pointer {
+                target: Some(target),
+                ..
+            } if matches!(**target, Self::Absent(Absence::Invalid(_))) => target.fmt(out),
             Self::Pointer {
                 address,
                 target,
@@ -130,7 +129,10 @@ fn quoted(bytes: &[u8]) -> String {
                 _ => text.push(character),
             }
         }
-        chunk.invalid().iter().for_each(|byte| escape(*byte, &mut text));
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|byte| escape(*byte, &mut text));
     }
     text.push('"');
     text

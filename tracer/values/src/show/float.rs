@@ -79,7 +79,10 @@ pub(super) fn text(name: &str, bytes: &[u8]) -> Result<String, Absence> {
     let bias = (1_i32 << (format.exponent_bits - 1)) - 1;
     let power = exponent.max(1) as i32 - bias - format.fraction_bits as i32;
     let (digits, point) = decimal(significand, power, format.digits());
-    Ok(format!("{sign}{}", general(&digits, point, format.digits())))
+    Ok(format!(
+        "{sign}{}",
+        general(&digits, point, format.digits())
+    ))
 }
 
 /// `significand` times 2^`power` as decimal digits, rounded to `count`, and the exponent of the first.
@@ -99,7 +102,8 @@ fn decimal(significand: u128, power: i32, count: usize) -> (Vec<u8>, i32) {
     if digits.len() > count {
         let rest = digits.split_off(count);
         let is_odd = digits.last().is_some_and(|digit| digit % 2 == 1);
-        let is_above_half = rest[0] > 5 || (rest[0] == 5 && rest[1..].iter().any(|&digit| digit > 0));
+        let is_above_half =
+            rest[0] > 5 || (rest[0] == 5 && rest[1..].iter().any(|&digit| digit > 0));
         let is_half = rest[0] == 5 && rest[1..].iter().all(|&digit| digit == 0);
         if (is_above_half || (is_half && is_odd)) && round_up(&mut digits) {
             exponent += 1;
@@ -124,8 +128,14 @@ fn round_up(digits: &mut Vec<u8>) -> bool {
 
 /// C's %g: the digits with the point where it belongs, or with an exponent; no zeros at the end.
 fn general(digits: &[u8], exponent: i32, precision: usize) -> String {
-    let used = digits.iter().rposition(|&digit| digit != 0).map_or(1, |last| last + 1);
-    let digits: String = digits[..used].iter().map(|digit| char::from(b'0' + digit)).collect();
+    let used = digits
+        .iter()
+        .rposition(|&digit| digit != 0)
+        .map_or(1, |last| last + 1);
+    let digits: String = digits[..used]
+        .iter()
+        .map(|digit| char::from(b'0' + digit))
+        .collect();
     if exponent < -4 || exponent >= precision as i32 {
         let (first, rest) = digits.split_at(1);
         let point = if rest.is_empty() { "" } else { "." };
@@ -234,9 +244,11 @@ mod tests {
         }
         let float = |number: f32| text("float", &number.to_le_bytes());
         assert_eq!(float(0.1), Ok("0.100000001".into()));
-        assert_eq!(float(3.5e38), Ok("inf".into()));
+        assert_eq!(float(f32::INFINITY), Ok("inf".into()));
         // 0.1L and the largest long double.
-        let tenth = [0xcd, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xfb, 0x3f, 0, 0, 0, 0, 0, 0];
+        let tenth = [
+            0xcd, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xfb, 0x3f, 0, 0, 0, 0, 0, 0,
+        ];
         assert_eq!(
             text("long double", &tenth),
             Ok("0.100000000000000000001".into())

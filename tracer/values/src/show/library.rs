@@ -89,7 +89,9 @@ impl Show<'_> {
                 let count = self.counted(source, count)?;
                 let first = self.word(source, header + links.left)?;
                 let mut walk = Walk::new(value_offset, value, is_map, level);
-                self.walk(&mut walk, first, count, |show, node| show.next_in_tree(node, links))
+                self.walk(&mut walk, first, count, |show, node| {
+                    show.next_in_tree(node, links)
+                })
             }
             Container::Chain {
                 first,
@@ -202,7 +204,9 @@ impl Show<'_> {
         }
         let source = Source::Memory(begin);
         let inner = level.inside();
-        match self.elements(&source, size, count, |show, place| show.value(element, place, inner)) {
+        match self.elements(&source, size, count, |show, place| {
+            show.value(element, place, inner)
+        }) {
             // That it has elements is known, also if no one brought them along.
             Err(Absence::NotCaptured(_)) => Ok(Value::Compound {
                 shape: Shape::List,

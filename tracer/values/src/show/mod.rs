@@ -52,8 +52,7 @@ pub fn value(
     limits: &Limits,
 ) -> Value {
     let mut show = Show::new(types, registers, memory, limits);
-    let size = types.size(of).unwrap_or(8);
-    match evaluate::place(place, size, registers, memory) {
+    match evaluate::place(place, registers, memory) {
         Ok(source) => show.value(of, &source, Level::default()),
         Err(absence) => Value::Absent(absence),
     }

@@ -100,7 +100,10 @@ fn is_flag(value: i128) -> bool {
     let Ok(value) = u64::try_from(value) else {
         return false;
     };
-    value == 0 || (value >> value.trailing_zeros()).wrapping_add(1).is_power_of_two()
+    value == 0
+        || (value >> value.trailing_zeros())
+            .wrapping_add(1)
+            .is_power_of_two()
         || value == u64::MAX
 }
 
