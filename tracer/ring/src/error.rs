@@ -26,6 +26,8 @@ pub enum Error {
     Damaged,
     /// It can't have more chunks.
     NoMoreChunks,
+    /// It can't have more capture plans.
+    NoMoreRegions,
     /// No process page is free.
     TooManyProcesses,
 }
@@ -62,6 +64,7 @@ impl fmt::Display for Error {
             ),
             Self::Damaged => out.write_str("damaged: its numbers contradict its length"),
             Self::NoMoreChunks => out.write_str("it has all the chunks it was made for"),
+            Self::NoMoreRegions => out.write_str("there is no room for more capture plans"),
             Self::TooManyProcesses => {
                 write!(
                     out,

@@ -11,7 +11,7 @@ use crate::{CHUNK_BYTES, PAGE_BYTES};
 pub const MAGIC: u64 = u64::from_le_bytes(*b"UMBLLIVE");
 
 /// Version of this layout: the preloaded library refuses another.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The head of the file.
 #[repr(C)]
@@ -105,6 +105,9 @@ pub struct ProcessPage {
     pub lost: AtomicU64,
     /// Modules in `filters`.
     pub filter_count: AtomicU32,
+    /// The plan region that says what is captured: 1 and up; 0: nothing is. The recorder sets it before it answers a question; a child of
+    /// fork begins with its parent's.
+    pub region: AtomicU32,
     /// Modules with bitmaps of excluded functions; looked at only in [`Mode::Filter`].
     pub filters: [ModuleFilter; FILTERS_MAX],
 }

@@ -13,7 +13,7 @@
 //! | [`TABLE_OFFSET`] | [`CHUNKS_MAX`] * 8 | who has each chunk: [`pool::Entry`] |
 //! | [`CHUNKS_OFFSET`] | [`CHUNK_BYTES`] * `chunk_count` | chunks: [`layout::ChunkHeader`], then words |
 //! | [`FILTERS_OFFSET`] | what is needed | bitmaps of excluded functions, where call sites can't be patched |
-
+//! | [`plan::REGIONS_OFFSET`] | what is needed | capture plans, where values are wanted |
 //!
 //! Neither the standard library nor an allocating one is needed by what runs in traced programs ([`append`], [`pool`],
 //! [`journal`]): those call the kernel themselves, so that nothing a program may have replaced is in between.

@@ -38,6 +38,8 @@ pub struct Live {
     pub(crate) file: Option<File>,
     /// What the recorder has reserved; a program reads the header instead.
     chunk_count: AtomicU32,
+    /// Plan regions that were made.
+    regions: AtomicU32,
 }
 
 impl Live {
@@ -86,6 +88,7 @@ impl Live {
             mapping,
             file: Some(file),
             chunk_count: AtomicU32::new(first),
+            regions: AtomicU32::new(0),
         })
     }
 
@@ -113,6 +116,7 @@ impl Live {
             mapping,
             file: None,
             chunk_count: AtomicU32::new(chunk_count),
+            regions: AtomicU32::new(0),
         })
     }
 
@@ -138,6 +142,11 @@ impl Live {
         header.freed.fetch_add(1, Ordering::SeqCst);
         sys::futex_wake(sys::low_half(&header.freed));
         Ok(wanted)
+    }
+
+    /// The index of a plan region that nobody has yet, for the recorder.
+    pub(crate) fn next_region(&self) -> usize {
+        self.regions.fetch_add(1, Ordering::Relaxed) as usize
     }
 
     /// The head of the file.

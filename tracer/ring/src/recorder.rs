@@ -68,6 +68,7 @@ impl Live {
         if page.serial.load(Ordering::Acquire) == serial {
             page.serial.store(0, Ordering::Relaxed);
             page.filter_count.store(0, Ordering::Relaxed);
+            page.region.store(0, Ordering::Relaxed);
             page.lost.store(0, Ordering::Relaxed);
             page.state.store(PageState::Free as u32, Ordering::Release);
         }

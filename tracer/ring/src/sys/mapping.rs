@@ -23,7 +23,7 @@ unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
-fn map(
+pub(super) fn map(
     address: usize,
     bytes: usize,
     rights: i32,
@@ -39,13 +39,13 @@ fn map(
         file,
         offset,
     ];
-    // SAFETY: either the kernel chooses the address, or it is inside of what this module reserved before.
+    // SAFETY: either the kernel chooses the address, or it is inside of what these modules mapped before.
     unsafe { call(libc::SYS_mmap, arguments) }
 }
 
-fn unmap(address: usize, bytes: usize) {
+pub(super) fn unmap(address: usize, bytes: usize) {
     if bytes > 0 {
-        // SAFETY: the range was mapped by this module, and nobody refers to it.
+        // SAFETY: the range was mapped by these modules, and nobody refers to it.
         let _ = unsafe { call(libc::SYS_munmap, [address, bytes, 0, 0, 0, 0]) };
     }
 }

@@ -1,0 +1,370 @@
+//! One frame of a payload: a plan's ops, one after another.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::PAYLOAD_WORDS;
+use super::encode::{Arithmetic, Op, Opcode, PlanHead, RegionState};
+use super::interpret::{CFA_PLACE, Probe, Registers, Scratch, Unread};
+
+/// Numbers on the evaluation stack.
+const STACK: usize = 8;
+
+/// Instructions of shapes that a frame carries out at most.
+const STEPS_MAX: u32 = 16 * 1024;
+
+/// How a frame went.
+pub(super) enum After {
+    /// There is no more.
+    Last,
+    /// The caller's frame is next; where its registers are.
+    Caller([u64; 2]),
+}
+
+/// What may be appended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// What the plan's head says.
+    pub head: PlanHead,
+    /// Words of the payload so far.
+    pub used: usize,
+    /// Words of the payload when the frame is full.
+    pub end: usize,
+}
+
+impl Room {
+    /// For a frame that begins at word `used`; there is room for a word behind it.
+    pub fn new(used: usize, head: u64) -> Self {
+        let head = PlanHead::parse(head);
+        Self {
+            head,
+            used,
+            end: (used + usize::from(head.payload_words)).min(PAYLOAD_WORDS - 1),
+        }
+    }
+}
+
+/// A frame that is being captured.
+pub(super) struct Frame<'a, P> {
+    code: &'a [AtomicU64],
+    pub(super) probe: &'a P,
+    pub(super) scratch: &'a Scratch,
+    registers: &'a mut Registers,
+    pub(super) room: Room,
+    /// Where the number of regions is; 0: not there yet.
+    pub(super) count_at: usize,
+    pub(super) regions: u32,
+    /// Instructions of shapes that may still be carried out.
+    pub(super) steps: u32,
+    /// Word and bytes of what was appended last.
+    appended: (usize, usize),
+    numbers: Numbers,
+}
+
+impl<'a, P: Probe> Frame<'a, P> {
+    pub fn new(
+        code: &'a [AtomicU64],
+        probe: &'a P,
+        scratch: &'a Scratch,
+        registers: &'a mut Registers,
+        room: Room,
+    ) -> Self {
+        scratch.sources.clear();
+        Self {
+            code,
+            probe,
+            scratch,
+            registers,
+            room,
+            count_at: 0,
+            regions: 0,
+            steps: STEPS_MAX,
+            appended: (0, 0),
+            numbers: Numbers::new(),
+        }
+    }
+
+    /// Words of the payload so far.
+    pub fn used(&self) -> usize {
+        self.room.used
+    }
+
+    /// Runs the plan at word `plan`; `None`: it makes no sense, or has no room for what it always appends.
+    pub fn run(&mut self, plan: usize) -> Option<After> {
+        let unknown = u64::from(self.registers.unknown) << 32;
+        self.append(u64::from(self.room.head.number) | unknown)?;
+        let mut at = plan + 1;
+        loop {
+            let word = self.word(at)?;
+            let op = Op::parse(word)?;
+            match op.opcode {
+                Opcode::Register => {
+                    self.begin_append(8)?;
+                    self.append(self.registers.get(op.register).unwrap_or(0))?;
+                }
+                Opcode::Stack => self.stack(op)?,
+                Opcode::Shape => {
+                    let (place, bytes) = self.appended;
+                    let shape = self.word(at + 1)? as u32;
+                    self.scratch.sources.push(8 * place, bytes, shape, 0, 0);
+                }
+                Opcode::SetCfa => {
+                    let base = self.registers.get(op.register)?;
+                    self.registers.values[CFA_PLACE] =
+                        base.wrapping_add_signed(i64::from(op.offset));
+                }
+                Opcode::Push => {
+                    let base = self.registers.get(op.register);
+                    let sum = base.map(|base| base.wrapping_add_signed(i64::from(op.offset)));
+                    self.numbers.push(sum.unwrap_or(0))?;
+                    if sum.is_none() {
+                        self.numbers.failed = Some((0, Unread::Invalid));
+                    }
+                }
+                Opcode::Constant => self.numbers.push(self.word(at + 1)?)?,
+                Opcode::Load => self.load(op)?,
+                Opcode::Combine => self.numbers.combine(Arithmetic::parse(op.offset)?)?,
+                Opcode::Region => {
+                    let detail = self.word(at + 1)?;
+                    self.region(op, detail)?;
+                }
+                Opcode::Vector => return None,
+                Opcode::End => {
+                    self.finish()?;
+                    return Some(After::Last);
+                }
+                Opcode::Caller => {
+                    let rules = [self.word(at + 1)?, self.word(at + 2)?];
+                    self.finish()?;
+                    let base = self.registers.get(op.register)?;
+                    self.registers.values[CFA_PLACE] =
+                        base.wrapping_add_signed(i64::from(op.offset));
+                    return Some(After::Caller(rules));
+                }
+            }
+            at += op.opcode.words();
+            if self.numbers.failed.is_some() {
+                at = self.next_region(at)?;
+            }
+        }
+    }
+
+    /// The next op that takes what could not be computed.
+    fn next_region(&self, mut at: usize) -> Option<usize> {
+        loop {
+            let op = Op::parse(self.word(at)?)?;
+            match op.opcode {
+                Opcode::Region => return Some(at),
+                Opcode::End | Opcode::Caller => return Some(at),
+                _ => at += op.opcode.words(),
+            }
+        }
+    }
+
+    pub(super) fn word(&self, at: usize) -> Option<u64> {
+        Some(self.code.get(at)?.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn append(&mut self, value: u64) -> Option<()> {
+        if self.room.used >= self.room.end {
+            return None;
+        }
+        self.scratch
+            .words
+            .get(self.room.used)?
+            .store(value, Ordering::Relaxed);
+        self.room.used += 1;
+        Some(())
+    }
+
+    /// Before something is appended that isn't a region.
+    fn begin_append(&mut self, bytes: usize) -> Option<()> {
+        self.appended = (self.room.used, bytes);
+        (self.count_at == 0).then_some(())
+    }
+
+    fn stack(&mut self, op: Op) -> Option<()> {
+        let bytes = usize::from(op.bytes);
+        self.begin_append(bytes)?;
+        let base = self.registers.get(op.register);
+        let from = base.map(|base| base.wrapping_add_signed(i64::from(op.offset)));
+        if bytes <= 8 {
+            let number = from.and_then(|from| self.probe.number(from, bytes).ok());
+            return self.append(number.unwrap_or(0));
+        }
+        let words = bytes.div_ceil(8);
+        let begin = self.room.used;
+        if words > self.room.end - begin {
+            return None;
+        }
+        self.room.used += words;
+        let to = self.scratch.words.get(begin..begin + words)?;
+        to.last()?.store(0, Ordering::Relaxed);
+        let copied = from.and_then(|from| self.probe.copy(from, to, 0, bytes).ok());
+        if copied.is_none() {
+            for word in to {
+                word.store(0, Ordering::Relaxed);
+            }
+        }
+        Some(())
+    }
+
+    fn load(&mut self, op: Op) -> Option<()> {
+        let bytes = usize::from(op.bytes);
+        if !(1..=8).contains(&bytes) {
+            return None;
+        }
+        let from = self.numbers.pop()?;
+        match self.probe.number(from, bytes) {
+            Ok(number) => {
+                let shift = 64 - 8 * bytes as u32;
+                self.numbers.push(match op.offset {
+                    1 => ((number << shift) as i64 >> shift) as u64,
+                    _ => number,
+                })
+            }
+            Err(why) => {
+                self.numbers.failed = Some((from, why));
+                Some(())
+            }
+        }
+    }
+
+    /// Appends the number of regions, for now 0, if it isn't there.
+    fn begin_regions(&mut self) -> Option<()> {
+        if self.count_at == 0 {
+            self.count_at = self.room.used;
+            self.append(0)?;
+        }
+        Some(())
+    }
+
+    fn region(&mut self, op: Op, detail: u64) -> Option<()> {
+        self.begin_regions()?;
+        if let Some((address, why)) = self.numbers.failed.take() {
+            self.numbers.clear();
+            return self.region_without(address, 0, state_of(why));
+        }
+        let most = detail & 0xffff_ffff;
+        let shape = (detail >> 32) as u32;
+        let stride = usize::from(op.bytes);
+        let bytes = match stride {
+            0 => most,
+            _ => {
+                let count = self.numbers.pop()?;
+                // A negative number of elements is none.
+                let count = if count as i64 > 0 { count } else { 0 };
+                count.saturating_mul(stride as u64).min(most)
+            }
+        };
+        let address = self.numbers.pop()?;
+        let place = self.capture(address, bytes as usize)?;
+        if let (Some(place), true) = (place, shape != 0) {
+            self.scratch
+                .sources
+                .push(8 * place, bytes as usize, shape, stride, 0);
+        }
+        Some(())
+    }
+
+    /// Appends a region's head alone.
+    pub(super) fn region_without(
+        &mut self,
+        address: u64,
+        bytes: usize,
+        state: RegionState,
+    ) -> Option<()> {
+        if self.room.end - self.room.used < 2 {
+            return None;
+        }
+        self.append(address)?;
+        self.append(bytes as u64 & 0xffff_ffff | (state as u64) << 32)?;
+        self.regions += 1;
+        Some(())
+    }
+
+    /// Appends a region: at which word its bytes are, if they could be read. `None`: there's no room for its head.
+    pub(super) fn capture(&mut self, address: u64, bytes: usize) -> Option<Option<usize>> {
+        let words = bytes.div_ceil(8);
+        let begin = self.room.used + 2;
+        if begin > self.room.end || words > self.room.end - begin {
+            self.region_without(address, bytes, RegionState::LeftOut)?;
+            return Some(None);
+        }
+        let to = self.scratch.words.get(begin..begin + words)?;
+        if let Some(last) = to.last() {
+            last.store(0, Ordering::Relaxed);
+        }
+        let read = match bytes {
+            0 => Ok(()),
+            _ => self.probe.copy(address, to, 0, bytes),
+        };
+        match read {
+            Ok(()) => {
+                self.region_without(address, bytes, RegionState::Captured)?;
+                self.room.used += words;
+                Some(Some(begin))
+            }
+            Err(why) => {
+                self.region_without(address, bytes, state_of(why))?;
+                Some(None)
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Option<()> {
+        self.begin_regions()?;
+        self.follow();
+        self.scratch
+            .words
+            .get(self.count_at)?
+            .store(u64::from(self.regions), Ordering::Relaxed);
+        Some(())
+    }
+}
+
+/// What a region is called that could not be read.
+pub(super) fn state_of(why: Unread) -> RegionState {
+    match why {
+        Unread::Invalid => RegionState::Invalid,
+        Unread::Untold => RegionState::LeftOut,
+    }
+}
+
+/// The evaluation stack.
+struct Numbers {
+    numbers: [u64; STACK],
+    used: usize,
+    /// What could not be loaded, and why.
+    failed: Option<(u64, Unread)>,
+}
+
+impl Numbers {
+    const fn new() -> Self {
+        Self {
+            numbers: [0; STACK],
+            used: 0,
+            failed: None,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    fn push(&mut self, number: u64) -> Option<()> {
+        *self.numbers.get_mut(self.used)? = number;
+        self.used += 1;
+        Some(())
+    }
+
+    fn pop(&mut self) -> Option<u64> {
+        self.used = self.used.checked_sub(1)?;
+        self.numbers.get(self.used).copied()
+    }
+
+    fn combine(&mut self, arithmetic: Arithmetic) -> Option<()> {
+        let second = self.pop()?;
+        let first = self.pop()?;
+        self.push(arithmetic.of(first, second))
+    }
+}

@@ -1,0 +1,186 @@
+//! Carrying a plan out, in the hook of a traced program: no allocation, no recursion, little stack. Every number is checked, so that no
+//! plan, however damaged, writes outside of the scratch memory, reads memory but by the probe, or runs for ever: ops run forward
+//! only, and pointers are followed at most as often as there are regions.
+//!
+//! Signal handlers of the same thread may come in between and use the same scratch memory: the caller notices and begins again.
+//! Hence atomics, though no other thread looks.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::follow::Sources;
+use super::frame::{After, Frame, Room};
+use super::{CFA, FRAMES_MAX, PAYLOAD_WORDS, UNKNOWN};
+
+/// Why memory was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// None is there, or not for reading.
+    Invalid,
+    /// Nobody can tell, as things are now.
+    Untold,
+}
+
+/// Reads memory that may not be there.
+pub trait Probe {
+    /// Copies `bytes` bytes into `to`, from its byte `skip` on. What is written if it fails is of no use.
+    ///
+    /// # Errors
+    /// Not all can be read.
+    fn copy(&self, from: u64, to: &[AtomicU64], skip: usize, bytes: usize) -> Result<(), Unread>;
+
+    /// 1 to 8 bytes as a number.
+    ///
+    /// # Errors
+    /// Not all can be read.
+    fn number(&self, from: u64, bytes: usize) -> Result<u64, Unread> {
+        let word = AtomicU64::new(0);
+        self.copy(from, core::slice::from_ref(&word), 0, bytes.min(8))?;
+        Ok(word.load(Ordering::Relaxed))
+    }
+}
+
+/// Where the caller's plan is.
+pub trait Finder {
+    /// The plan of the frame that waits at `return_address`.
+    fn find(&self, return_address: u64) -> Option<u32>;
+}
+
+impl<F: Fn(u64) -> Option<u32>> Finder for F {
+    fn find(&self, return_address: u64) -> Option<u32> {
+        self(return_address)
+    }
+}
+
+/// Registers of a frame: those that a call keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Registers {
+    /// rbx, rbp, r12, r13, r14, r15, rsp, and the canonical frame address once it is set.
+    pub values: [u64; 8],
+    /// By DWARF's numbers: those whose value nobody knows.
+    pub unknown: u16,
+}
+
+/// Where a register is in [`Registers::values`], by DWARF's number; 8: nowhere.
+const PLACES: [u8; 16] = [8, 8, 8, 0, 8, 8, 1, 6, 8, 8, 8, 8, 2, 3, 4, 5];
+
+/// DWARF's numbers of the first six in [`Registers::values`].
+const KEPT: [u8; 6] = [3, 6, 12, 13, 14, 15];
+
+const RSP: usize = 6;
+
+/// Where the canonical frame address is in [`Registers::values`].
+pub(super) const CFA_PLACE: usize = 7;
+
+impl Registers {
+    /// A register's value, if it is one of these and known.
+    pub fn get(&self, number: u8) -> Option<u64> {
+        let place = match number {
+            CFA => CFA_PLACE,
+            _ => usize::from(*PLACES.get(usize::from(number))?),
+        };
+        if number < 16 && self.unknown >> number & 1 != 0 {
+            return None;
+        }
+        self.values.get(place).copied()
+    }
+}
+
+/// Memory that capturing needs, one for each thread.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Scratch {
+    /// The payload.
+    pub words: [AtomicU64; PAYLOAD_WORDS],
+    pub(super) sources: Sources,
+}
+
+impl Scratch {
+    /// Zeroes: so is memory that the kernel gives.
+    pub const fn new() -> Self {
+        Self {
+            words: [const { AtomicU64::new(0) }; PAYLOAD_WORDS],
+            sources: Sources::new(),
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a capture needs.
+#[derive(Debug)]
+pub struct Captured<'a, P, F> {
+    /// The region's words, as many as there are.
+    pub code: &'a [AtomicU64],
+    /// Reads what pointers lead to.
+    pub probe: &'a P,
+    /// Finds callers' plans.
+    pub finder: &'a F,
+    /// Where the payload goes.
+    pub scratch: &'a Scratch,
+}
+
+impl<P: Probe, F: Finder> Captured<'_, P, F> {
+    /// Captures what the plan at `plan` says, for an event at `time`: words of the payload, 0 if nothing came of it.
+    pub fn payload(&self, plan: u32, mut registers: Registers, time: u64) -> usize {
+        let mut plan = plan as usize;
+        self.scratch.words[0].store(time, Ordering::Relaxed);
+        let mut used = 1;
+        for _ in 0..FRAMES_MAX {
+            let Some(head) = self.code.get(plan) else {
+                break;
+            };
+            let room = Room::new(used, head.load(Ordering::Relaxed));
+            let mut frame = Frame::new(self.code, self.probe, self.scratch, &mut registers, room);
+            let Some(after) = frame.run(plan) else {
+                break;
+            };
+            used = frame.used();
+            let After::Caller(rules) = after else {
+                return used;
+            };
+            let next = self
+                .caller(rules, &mut registers)
+                .and_then(|address| self.finder.find(address));
+            let Some(next) = next else {
+                break;
+            };
+            plan = next as usize;
+        }
+        if used == 1 {
+            return 0;
+        }
+        // `Room` keeps a word for it.
+        self.scratch.words[used].store(0, Ordering::Relaxed);
+        used + 1
+    }
+
+    /// Makes the registers those of the caller. Where it waits.
+    fn caller(&self, rules: [u64; 2], registers: &mut Registers) -> Option<u64> {
+        let cfa = registers.values[CFA_PLACE];
+        let return_address = self.probe.number(cfa.wrapping_sub(8), 8).ok()?;
+        for (place, number) in KEPT.into_iter().enumerate() {
+            let rule = (rules[place / 4] >> (16 * (place % 4))) as i16;
+            if rule == 0 {
+                continue;
+            }
+            let at = cfa.wrapping_add_signed(8 * i64::from(rule));
+            let saved = match rule {
+                UNKNOWN => None,
+                _ => self.probe.number(at, 8).ok(),
+            };
+            registers.values[place] = saved.unwrap_or(0);
+            let bit = 1 << number;
+            match saved {
+                Some(_) => registers.unknown &= !bit,
+                None => registers.unknown |= bit,
+            }
+        }
+        registers.values[RSP] = cfa;
+        Some(return_address)
+    }
+}

@@ -1,0 +1,312 @@
+//! A process's plan region: as the recorder makes it, and as the program reads it.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Desk, Index, NOTHING, REGION_BYTES, REGIONS_MAX, REGIONS_OFFSET, UNASKED, hash};
+use crate::sys::{Area, File};
+use crate::{Error, Live, PAGE_BYTES, Result};
+
+/// Words of the first two pages.
+const HEAD_WORDS: usize = 2 * PAGE_BYTES / 8;
+
+/// Words that are reserved at a time.
+const STEP_WORDS: usize = 32 * 1024;
+
+/// The logarithm of a table's entries at first.
+const FIRST_TABLE: u32 = 10;
+
+/// Where the region `index` begins in the file.
+fn offset_of(index: usize) -> u64 {
+    REGIONS_OFFSET + (index * REGION_BYTES) as u64
+}
+
+/// The recorder's side. It believes nothing that programs may have written: where things are it knows itself.
+#[derive(Debug)]
+pub struct Region {
+    area: Area,
+    index: usize,
+    /// Words that the file has.
+    reserved: usize,
+    /// Words in use.
+    used: usize,
+    table: Range<usize>,
+    /// Return addresses in the table.
+    keys: usize,
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        self.area.unmap();
+    }
+}
+
+impl Region {
+    /// Makes a new one.
+    ///
+    /// # Errors
+    /// There are too many; no space.
+    pub fn create(live: &Live) -> Result<Self> {
+        let file = live.file.as_ref().ok_or(Error::NotLive)?;
+        let index = live.next_region();
+        if index >= REGIONS_MAX {
+            return Err(Error::NoMoreRegions);
+        }
+        let begin = offset_of(index);
+        file.reserve(begin, begin + 8 * STEP_WORDS as u64)
+            .map_err(Error::system("reserve a region for capture plans"))?;
+        let area = Area::for_writing(file, begin, REGION_BYTES)
+            .map_err(Error::system("map a region for capture plans"))?;
+        let mut region = Self {
+            area,
+            index,
+            reserved: STEP_WORDS,
+            used: HEAD_WORDS,
+            table: 0..0,
+            keys: 0,
+        };
+        region.make_table(live, FIRST_TABLE)?;
+        Ok(region)
+    }
+
+    /// What process pages call it: 1 and up.
+    pub fn number(&self) -> u32 {
+        self.index as u32 + 1
+    }
+
+    /// Tells the process on page `page` to capture what this region says, from its next question on.
+    pub fn give_to(&self, live: &Live, page: usize) {
+        // Release: what is in the region is seen with it.
+        live.page(page)
+            .region
+            .store(self.number(), Ordering::Release);
+    }
+
+    /// Room for `words` words: where it is, for plans that say where their shapes are.
+    ///
+    /// # Errors
+    /// The region is full; no space.
+    pub fn place(&mut self, live: &Live, words: usize) -> Result<u32> {
+        let begin = self.used;
+        let end = begin
+            .checked_add(words)
+            .filter(|&end| end <= REGION_BYTES / 8)
+            .ok_or(Error::NoMoreRegions)?;
+        if end > self.reserved {
+            let file = live.file.as_ref().ok_or(Error::NotLive)?;
+            let reserved = end
+                .next_multiple_of(STEP_WORDS)
+                .max(self.reserved + self.reserved / 4)
+                .min(REGION_BYTES / 8);
+            let base = offset_of(self.index);
+            file.reserve(base + 8 * self.reserved as u64, base + 8 * reserved as u64)
+                .map_err(Error::system("reserve more for capture plans"))?;
+            self.reserved = reserved;
+        }
+        self.used = end;
+        Ok(begin as u32)
+    }
+
+    /// Writes words where [`Region::place`] said: before they are published.
+    pub fn write(&self, offset: u32, words: &[u64]) {
+        let begin = offset as usize;
+        let room = self.words().get(begin..self.used).unwrap_or_default();
+        for (place, &word) in room.iter().zip(words) {
+            place.store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// What is captured at a return address from now on: the plan at `plan`, or nothing.
+    ///
+    /// # Errors
+    /// The table is full and can't grow.
+    pub fn publish(&mut self, live: &Live, return_address: u64, plan: Option<u32>) -> Result<()> {
+        // Behind all words that were written so far.
+        self.index_page()
+            .words
+            .store(self.used as u64, Ordering::Release);
+        let value = plan.map_or(NOTHING, u64::from);
+        if self.keys >= self.table.len() / 2 / 4 * 3 {
+            let doubled = (self.table.len() / 2).ilog2() + 2;
+            self.make_table(live, doubled)?;
+        }
+        if return_address > 1 && insert(self.table(), return_address, value) {
+            self.keys += 1;
+        }
+        Ok(())
+    }
+
+    /// Has everything in a range of addresses asked anew: the module that was there is gone.
+    pub fn forget(&self, addresses: &Range<u64>) {
+        for [key, value] in entries(self.table()) {
+            if addresses.contains(&key.load(Ordering::Relaxed)) {
+                value.store(UNASKED, Ordering::Release);
+            }
+        }
+    }
+
+    /// What programs ask and write.
+    pub(super) fn desk(&self) -> &Desk {
+        self.area.first_page()
+    }
+
+    fn index_page(&self) -> &Index {
+        self.area.second_page()
+    }
+
+    fn words(&self) -> &[AtomicU64] {
+        self.area.words(self.reserved)
+    }
+
+    fn table(&self) -> &[AtomicU64] {
+        self.words().get(self.table.clone()).unwrap_or_default()
+    }
+
+    /// A table of `1 << log` entries with what is in the one before.
+    fn make_table(&mut self, live: &Live, log: u32) -> Result<()> {
+        let length = 2usize << log;
+        let begin = self.place(live, length)? as usize;
+        let before = self.table();
+        let room = self
+            .words()
+            .get(begin..begin + length)
+            .ok_or(Error::NoMoreRegions)?;
+        for [key, value] in entries(before) {
+            let key = key.load(Ordering::Relaxed);
+            if key != 0 {
+                insert(room, key, value.load(Ordering::Relaxed));
+            }
+        }
+        self.table = begin..begin + length;
+        let index = self.index_page();
+        index.words.store(self.used as u64, Ordering::Release);
+        // Release: its entries are there.
+        index
+            .table
+            .store(begin as u64 | u64::from(log) << 32, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Keys and values.
+fn entries(table: &[AtomicU64]) -> impl Iterator<Item = &[AtomicU64; 2]> {
+    let (pairs, _) = table.as_chunks();
+    pairs.iter()
+}
+
+/// Puts a value at a key; whether the key is new.
+fn insert(table: &[AtomicU64], key: u64, value: u64) -> bool {
+    let (pairs, _) = table.as_chunks::<2>();
+    let mask = pairs.len().wrapping_sub(1);
+    let first = hash(key) as usize;
+    for step in 0..pairs.len() {
+        let Some([its, place]) = pairs.get((first + step) & mask) else {
+            return false;
+        };
+        let there = its.load(Ordering::Relaxed);
+        if there == key || there == 0 {
+            // Release: the plan is seen with it, and the key after it.
+            place.store(value, Ordering::Release);
+            its.store(key, Ordering::Release);
+            return there == 0;
+        }
+    }
+    false
+}
+
+/// What the table says of a return address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The plan at this word.
+    Plan(u32),
+    /// Nothing is captured there.
+    Nothing,
+    /// Nobody has asked yet.
+    Unasked,
+}
+
+/// The program's side.
+#[derive(Clone, Copy, Debug)]
+pub struct Plans {
+    area: Area,
+}
+
+impl Plans {
+    /// Maps region `number` of the shared file `file`, for as long as the program runs.
+    ///
+    /// # Errors
+    /// No such region; the kernel refuses.
+    pub fn map(file: &File, number: u32) -> Result<Self> {
+        let index = (number as usize)
+            .checked_sub(1)
+            .filter(|&index| index < REGIONS_MAX)
+            .ok_or(Error::Damaged)?;
+        let begin = offset_of(index);
+        let length = file
+            .bytes()
+            .map_err(Error::system("ask for the shared file's length"))?;
+        if length < begin + 8 * STEP_WORDS as u64 {
+            return Err(Error::Damaged);
+        }
+        let area = Area::for_reading(file, begin, REGION_BYTES)
+            .map_err(Error::system("map the capture plans"))?;
+        Ok(Self { area })
+    }
+
+    /// Where it is mapped.
+    pub fn address(&self) -> usize {
+        self.area.address()
+    }
+
+    /// The one that was mapped at `address`.
+    ///
+    /// # Safety
+    /// [`Plans::address`] of one that was mapped.
+    pub unsafe fn at(address: usize) -> Self {
+        // SAFETY: the caller's.
+        let area = unsafe { Area::at(address, REGION_BYTES) };
+        Self { area }
+    }
+
+    /// The words that are there.
+    pub fn words(&self) -> &[AtomicU64] {
+        let index: &Index = self.area.second_page();
+        let words = index.words.load(Ordering::Acquire);
+        self.area.words(words as usize)
+    }
+
+    /// Looks a return address up.
+    pub fn lookup(&self, return_address: u64) -> Lookup {
+        let index: &Index = self.area.second_page();
+        // Acquire: pairs with the store in `make_table`.
+        let table = index.table.load(Ordering::Acquire);
+        let (begin, log) = (table as u32 as usize, (table >> 32) as u32);
+        let mask = (1usize << (log & 31)) - 1;
+        let words = self.area.words(REGION_BYTES / 8);
+        let first = hash(return_address) as usize;
+        for step in 0..=mask {
+            let place = begin + 2 * ((first + step) & mask);
+            let Some([key, value]) = words.get(place..place + 2) else {
+                break;
+            };
+            // Acquire: the value, and the plan, were there before.
+            let key = key.load(Ordering::Acquire);
+            if key == return_address {
+                return match value.load(Ordering::Acquire) {
+                    NOTHING => Lookup::Nothing,
+                    UNASKED => Lookup::Unasked,
+                    plan => Lookup::Plan(plan as u32),
+                };
+            }
+            if key == 0 {
+                break;
+            }
+        }
+        Lookup::Unasked
+    }
+
+    /// Where to ask.
+    pub(super) fn desk(&self) -> &Desk {
+        self.area.first_page()
+    }
+}
