@@ -7,5 +7,6 @@ pub mod record;
 pub mod recording;
 pub mod report;
 pub mod symbols;
+pub mod trigger;
 mod units;
 pub mod view;

@@ -58,6 +58,8 @@ pub enum Code {
     /// The program saves, makes or goes on with a context of its own ([`ContextCall`]), so the thread may be on another stack
     /// from here on. Payload: time, which call, address of the context, of another or 0.
     Context = 10,
+    /// A trigger's condition was true of the event before. Payload: time, number of the trigger's case.
+    Triggered = 11,
     /// Values of the call before. Payload: time, then what its capture plan says.
     Values = 16,
     /// Journal: a process begins. Payload: time, 0 at start, 1 after exec, 2 after fork, its parent's pid;

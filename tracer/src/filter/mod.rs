@@ -26,8 +26,10 @@ mod pattern;
 pub mod system;
 
 pub use name::Names;
+pub(crate) use parse::nanoseconds;
 pub use parse::{ParseError, TEXT_BYTES_MAX};
-use pattern::{FilePattern, NamePattern, ThreadPattern};
+use pattern::FilePattern;
+pub use pattern::{NamePattern, ThreadPattern};
 
 /// Rules and limits of a session.
 #[derive(Clone, Debug, Default)]

@@ -261,7 +261,7 @@ fn pattern_message(error: &globset::Error) -> String {
 }
 
 /// `10us` in nanoseconds.
-fn nanoseconds(text: &str) -> Option<u64> {
+pub fn nanoseconds(text: &str) -> Option<u64> {
     let digits = text.len()
         - text
             .trim_start_matches(|character: char| character.is_ascii_digit() || character == '.')

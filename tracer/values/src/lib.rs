@@ -10,6 +10,7 @@
 //! same code wherever they come from. A value that can't be known says so ([`Absence`]); it is never guessed.
 
 pub mod captured;
+mod condition;
 pub mod containers;
 pub mod debug;
 pub mod evaluate;
@@ -23,6 +24,7 @@ pub mod unwind;
 mod value;
 
 pub use captured::{Captured, CapturedFrame};
+pub use condition::{Comparison, Operand, Operator, Path, RETURN, Step};
 pub use debug::{DebugFile, Frame};
 pub use event::{EventValues, FrameValues, NamedValue};
 pub use memory::{Absence, Memory, Registers};
