@@ -41,8 +41,8 @@ mod watch;
 
 pub use parse::{ParseError, TEXT_BYTES_MAX};
 pub use watch::{
-    Active, CaseId, Counts, Fired, ThreadName, Watch, Watched, WatchedFunctions, WatchedModule,
-    mark,
+    Active, CaseId, Counts, Fired, Setting, ThreadName, Watch, Watched, WatchedFunctions,
+    WatchedModule, mark,
 };
 
 /// A trigger.

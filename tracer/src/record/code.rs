@@ -11,6 +11,7 @@ use super::elf::{Text, import_address};
 use super::sites::Sites;
 use crate::filter::{Filter, Function, Names};
 use crate::symbols::Image;
+use crate::trigger::{Active, WatchedFunctions};
 
 /// One file, whoever loaded it.
 pub struct Code {
@@ -153,6 +154,21 @@ impl Code {
         Verdict::new(judged, !others_included)
     }
 
+    /// Its functions of which `triggers` speak.
+    pub fn watched(&self, triggers: &[Active]) -> WatchedFunctions {
+        if !self.is_instrumented || triggers.is_empty() {
+            return WatchedFunctions::new();
+        }
+        let functions: Vec<_> = self.image.functions().iter().collect();
+        let cases = |function: &crate::symbols::Function| {
+            let names = Names::new(&function.name);
+            let cases = triggers.iter().flat_map(|active| active.cases_of(&names));
+            (function.begin, cases.collect::<Vec<_>>())
+        };
+        let watched = functions.par_iter().map(cases);
+        watched.filter(|(_, cases)| !cases.is_empty()).collect()
+    }
+
     /// The source file of the function at `address`. Reading them takes long, so only functions that may come from a header are
     /// looked up, unless the user's rules name files.
     fn source(&self, filter: &Filter, is_weak: bool, address: u64) -> Option<String> {
@@ -168,6 +184,8 @@ pub struct Files {
     known: HashMap<(PathBuf, Vec<u8>), Arc<Code>>,
     /// Of the filter that is in force.
     verdicts: HashMap<(PathBuf, Vec<u8>, bool), Arc<Verdict>>,
+    /// Of the triggers that are set.
+    watched: HashMap<(PathBuf, Vec<u8>), Arc<WatchedFunctions>>,
 }
 
 impl Files {
@@ -191,8 +209,24 @@ impl Files {
         Arc::clone(verdict.or_insert_with(|| Arc::new(code.judge(filter, is_program))))
     }
 
+    /// Its functions of which `triggers` speak: kept until [`Files::forget_watched`].
+    pub fn watched(
+        &mut self,
+        code: &Code,
+        build_id: &[u8],
+        triggers: &[Active],
+    ) -> Arc<WatchedFunctions> {
+        let watched = self.watched.entry((code.path.clone(), build_id.to_vec()));
+        Arc::clone(watched.or_insert_with(|| Arc::new(code.watched(triggers))))
+    }
+
     /// The filter is another now.
     pub fn forget_verdicts(&mut self) {
         self.verdicts.clear();
+    }
+
+    /// The triggers are others now.
+    pub fn forget_watched(&mut self) {
+        self.watched.clear();
     }
 }

@@ -10,6 +10,10 @@
 //! | `filter del RULE` | takes the rule with this text or number away |
 //! | `filter clear` | takes all rules and limits away |
 //! | `filter list` | the rules in force, numbered |
+//! | `trigger set TRIGGER` | sets it ([`crate::trigger`]); the answer is its number |
+//! | `trigger del NAME` | takes the trigger with this name or number away |
+//! | `trigger clear` | takes all away |
+//! | `trigger list` | the triggers that are set, and how often each has fired |
 //! | `status` | functions, sites, events |
 //! | `snapshot` | a flight recorder writes down what it has |
 //! | `stop` | ends the session; the programs go on |
@@ -46,6 +50,14 @@ pub enum Request {
     Clear,
     /// Which rules?
     List,
+    /// One trigger more.
+    SetTrigger(String),
+    /// One less.
+    RemoveTrigger(String),
+    /// No triggers.
+    ClearTriggers,
+    /// Which triggers?
+    ListTriggers,
     /// How is it?
     Status,
     /// Write down what is in the chunks.
@@ -74,8 +86,9 @@ impl Request {
             "snapshot" => alone(Self::Snapshot),
             "stop" => alone(Self::Stop),
             "filter" => Self::parse_filter(rest),
+            "trigger" => Self::parse_trigger(rest),
             _ => Err(format!(
-                "`{}` is no request; expected on, off, filter, status, snapshot or stop",
+                "`{}` is no request; expected on, off, filter, trigger, status, snapshot or stop",
                 shortened(verb)
             )),
         }
@@ -97,6 +110,21 @@ impl Request {
             "clear" => Ok(Self::Clear),
             "list" => Ok(Self::List),
             _ => Err("expected add, del, clear or list after `filter`".into()),
+        }
+    }
+
+    fn parse_trigger(rest: &str) -> Result<Self, String> {
+        let (verb, trigger) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        let trigger = trigger.trim();
+        match (verb, trigger) {
+            ("set", "") => Err("expected a trigger after `trigger set`, as in: trigger set when f.n > 1000 then mark \"large\"".into()),
+            ("set", text) => Ok(Self::SetTrigger(text.to_owned())),
+            ("del", "") => Err("expected a name or number after `trigger del`; `trigger list` shows them".into()),
+            ("del", which) => Ok(Self::RemoveTrigger(which.to_owned())),
+            ("clear", "") => Ok(Self::ClearTriggers),
+            ("list", "") => Ok(Self::ListTriggers),
+            ("clear" | "list", _) => Err(format!("`trigger {verb}` stands alone")),
+            _ => Err("expected set, del, clear or list after `trigger`".into()),
         }
     }
 }
@@ -336,6 +364,12 @@ mod tests {
             ("status", Request::Status),
             ("snapshot", Request::Snapshot),
             ("stop", Request::Stop),
+            (
+                "trigger set when f then stop",
+                Request::SetTrigger("when f then stop".into()),
+            ),
+            ("trigger del 2", Request::RemoveTrigger("2".into())),
+            ("trigger list", Request::ListTriggers),
         ] {
             assert_eq!(Request::parse(line), Ok(request), "{line}");
         }
@@ -347,6 +381,8 @@ mod tests {
             ("", "expected on, off"),
             ("on now", "stands alone"),
             ("filter", "expected add"),
+            ("trigger", "expected set"),
+            ("trigger del", "expected a name"),
             ("filter add", "expected a rule"),
             ("filter list all", "stands alone"),
             ("ON", "is no request"),
@@ -403,7 +439,7 @@ mod tests {
         }
 
         #[test]
-        fn any_words_of_the_language_are_a_request_or_an_error(line in "(on|off|filter|add|del|list|clear|status|stop| |x){0,6}") {
+        fn any_words_of_the_language_are_a_request_or_an_error(line in "(on|off|filter|trigger|set|add|del|list|clear|status|stop| |x){0,6}") {
             let _ = Request::parse(&line);
         }
     }

@@ -13,6 +13,7 @@ mod code;
 mod control;
 mod elf;
 mod error;
+mod flow;
 mod output;
 mod patch;
 mod process;

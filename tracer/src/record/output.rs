@@ -43,7 +43,7 @@ pub struct Tally {
 struct Content {
     events: u64,
     lost: u64,
-    last_ticks: u64,
+    last_ticks: Option<u64>,
 }
 
 /// Addresses of functions, of which most have been seen just before.
@@ -124,14 +124,14 @@ impl Output {
         self.each(|sink| sink.lost(lost));
     }
 
-    /// What is kept of the words of a thread.
+    /// What is kept of the words of a thread; the last time among them, if there is one.
     pub fn words(
         &mut self,
         thread: ThreadSerial,
         process: ProcessSerial,
         positions: Range<u64>,
         words: &[u64],
-    ) {
+    ) -> Option<u64> {
         let seen = self.seen.entry(process).or_insert_with(Seen::new);
         let content = inspect(words, seen);
         self.tally.lost += content.lost;
@@ -148,7 +148,7 @@ impl Output {
         if is_stored {
             self.tally.events += content.events;
             self.write_lost();
-            return;
+            return content.last_ticks;
         }
         self.tally.lost += content.events;
         self.tally.refused += content.events;
@@ -158,12 +158,13 @@ impl Output {
             .or_insert_with(|| LostInfo {
                 process: Some(process),
                 thread: Some(thread),
-                from: content.last_ticks,
+                from: content.last_ticks.unwrap_or_default(),
                 why: "the recording could not be written".into(),
                 ..LostInfo::default()
             });
         lost.count += content.events;
-        lost.until = content.last_ticks;
+        lost.until = content.last_ticks.unwrap_or(lost.until);
+        content.last_ticks
     }
 
     /// Functions that occurred since the last time, by process.
@@ -250,7 +251,7 @@ fn inspect(words: &[u64], seen: &mut Seen) -> Content {
             } => {
                 let payload = words.get(at..).unwrap_or_default();
                 if code == Code::Time as u16 {
-                    content.last_ticks = payload.first().copied().unwrap_or_default();
+                    content.last_ticks = payload.first().copied().or(content.last_ticks);
                 } else if code == Code::Lost as u16 {
                     content.lost = content
                         .lost

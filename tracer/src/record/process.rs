@@ -15,6 +15,7 @@ use super::sys::pidfd;
 use super::taker::{ExcludedModule, Shared};
 use crate::filter::Filter;
 use crate::recording::{Ended, ModuleInfo, ProcessInfo};
+use crate::trigger::{Active, Watched, WatchedFunctions, WatchedModule};
 
 /// A traced process.
 pub struct Process {
@@ -36,6 +37,7 @@ struct Loaded {
     code: Arc<Code>,
     patched: Option<Patched>,
     verdict: Arc<Verdict>,
+    watched: Arc<WatchedFunctions>,
 }
 
 /// What the session wants of all processes.
@@ -47,6 +49,8 @@ pub struct Wish<'a> {
     pub is_on: bool,
     /// Whether sites may be patched.
     pub patches: bool,
+    /// Functions that these speak of are seen whatever the filter says.
+    pub triggers: &'a [Active],
 }
 
 /// A process's functions and sites, for those who ask.
@@ -89,6 +93,7 @@ impl Process {
                 code,
                 patched: None,
                 verdict: Arc::default(),
+                watched: Arc::default(),
             });
         }
     }
@@ -111,6 +116,7 @@ impl Process {
             let is_program = module.info.path == self.info.executable;
             module.verdict =
                 files.verdict(&module.code, &module.info.build_id, is_program, wish.filter);
+            module.watched = files.watched(&module.code, &module.info.build_id, wish.triggers);
         }
         if !wish.patches {
             self.memory = Err("--no-patch".into());
@@ -120,6 +126,10 @@ impl Process {
             self.memory = Err(error);
         }
         let mode = match (wish.is_on, &self.memory) {
+            // Triggers see their functions: all other sites are patched out.
+            (false, Ok(_)) if self.modules.iter().any(|module| !module.watched.is_empty()) => {
+                Mode::Record
+            }
             (false, _) => Mode::Off,
             (true, Err(_)) if self.set_bitmaps(shared, bitmaps) => Mode::Filter,
             (true, _) => Mode::Record,
@@ -143,6 +153,7 @@ impl Process {
                 continue;
             }
             let wanted = |site: &super::sites::Site| match site.function {
+                Some(function) if module.watched.contains_key(&function) => Wanted::On,
                 _ if !is_on => Wanted::Off,
                 Some(function) if verdict.excludes(function) => Wanted::Off,
                 None if verdict.excludes_any() => Wanted::Unknown,
@@ -157,6 +168,22 @@ impl Process {
             }
         }
         None
+    }
+
+    /// Functions that triggers speak of.
+    pub fn watched(&self) -> Watched {
+        let watched = self
+            .modules
+            .iter()
+            .filter(|module| !module.watched.is_empty());
+        let watched = watched.map(|module| WatchedModule {
+            addresses: module.info.addresses(),
+            bias: module.info.bias,
+            functions: Arc::clone(&module.watched),
+        });
+        Watched {
+            modules: watched.collect(),
+        }
     }
 
     /// Excludes functions by bitmaps that the hooks look at; whether there is anything to exclude.
@@ -244,6 +271,14 @@ impl Loaded {
         if !self.verdict.excludes_any() {
             return false;
         }
+        // A function that is watched comes although it is excluded.
+        let is_watched = self
+            .watched
+            .keys()
+            .any(|&function| self.verdict.excludes(function));
+        if is_watched {
+            return true;
+        }
         let sites = self.code.sites();
         match &self.patched {
             Some(patched) => patched.unknown + patched.differing + sites.unclear_count > 0,
@@ -264,7 +299,12 @@ impl Loaded {
     /// A bit for each address from the module's first on.
     fn bitmap(&self, bytes: usize) -> Vec<u8> {
         let mut bitmap = vec![0; bytes];
-        for address in self.verdict.excluded() {
+        let is_watched = |address: &u64| self.watched.contains_key(address);
+        for address in self
+            .verdict
+            .excluded()
+            .filter(|address| !is_watched(address))
+        {
             let bit = address
                 .wrapping_add(self.info.bias)
                 .wrapping_sub(self.info.begin);

@@ -29,12 +29,15 @@ use super::wake::{self, Woken};
 use super::{clock, taker::News};
 use crate::filter::Filter;
 use crate::recording::{ClockPoint, Ended, Image, Name, ProcessSerial, SessionInfo, Writer};
+use crate::trigger::Trigger;
 
 mod events;
 mod requests;
 mod run;
+mod triggers;
 
 pub use run::{Outcome, Program};
+use triggers::Triggers;
 
 /// How a session is made.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub struct Settings {
     pub clock: Option<Clock>,
     /// Whether call sites may be patched.
     pub patches: bool,
+    /// Triggers that are set from the beginning.
+    pub triggers: Vec<Trigger>,
     /// Program and arguments, for readers.
     pub command: Vec<String>,
     /// Options that decide what is missing, for readers.
@@ -78,6 +83,9 @@ pub struct Session {
     bitmaps: Bitmaps,
     filter: Filter,
     is_on: bool,
+    /// When it was last switched on or off, in ticks.
+    switched_ticks: u64,
+    triggers: Triggers,
     processes: HashMap<u64, Process>,
     excluded: HashMap<u64, Vec<taker::ExcludedModule>>,
     any_process: bool,
@@ -168,6 +176,8 @@ impl Session {
         Ok(Self {
             filter: settings.filter.clone(),
             is_on: settings.is_on,
+            switched_ticks: first_clock.ticks,
+            triggers: Triggers::new(&settings.triggers),
             settings,
             shared,
             control: Some(control),
@@ -211,6 +221,7 @@ impl Session {
             filter: &self.filter,
             is_on: self.is_on,
             patches: self.settings.patches,
+            triggers: self.triggers.active(),
         };
         let leaking = process.apply(wish, &mut self.files, &self.shared, &mut self.bitmaps);
         match leaking.is_empty() || !self.is_on {
@@ -244,6 +255,16 @@ impl Session {
             },
             threads: limits.clone(),
             excluded: self.excluded.clone(),
+            off_since: (!self.is_on).then_some(self.switched_ticks),
+            triggers: self.triggers.active().to_vec(),
+            watched: match self.triggers.active() {
+                [] => HashMap::new(),
+                _ => self.watched(),
+            },
+            pace: match self.triggers.active() {
+                [] => 0,
+                _ => self.pace(),
+            },
         });
     }
 

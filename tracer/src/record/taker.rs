@@ -3,6 +3,7 @@
 //! It sleeps on the bell, for so long that about a MiB of words is there when it wakes: what is taken while it is still in the
 //! caches costs least. Quiet threads are looked at every [`QUIET`], so that live views see what they did.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -17,13 +18,15 @@ use umbel_trace_ring::{ChunkInfo, Live, Taken, Taker, Which};
 
 use super::clock;
 use super::code::Verdict;
+use super::flow::Flow;
 use super::output::Output;
-use super::trim::{Limits, Trim};
+use super::trim::Limits;
 use super::wake::Waker;
 use crate::filter;
 use crate::recording::{
     LostInfo, ModuleGone, ModuleInfo, ProcessInfo, ProcessSerial, ThreadSerial, Told,
 };
+use crate::trigger::{Active, Counts, Fired, Setting, ThreadName, Watch, Watched, mark};
 
 /// Longest sleep.
 const QUIET: Duration = Duration::from_millis(40);
@@ -86,6 +89,8 @@ pub enum News {
         /// Serial of the process.
         serial: u64,
     },
+    /// A trigger fired.
+    Fired(Fired),
     /// The buffer can't grow: why.
     NotGrown(String),
     /// It has ended.
@@ -113,6 +118,14 @@ pub struct Rules {
     pub threads: filter::Limits,
     /// Excluded functions of each process.
     pub excluded: HashMap<u64, Vec<ExcludedModule>>,
+    /// Since when nothing is recorded, in ticks: what comes is for triggers.
+    pub off_since: Option<u64>,
+    /// Triggers that are set.
+    pub triggers: Vec<Active>,
+    /// Functions of each process that they speak of.
+    pub watched: HashMap<u64, Watched>,
+    /// Ticks per second, as well as is known.
+    pub pace: u64,
 }
 
 /// Excluded functions of a loaded module.
@@ -196,6 +209,7 @@ pub fn start(
         questions: HashMap::new(),
         waiting: Vec::new(),
         grow_failed: false,
+        counts: Counts::default(),
     };
     thread::Builder::new()
         .name("umbel-take".into())
@@ -211,6 +225,8 @@ struct Work {
     /// Words of processes whose question was not answered yet: what is excluded isn't known.
     waiting: Vec<Waiting>,
     grow_failed: bool,
+    /// How often cases of triggers were true.
+    counts: Counts,
 }
 
 /// Words that wait for a verdict.
@@ -244,7 +260,9 @@ struct Thread {
     name: String,
     /// Where its next words begin.
     position: u64,
-    trim: Option<Trim>,
+    flow: Flow,
+    /// While triggers are set.
+    watch: Option<Watch>,
 }
 
 impl Work {
@@ -434,24 +452,36 @@ impl Work {
         let end = position.saturating_add(words.len() as u64);
         let positions = position..end;
         thread.position = end;
+        let seen = watch(thread, chunk.process, words, rules, &mut self.counts);
+        for fired in seen.fired {
+            self.news.send(News::Fired(fired));
+        }
+        let (words, unwanted) = seen.words.split_at(seen.cut);
         let dropped = rules.dropped(chunk.process, are_early);
-        let holds = thread.trim.as_ref().is_some_and(|trim| !trim.is_empty());
-        if rules.is_empty() && dropped.is_empty() && !holds {
-            thread.trim = None;
-            output.words(serial, process, positions, words);
-            return;
+        let mut positions = Some(positions);
+        // What is written behind the thread's own words takes no place among them.
+        let onward = &mut |words: &[u64]| {
+            let positions = positions.take().unwrap_or(end..end);
+            output.words(serial, process, positions, words)
+        };
+        let flow = &mut thread.flow;
+        let is_seen = rules.threads.includes_thread(thread.tid, &thread.name);
+        if rules.is_empty() && dropped.is_empty() && !flow.holds() {
+            flow.pass(words, onward);
+        } else if is_seen {
+            let excludes = |function: u64| dropped.iter().any(|module| module.excludes(function));
+            let now = clock::ticks(self.shared.clock);
+            flow.trim(words, &rules.limits, excludes, now, onward);
+        } else {
+            flow.drop(words);
         }
-        if !rules.threads.includes_thread(thread.tid, &thread.name) {
-            output.words(serial, process, positions, &[]);
-            return;
+        if !unwanted.is_empty() {
+            // Marks stay.
+            flow.trim(unwanted, &Limits::default(), |_| true, u64::MAX, onward);
         }
-        let excludes = |function: u64| dropped.iter().any(|module| module.excludes(function));
-        let trim = thread.trim.get_or_insert_default();
-        trim.add(words, &rules.limits, excludes);
-        let now = clock::ticks(self.shared.clock);
-        trim.decided(now, &rules.limits, |kept| {
-            output.words(serial, process, positions, kept)
-        });
+        if positions.is_some() {
+            output.words(serial, process, position..end, &[]);
+        }
     }
 
     /// Hands on the words of processes that have their answer.
@@ -479,22 +509,18 @@ impl Work {
     fn release_held(&mut self, rules: &Rules) {
         let mut output = None;
         for (serial, thread) in &mut self.threads {
-            let Some(trim) = thread.trim.as_mut().filter(|trim| !trim.is_empty()) else {
+            if !thread.flow.holds() {
                 continue;
-            };
+            }
             let output = output.get_or_insert_with(|| self.shared.output());
             let now = clock::ticks(self.shared.clock);
-            trim.decided(now, &rules.limits, |kept| {
-                if !kept.is_empty() {
-                    let positions = thread.position..thread.position;
-                    output.words(
-                        ThreadSerial(*serial),
-                        ProcessSerial(thread.process),
-                        positions,
-                        kept,
-                    );
-                }
-            });
+            let (serial, process) = (ThreadSerial(*serial), ProcessSerial(thread.process));
+            let positions = thread.position..thread.position;
+            thread
+                .flow
+                .release(&rules.limits, now, &mut |kept: &[u64]| {
+                    output.words(serial, process, positions.clone(), kept)
+                });
         }
     }
 
@@ -505,21 +531,78 @@ impl Work {
             if thread.process != process {
                 return true;
             }
-            if let Some(trim) = &mut thread.trim {
-                trim.finish(|kept| {
-                    if !kept.is_empty() {
-                        let positions = thread.position..thread.position;
-                        output.words(
-                            ThreadSerial(*serial),
-                            ProcessSerial(process),
-                            positions,
-                            kept,
-                        );
-                    }
-                });
-            }
+            let positions = thread.position..thread.position;
+            thread.flow.finish(&mut |kept: &[u64]| {
+                output.words(
+                    ThreadSerial(*serial),
+                    ProcessSerial(process),
+                    positions.clone(),
+                    kept,
+                )
+            });
             false
         });
+    }
+}
+
+/// What triggers have made of a thread's words.
+struct Seen<'a> {
+    /// With a mark behind each event that fired one.
+    words: Cow<'a, [u64]>,
+    /// From here on they are not to be recorded.
+    cut: usize,
+    fired: Vec<Fired>,
+}
+
+/// Looks for triggers in a thread's words.
+fn watch<'a>(
+    thread: &mut Thread,
+    process: u64,
+    words: &'a [u64],
+    rules: &Rules,
+    counts: &mut Counts,
+) -> Seen<'a> {
+    if rules.triggers.is_empty() {
+        thread.watch = None;
+        return Seen {
+            words: words.into(),
+            cut: words.len(),
+            fired: Vec::new(),
+        };
+    }
+    let nothing = Watched::default();
+    let setting = Setting {
+        active: &rules.triggers,
+        watched: rules.watched.get(&process).unwrap_or(&nothing),
+        off_since: rules.off_since,
+    };
+    let name = ThreadName {
+        tid: thread.tid,
+        name: &thread.name,
+    };
+    let pace = u128::from(rules.pace.max(1));
+    let nanoseconds = |ticks: u64| (u128::from(ticks) * 1_000_000_000 / pace) as u64;
+    let watch = thread.watch.get_or_insert_default();
+    let (fired, mut cut) = watch.add(words, &setting, counts, name, nanoseconds);
+    let mut marked = Cow::from(words);
+    // From the last on: what lies before keeps its place.
+    for (index, fired) in fired.iter().rev() {
+        let set = rules
+            .triggers
+            .iter()
+            .find(|set| set.id == fired.case.trigger);
+        let texts = set.map(Active::marks).unwrap_or_default();
+        let marks: Vec<u64> = texts
+            .iter()
+            .flat_map(|text| mark(fired.ticks, text))
+            .collect();
+        cut += if *index < cut { marks.len() } else { 0 };
+        marked.to_mut().splice(*index..*index, marks);
+    }
+    Seen {
+        words: marked,
+        cut,
+        fired: fired.into_iter().map(|(_, fired)| fired).collect(),
     }
 }
 

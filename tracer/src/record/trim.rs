@@ -21,8 +21,8 @@ pub struct Limits {
 /// The chain of one thread, as far as it decides what is left out.
 #[derive(Debug, Default)]
 pub struct Trim {
-    /// Time of the last word without its low bits, as read.
-    time_upper: u64,
+    /// Time of the last word without its low bits, as read; not known in the middle of a thread.
+    time_upper: Option<u64>,
     /// The same, as whoever reads `out` has it.
     written_upper: Option<u64>,
     open: Vec<Open>,
@@ -57,6 +57,29 @@ const LOW: u64 = (1 << TIME_BITS) - 1;
 const OPEN_MAX: usize = 1 << 20;
 
 impl Trim {
+    /// In the middle of a thread: what is known of the time behind the last word that came, and behind the last that went on.
+    pub fn from(time_upper: Option<u64>, written_upper: Option<u64>) -> Self {
+        Self {
+            time_upper,
+            written_upper,
+            ..Self::default()
+        }
+    }
+
+    /// The same now.
+    pub fn uppers(&self) -> (Option<u64>, Option<u64>) {
+        (self.time_upper, self.written_upper)
+    }
+
+    /// Words went by; so much is known of the time behind them.
+    pub fn passed_over(&mut self, time_upper: Option<u64>) {
+        self.time_upper = time_upper;
+    }
+
+    fn ticks(&self, low: u16) -> u64 {
+        self.time_upper.unwrap_or_default() | u64::from(low)
+    }
+
     /// Takes `words` in; `excludes` says of a function whether its calls are left out.
     pub fn add(&mut self, words: &[u64], limits: &Limits, excludes: impl Fn(u64) -> bool) {
         let mut rest = words;
@@ -65,12 +88,12 @@ impl Trim {
             match Word::parse(first) {
                 Word::Call { function, time } => {
                     if !excludes(function) {
-                        self.call(first, function, self.time_upper | u64::from(time), limits);
+                        self.call(first, function, self.ticks(time), limits);
                     }
                 }
                 Word::Return { function, time } => {
                     if !excludes(function) {
-                        self.ret(first, function, self.time_upper | u64::from(time), limits);
+                        self.ret(first, function, self.ticks(time), limits);
                     }
                 }
                 Word::Special {
@@ -182,7 +205,7 @@ impl Trim {
     fn special(&mut self, word: u64, code: u16, payload: &[u64]) {
         if code == Code::Time as u16 {
             // Written anew where it is needed.
-            self.time_upper = payload.first().copied().unwrap_or_default() & !LOW;
+            self.time_upper = Some(payload.first().copied().unwrap_or_default() & !LOW);
             return;
         }
         self.out.push(word);

@@ -3,7 +3,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use umbel_values::{Comparison, Operand, Operator, Path, RETURN, Step};
 
-use super::{Action, At, Facts, Limit, Trigger};
+use super::{
+    Action, Active, At, Counts, Facts, Limit, Setting, ThreadName, Trigger, Watch, Watched,
+    WatchedModule,
+};
 use crate::filter::Names;
 
 fn parsed(text: &str) -> Trigger {
@@ -243,4 +246,123 @@ proptest! {
             }
         }
     }
+}
+
+/// Calls (positive) and returns (negative) of functions at these times, as a thread writes them.
+fn words(events: &[(i64, u64)]) -> Vec<u64> {
+    use umbel_trace_ring::word::{Code, Word};
+    let mut words = Vec::new();
+    for &(function, ticks) in events {
+        let time_word = Word::Special {
+            code: Code::Time as u16,
+            payload_words: 1,
+        };
+        words.extend([time_word.pack(), ticks]);
+        let address = 0x1000 * function.unsigned_abs();
+        let time = ticks as u16;
+        let word = match function > 0 {
+            true => Word::Call {
+                function: address,
+                time,
+            },
+            false => Word::Return {
+                function: address,
+                time,
+            },
+        };
+        words.push(word.pack());
+    }
+    words
+}
+
+/// When a trigger on function 2 fires in a thread that does this; a tick is a millisecond.
+fn fires(text: &str, events: &[(i64, u64)]) -> Vec<u64> {
+    use std::sync::Arc;
+    let active = [Active {
+        id: 1,
+        trigger: Arc::new(parsed(text)),
+    }];
+    let cases = active[0].cases_of(&Names::new("f"));
+    let watched = Watched {
+        modules: vec![WatchedModule {
+            addresses: 0x1000..0x1_0000,
+            bias: 0x1000,
+            functions: Arc::new([(0x1000, cases)].into()),
+        }],
+    };
+    let setting = Setting {
+        active: &active,
+        watched: &watched,
+        off_since: None,
+    };
+    let thread = ThreadName {
+        tid: 1,
+        name: "main",
+    };
+    let words = words(events);
+    let mut fired = Vec::new();
+    // As two slices at every place where one may end.
+    for cut in (0..=words.len()).step_by(3) {
+        let (mut watch, mut counts) = (Watch::default(), Counts::default());
+        let mut times = Vec::new();
+        for slice in [&words[..cut], &words[cut..]] {
+            let nanoseconds = |ticks: u64| ticks * 1_000_000;
+            let (found, _) = watch.add(slice, &setting, &mut counts, thread, nanoseconds);
+            times.extend(found.into_iter().map(|(_, fired)| fired.ticks));
+        }
+        assert!(cut == 0 || times == fired, "{text}: cut at {cut}");
+        fired = times;
+    }
+    fired
+}
+
+#[test]
+fn triggers_fire_where_their_conditions_are_true() {
+    let events = [
+        (1, 10),
+        (2, 20),
+        (2, 30),
+        (-2, 35),
+        (-2, 60),
+        (2, 70),
+        (-2, 71),
+        (-1, 80),
+    ];
+    for (text, times) in [
+        ("when f then stop recording", &[20, 30, 70][..]),
+        ("when f returns then stop recording", &[35, 60, 71]),
+        ("when f and depth == 3 then stop recording", &[30]),
+        (
+            "when f returns and depth == 2 then stop recording",
+            &[60, 71],
+        ),
+        (
+            "when f returns and duration >= 5 ms then stop recording",
+            &[35, 60],
+        ),
+        ("when f and count == 2 then stop recording", &[30]),
+        (
+            "when f and depth == 2 and count == 2 then stop recording",
+            &[70],
+        ),
+        ("when f and thread != \"m*\" then stop recording", &[]),
+        // What the program itself judges is not judged again.
+        ("when f.n > 3 then stop recording", &[]),
+        ("when g then stop recording", &[]),
+    ] {
+        assert_eq!(fires(text, &events), times, "{text}");
+    }
+    // An exception left two frames: the return of the outer tells.
+    let events = [(2, 1), (1, 2), (2, 3), (-2, 9), (2, 10), (1, 11), (-2, 20)];
+    assert_eq!(
+        fires("when f returns and duration >= 10 ms then stop", &events),
+        [] as [u64; 0]
+    );
+    assert_eq!(
+        fires(
+            "when f returns and duration >= 10 ms then stop recording",
+            &events
+        ),
+        [20]
+    );
 }

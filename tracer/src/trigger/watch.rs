@@ -7,7 +7,8 @@ use std::sync::Arc;
 use umbel_chains::{Chains, Frame, FrameEnded, Sink};
 use umbel_trace_ring::word::{Code, Word, text_words};
 
-use super::{At, Facts, Trigger};
+use super::{Action, At, Facts, Trigger};
+use crate::filter::Names;
 use crate::recording::{Event, Kind, Parser};
 
 /// A trigger that is set.
@@ -17,6 +18,38 @@ pub struct Active {
     pub id: u32,
     /// It.
     pub trigger: Arc<Trigger>,
+}
+
+impl Active {
+    /// What is written among the calls when it fires.
+    pub fn marks(&self) -> Vec<String> {
+        let title = match &self.trigger.name {
+            Some(name) => format!("trigger {name}"),
+            None => format!("trigger {}", self.id),
+        };
+        let now = self
+            .trigger
+            .actions
+            .iter()
+            .filter(|deferred| deferred.after.is_zero());
+        let texts = now.filter_map(|deferred| match &deferred.action {
+            Action::Mark(text) => Some(text.to_string()),
+            _ => None,
+        });
+        [title].into_iter().chain(texts).collect()
+    }
+
+    /// Its cases that speak of a function with this name.
+    pub fn cases_of(&self, names: &Names) -> Vec<CaseId> {
+        let cases = (0..).zip(&self.trigger.cases);
+        cases
+            .filter(|(_, case)| case.function.matches(names))
+            .map(|(case, _)| CaseId {
+                trigger: self.id,
+                case,
+            })
+            .collect()
+    }
 }
 
 /// One case of a trigger that is set.
@@ -66,6 +99,15 @@ pub struct WatchedModule {
 }
 
 impl Watched {
+    /// Whether a trigger speaks of any of its functions.
+    pub fn speaks_of(&self, trigger: u32) -> bool {
+        let functions = self
+            .modules
+            .iter()
+            .flat_map(|module| module.functions.values());
+        functions.flatten().any(|case| case.trigger == trigger)
+    }
+
     /// Cases that speak of the function at an address of the process.
     fn cases(&self, function: u64) -> &[CaseId] {
         let module = self
@@ -89,6 +131,17 @@ pub struct Fired {
 
 /// How often cases were true so far, in all threads.
 pub type Counts = HashMap<CaseId, u64>;
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// Triggers that are set.
+    pub active: &'a [Active],
+    /// Functions of the thread's process that they speak of.
+    pub watched: &'a Watched,
+    /// Since when nothing is to be recorded, in ticks.
+    pub off_since: Option<u64>,
+}
 
 /// Who a thread is.
 #[derive(Clone, Copy, Debug)]
@@ -130,33 +183,37 @@ impl Sink<()> for Told {
 }
 
 impl Watch {
-    /// Follows `words`; what fired, with the index of the word behind it. `nanoseconds` turns ticks into time.
+    /// Follows `words`; what fired, with the index of the word behind it, and the index of the first word from `off_since` on.
+    /// `nanoseconds` turns ticks into time.
     pub fn add(
         &mut self,
         words: &[u64],
-        watched: &Watched,
-        active: &[Active],
+        setting: &Setting,
         counts: &mut Counts,
         thread: ThreadName,
         nanoseconds: impl Fn(u64) -> u64,
-    ) -> Vec<(usize, Fired)> {
+    ) -> (Vec<(usize, Fired)>, usize) {
         let mut fired = Vec::new();
+        let mut cut = words.len();
         // What fired and waits for the end of its event: values belong to the call before them.
         let mut since = 0;
         let mut events = Vec::new();
         self.parser
             .parse(words, |index, event| events.push((index, event)));
         for (index, event) in events {
+            if setting.off_since.is_some_and(|since| event.ticks >= since) {
+                cut = cut.min(index);
+            }
             if !matches!(event.kind, Kind::Values(_)) {
                 place(&mut fired, since, index);
             }
             since = fired.len();
-            let found = self.follow(&event, watched);
+            let found = self.follow(&event, setting.watched);
             let Some((cases, facts)) = found else {
                 continue;
             };
             for case in cases {
-                let Some((trigger, of_case)) = find(active, case) else {
+                let Some((trigger, of_case)) = find(setting.active, case) else {
                     continue;
                 };
                 let is_inside = of_case.is_judged_inside(trigger.holds());
@@ -183,7 +240,7 @@ impl Watch {
             }
         }
         place(&mut fired, 0, words.len());
-        fired
+        (fired, cut)
     }
 
     /// Follows one event; the cases that speak of it, and what is known.

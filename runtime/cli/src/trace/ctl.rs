@@ -38,6 +38,9 @@ enum RequestOptions {
     /// Change or show the rules that say which functions are traced.
     #[command(subcommand)]
     Filter(FilterOptions),
+    /// Have something done when something happens, or show what is to be done when.
+    #[command(subcommand)]
+    Trigger(TriggerOptions),
     /// Functions, call sites, events.
     Status,
     /// Have a flight recorder write down what it has.
@@ -66,6 +69,49 @@ enum FilterOptions {
     List,
 }
 
+#[derive(Subcommand)]
+#[command(after_help = TRIGGER_HELP)]
+enum TriggerOptions {
+    /// Set a trigger, in the place of one with the same name.
+    #[command(after_help = TRIGGER_HELP)]
+    Set {
+        /// `when ... then ...`, perhaps with `NAME:` in front.
+        #[arg(required = true)]
+        trigger: Vec<String>,
+    },
+    /// Take a trigger away.
+    Del {
+        /// Its name, or its number in the list.
+        trigger: String,
+    },
+    /// Take all triggers away, and what they deferred.
+    Clear,
+    /// Show the triggers, and how often each has fired.
+    List,
+}
+
+const TRIGGER_HELP: &str = "\
+A trigger: [NAME:] when CONDITION then ACTION, ACTION ...
+
+Conditions, joined by and, or, not and brackets:
+  f   parse_*   /^lex_/             f is called (names and patterns as in filters, in quotes if there are blanks inside)
+  f returns                         f returns
+  f.n > 1000   f.p->next == null    with such arguments, or parts of them (numbers, 'x', true, null, enumerators, other arguments)
+  f returns < 0                     with such a result
+  depth < 5   thread == \"worker*\"   open functions of the thread; its name or number
+  duration > 10 ms                  how long the call took that returns
+  count == 3                        all the rest was true so often
+
+Actions, each perhaps with `after 10 s` behind it:
+  enable g*, disable g*             filter rules
+  start recording, stop recording   as `ctl on`, `ctl off`
+  mark \"text\"                       a text among the calls
+  snapshot                          a flight recorder writes down what it has
+
+Examples:
+  umbel trace ctl trigger set 'slow: when parse returns and duration > 10 ms then mark \"slow\"'
+  umbel trace ctl trigger set 'when open_file and count == 100 then start recording, stop recording after 2 s'";
+
 impl RequestOptions {
     fn line(&self) -> String {
         match self {
@@ -78,6 +124,12 @@ impl RequestOptions {
             Self::Filter(FilterOptions::Del { rule }) => format!("filter del {rule}"),
             Self::Filter(FilterOptions::Clear) => "filter clear".into(),
             Self::Filter(FilterOptions::List) => "filter list".into(),
+            Self::Trigger(TriggerOptions::Set { trigger }) => {
+                format!("trigger set {}", trigger.join(" "))
+            }
+            Self::Trigger(TriggerOptions::Del { trigger }) => format!("trigger del {trigger}"),
+            Self::Trigger(TriggerOptions::Clear) => "trigger clear".into(),
+            Self::Trigger(TriggerOptions::List) => "trigger list".into(),
         }
     }
 }

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use umbel_trace_ring::layout::{Clock, Full};
 use umbel_tracer::filter::Filter;
 use umbel_tracer::record::Settings;
+use umbel_tracer::trigger::Trigger;
 
 use crate::run::memory::size;
 
@@ -48,6 +49,11 @@ pub struct TracingOptions {
     /// Only threads of this name, pattern or number; `-NAME`: not these. May be given several times.
     #[arg(long, value_name = "THREAD", allow_hyphen_values = true)]
     thread: Vec<String>,
+
+    /// Do something when something happens: 'when f.n > 1000 and depth < 5 then mark "large", stop recording after 10 s';
+    /// `umbel trace ctl trigger --help` has the language. May be given several times.
+    #[arg(long = "trigger", value_name = "TRIGGER")]
+    triggers: Vec<String>,
 
     /// Trace functions of the C++ library, of system headers and of libraries under /usr/lib too.
     #[arg(long)]
@@ -108,7 +114,9 @@ impl TracingOptions {
     /// How a session is made that runs `command` and writes `output`.
     pub fn settings(&self, output: PathBuf, command: Vec<String>) -> Result<Settings> {
         let filter = self.filter()?;
+        let triggers = self.triggers.iter().map(|text| Trigger::parse(text));
         Ok(Settings {
+            triggers: triggers.collect::<Result<_, _>>().context("--trigger")?,
             output,
             is_stored: true,
             options: described(&filter),

@@ -2,6 +2,7 @@
 
 use umbel_trace_ring::layout::Full;
 
+use super::super::clock;
 use super::super::control::{Answer, Request};
 use super::super::process::Summary;
 use super::super::taker::Order;
@@ -38,13 +39,18 @@ impl Session {
                 }
                 self.order(Order::TakeAll);
             }
+            Request::SetTrigger(text) => return self.set_trigger(&text),
+            Request::RemoveTrigger(which) => self.remove_trigger(&which)?,
+            Request::ClearTriggers => self.clear_triggers(),
+            Request::ListTriggers => return Ok(self.triggers.list()),
             Request::Stop => self.end_now(),
         }
         Ok(Vec::new())
     }
 
-    fn switch(&mut self, is_on: bool) {
+    pub(super) fn switch(&mut self, is_on: bool) {
         self.is_on = is_on;
+        self.switched_ticks = clock::ticks(self.shared.clock);
         self.apply_all();
     }
 

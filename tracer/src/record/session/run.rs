@@ -93,10 +93,9 @@ impl Session {
         let mut late_since: Option<Instant> = None;
         while !self.stopping {
             let is_late = late_since.is_some();
-            let pause = if is_late {
-                LATE_PROCESS_LOOK
-            } else {
-                CLOCK_EACH
+            let pause = match is_late {
+                true => LATE_PROCESS_LOOK,
+                false => CLOCK_EACH.min(self.triggers.next_due()),
             };
             if let Woke::Signals = self.wait(program.as_ref(), signals, pause) {
                 while let Ok(Some(signal)) = signals.read_signal() {
@@ -113,6 +112,7 @@ impl Session {
             self.handle_news();
             self.status_of(program.as_ref());
             self.serve_control();
+            self.do_what_is_due();
             self.say_refusal();
             let now = Instant::now();
             if now >= next_clock {

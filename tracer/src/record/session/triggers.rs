@@ -1,0 +1,176 @@
+//! Triggers that are set, and what is done when they fire.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use umbel_trace_ring::layout::Full;
+
+use super::super::taker::Order;
+use super::Session;
+use crate::trigger::{Action, Active, Fired, Trigger, Watched};
+
+/// The triggers of a session.
+#[derive(Debug, Default)]
+pub(super) struct Triggers {
+    set: Vec<Active>,
+    /// How often each has fired, by number.
+    fired: HashMap<u32, u64>,
+    last_id: u32,
+    /// Actions that were deferred, and until when.
+    due: Vec<(Instant, Action)>,
+}
+
+/// Deferred actions at one time: a trigger that fires a million times doesn't fill the memory.
+const DUE_MAX: usize = 1024;
+
+impl Triggers {
+    /// With these set.
+    pub fn new(triggers: &[Trigger]) -> Self {
+        let mut new = Self::default();
+        for trigger in triggers {
+            new.set(trigger.clone());
+        }
+        new
+    }
+
+    /// Those that are set.
+    pub fn active(&self) -> &[Active] {
+        &self.set
+    }
+
+    /// How long until the next deferred action.
+    pub fn next_due(&self) -> Duration {
+        let next = self.due.iter().map(|(when, _)| *when).min();
+        next.map_or(Duration::MAX, |when| {
+            when.saturating_duration_since(Instant::now())
+        })
+    }
+
+    /// Lines for the user.
+    pub fn list(&self) -> Vec<String> {
+        let line = |active: &Active| {
+            let fired = self.fired.get(&active.id).copied().unwrap_or_default();
+            format!("{} {} (fired: {fired})", active.id, active.trigger)
+        };
+        self.set.iter().map(line).collect()
+    }
+
+    /// Sets it, in the place of one with the same name; its number.
+    fn set(&mut self, trigger: Trigger) -> u32 {
+        if trigger.name.is_some() {
+            self.set.retain(|known| known.trigger.name != trigger.name);
+        }
+        self.last_id += 1;
+        self.set.push(Active {
+            id: self.last_id,
+            trigger: Arc::new(trigger),
+        });
+        self.last_id
+    }
+
+    fn take_due(&mut self) -> Vec<Action> {
+        let now = Instant::now();
+        let due = self.due.extract_if(.., |(when, _)| *when <= now);
+        due.map(|(_, action)| action).collect()
+    }
+}
+
+impl Session {
+    /// Sets a trigger; a line with its number.
+    pub(super) fn set_trigger(&mut self, text: &str) -> Result<Vec<String>, String> {
+        let trigger = Trigger::parse(text).map_err(|error| error.to_string())?;
+        let id = self.triggers.set(trigger);
+        self.watch_again();
+        let is_watched = self.processes.values().any(|process| {
+            let watched = process.watched();
+            watched.speaks_of(id)
+        });
+        let mut lines = vec![format!("trigger {id}")];
+        if !is_watched && !self.processes.is_empty() {
+            lines.push("no function that is there now is meant by it; it waits for libraries that come later".into());
+        }
+        Ok(lines)
+    }
+
+    /// Takes the trigger of this name or number away.
+    pub(super) fn remove_trigger(&mut self, which: &str) -> Result<(), String> {
+        let id = which.parse().ok();
+        let count = self.triggers.set.len();
+        self.triggers.set.retain(|active| {
+            Some(active.id) != id && active.trigger.name.as_deref() != Some(which)
+        });
+        if self.triggers.set.len() == count {
+            return Err(format!(
+                "there is no trigger `{which}`; `trigger list` shows them"
+            ));
+        }
+        self.watch_again();
+        Ok(())
+    }
+
+    /// Takes all triggers away, and what they deferred.
+    pub(super) fn clear_triggers(&mut self) {
+        self.triggers.set.clear();
+        self.triggers.due.clear();
+        self.watch_again();
+    }
+
+    fn watch_again(&mut self) {
+        self.files.forget_watched();
+        self.apply_all();
+    }
+
+    /// Functions of each process that triggers speak of.
+    pub(super) fn watched(&self) -> HashMap<u64, Watched> {
+        let watched = self.processes.iter();
+        watched
+            .map(|(serial, process)| (*serial, process.watched()))
+            .collect()
+    }
+
+    pub(super) fn on_fired(&mut self, fired: &Fired) {
+        let id = fired.case.trigger;
+        // It may have been taken away since.
+        let Some(active) = self.triggers.set.iter().find(|active| active.id == id) else {
+            return;
+        };
+        let trigger = Arc::clone(&active.trigger);
+        *self.triggers.fired.entry(id).or_default() += 1;
+        for deferred in &trigger.actions {
+            if deferred.after.is_zero() {
+                self.act(&deferred.action);
+            } else if self.triggers.due.len() < DUE_MAX {
+                let when = Instant::now() + deferred.after;
+                self.triggers.due.push((when, deferred.action.clone()));
+            }
+        }
+    }
+
+    /// Does what was deferred until now.
+    pub(super) fn do_what_is_due(&mut self) {
+        for action in self.triggers.take_due() {
+            self.act(&action);
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Filter(rule) => {
+                // It was a rule when the trigger was read.
+                let _ = self.filter.add(rule);
+                self.apply_all();
+            }
+            Action::Start => self.switch(true),
+            Action::Stop => self.switch(false),
+            // It stands among the calls already.
+            Action::Mark(_) => {}
+            Action::Snapshot => {
+                if self.settings.when_full == Full::Overwrite {
+                    self.order(Order::TakeAll);
+                }
+            }
+            Action::Core(_) | Action::Hold => {}
+        }
+    }
+}
