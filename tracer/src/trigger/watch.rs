@@ -267,6 +267,10 @@ impl Watch {
                 self.chains.long_jump(ticks, buffer, &mut told);
                 return None;
             }
+            Kind::Context(context) => {
+                context.follow(&mut self.chains, ticks, &mut told);
+                return None;
+            }
             Kind::Lost { .. } => {
                 self.chains.gap(ticks);
                 return None;

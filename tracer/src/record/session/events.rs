@@ -57,29 +57,29 @@ impl Session {
             return;
         };
         self.write_names();
-        let earlier: Vec<u64> = self
-            .processes
-            .values()
-            .filter(|known| known.page == page.index)
-            .map(|known| known.info.serial.0)
-            .collect();
-        for earlier in earlier {
-            self.processes.remove(&earlier);
-            self.excluded.remove(&earlier);
-            self.order(Order::Forget(earlier));
-            let ended = match info.began {
-                crate::recording::Began::Exec => Ended::Exec,
-                _ => Ended::Unknown,
-            };
-            self.shared
-                .output()
-                .ended(crate::recording::ProcessSerial(earlier), info.ticks, ended);
-        }
+        let ended = match info.began {
+            crate::recording::Began::Exec => Ended::Exec,
+            _ => Ended::Unknown,
+        };
+        self.replace_on_page(page.index, info.ticks, ended);
         if self.stopping {
             self.shared.live.set_mode(page.index, Mode::Off);
         }
         let process = Process::new(info, &page);
         self.processes.insert(serial, process);
+    }
+
+    /// The processes that were on this page are there no more.
+    fn replace_on_page(&mut self, page: usize, ticks: u64, ended: Ended) {
+        let earlier = self.processes.values().filter(|known| known.page == page);
+        let earlier: Vec<u64> = earlier.map(|known| known.info.serial.0).collect();
+        for earlier in earlier {
+            self.processes.remove(&earlier);
+            self.excluded.remove(&earlier);
+            self.order(Order::Forget(earlier));
+            let process = crate::recording::ProcessSerial(earlier);
+            self.shared.output().ended(process, ticks, ended);
+        }
     }
 
     /// A process is dead: its last words are to be taken.
@@ -89,6 +89,9 @@ impl Session {
         {
             process.is_dead = true;
             let page = process.page;
+            // It may have gone on as another program, whose journal is on its way: that one has ended, then.
+            let now = self.shared.live.page_now(page);
+            let serial = now.map_or(serial, |now| now.serial);
             self.order(Order::Retire { page, serial });
         }
     }
@@ -97,6 +100,9 @@ impl Session {
         // Its functions' names are found while its modules are known.
         self.write_names();
         let Some(process) = self.processes.remove(&serial) else {
+            // The program it went on as was killed before it told of itself.
+            self.replace_on_page(page, clock::ticks(self.shared.clock), Ended::Exec);
+            self.shared.live.free_page(page, serial);
             return;
         };
         self.excluded.remove(&serial);

@@ -2,6 +2,8 @@
 //!
 //! What must be in a recording is counted by the programs themselves (tests/programs/trace/record).
 
+mod triggers;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
