@@ -370,7 +370,7 @@ fn forks_execs_and_grandchildren_that_outlive_the_first_are_recorded() {
         .collect();
     ends.sort_by_key(|end| end.0);
     assert_eq!(ends[0].1, Ended::Status(3));
-    assert_eq!(ends[2].1, Ended::Exec);
+    assert_eq!(ends[2].1, Ended::Exec, "{ends:?}");
     // What others' children ended with only newer kernels tell.
     assert!(
         matches!(ends[3].1, Ended::Status(5) | Ended::Unknown),
@@ -418,6 +418,9 @@ fn one_recording_has_one_recorder() {
     let second = folder.record(&[], &["1"]);
     assert_eq!(second.status, Some(125), "{second}");
     assert!(second.stderr.contains("is being recorded"), "{second}");
+    assert!(holds_within(LIMIT, || !folder
+        .ctl(&["status"])
+        .contains("events: 0,")));
     running.end();
     assert!(count(&folder.calls(), "outer") > 0);
 }

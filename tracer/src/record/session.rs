@@ -88,6 +88,8 @@ pub struct Session {
     triggers: Triggers,
     processes: HashMap<u64, Process>,
     excluded: HashMap<u64, Vec<taker::ExcludedModule>>,
+    /// Serials, by pid, of processes that were heard of when they had gone on as other programs.
+    passed_on: HashMap<u32, u64>,
     any_process: bool,
     stopping: bool,
     taker_stopped: bool,
@@ -193,6 +195,7 @@ impl Session {
             bitmaps: Bitmaps::default(),
             processes: HashMap::new(),
             excluded: HashMap::new(),
+            passed_on: HashMap::new(),
             any_process: false,
             stopping: false,
             taker_stopped: false,

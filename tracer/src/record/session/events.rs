@@ -8,6 +8,9 @@ use super::super::taker::{self, News, Order};
 use super::Session;
 use crate::recording::{Ended, ProcessInfo};
 
+/// Processes that had gone on as other programs when they were first heard of, at one time.
+const PASSED_ON_MAX: usize = 4096;
+
 impl Session {
     /// Handles all news there are.
     pub(super) fn handle_news(&mut self) {
@@ -53,9 +56,20 @@ impl Session {
         let serial = info.serial.0;
         let page = self.shared.live.pages().find(|page| page.serial == serial);
         let Some(page) = page else {
-            // Nobody but us gives a page back: it is a number that the program wrote.
+            // It has gone on as another program already, or it is a number that the program wrote.
+            if self.passed_on.len() < PASSED_ON_MAX {
+                self.passed_on.insert(info.pid, serial);
+            }
             return;
         };
+        if let Some(passed_on) = self.passed_on.remove(&info.pid)
+            && info.began == crate::recording::Began::Exec
+        {
+            let passed_on = crate::recording::ProcessSerial(passed_on);
+            self.shared
+                .output()
+                .ended(passed_on, info.ticks, Ended::Exec);
+        }
         self.write_names();
         let ended = match info.began {
             crate::recording::Began::Exec => Ended::Exec,
