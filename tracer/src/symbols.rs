@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use demangle::{full_name, short_name, without_clone};
-pub use files::Identity;
 pub use functions::{Function, FunctionTable};
 pub use places::Place;
 use places::Places;
+use umbel_values::files;
+pub use umbel_values::files::Identity;
 
 mod demangle;
-mod files;
 mod functions;
 mod places;
 

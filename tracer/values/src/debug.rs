@@ -1,13 +1,37 @@
 //! Debug information of a file: what variables there are at a place of the code, of which types, and where.
+//!
+//! Everything is read when it is asked for: the unit that has the address, its outline, the function's blocks, the types of the variables
+//! found. Nothing that a file says is trusted: references may go round in circles, sizes be absurd, sections end anywhere.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::unwind::Recipe;
+use crate::files::{self, Identity};
+use crate::unwind::{Recipe, Unwinder};
 use crate::{TypeId, Types, Variable};
+use scopes::Body;
+use sections::Sections;
+use types::TypeTable;
+use units::{Die, Unit, Units};
+
+pub(crate) mod expression;
+mod frames;
+mod outline;
+mod scopes;
+pub(crate) mod sections;
+mod types;
+pub(crate) mod units;
+mod variables;
 
 /// One ELF file with its DWARF.
 pub struct DebugFile {
-    types: Types,
+    /// The file itself: code and unwind tables.
+    own: Sections,
+    units: Units,
+    types: TypeTable,
+    unwinder: Unwinder,
+    bodies: HashMap<Die, Arc<Body>>,
 }
 
 /// Why a file's debug information can't be used.
@@ -40,48 +64,85 @@ pub struct Frame {
     pub is_inline: bool,
     /// Where it was inlined: file and line.
     pub call: Option<(Box<str>, u32)>,
+    /// The physical function.
+    function: Die,
+    /// Which of its scopes is the function's.
+    scope: usize,
+    /// Which is the innermost one around the place, as far as it is this function's.
+    innermost: usize,
 }
 
 impl DebugFile {
-    /// The file at `path`, which had this build id when it was loaded (empty: not known). Reads headers only.
+    /// The file at `path`, which had this build id when it was loaded (empty: not known). Its debug information may lie beside it.
     pub fn open(path: &Path, build_id: &[u8]) -> Result<Self, Error> {
-        let _ = build_id;
-        Err(Error::None(path.into()))
+        let own = Sections::open(path)?;
+        let identity = Identity::read(path).unwrap_or_default();
+        let is_other =
+            !build_id.is_empty() && !identity.build_id.is_empty() && identity.build_id != build_id;
+        if is_other {
+            return Err(Error::Other(path.into()));
+        }
+        let units = if own.has(".debug_info") {
+            Units::new(&own)
+        } else {
+            let beside = files::debug_files(path, &identity).into_iter();
+            let mut beside = beside.filter_map(|file| Sections::open(&file).ok());
+            let found = beside.find(|sections| sections.has(".debug_info"));
+            Units::new(&found.ok_or_else(|| Error::None(path.into()))?)
+        };
+        Ok(Self {
+            unwinder: Unwinder::new(&own),
+            own,
+            units,
+            types: TypeTable::default(),
+            bodies: HashMap::new(),
+        })
     }
 
     /// All types that were asked for so far, and what they are made of.
     pub fn types(&self) -> &Types {
-        &self.types
+        &self.types.types
     }
 
     /// The functions at `pc`, the innermost inlined one first, the physical one last. For a frame that waits for a call, `pc` is the
     /// byte before the return address.
     pub fn frames(&mut self, pc: u64) -> Vec<Frame> {
-        let _ = pc;
-        Vec::new()
+        self.find_frames(pc).unwrap_or_default()
     }
 
-    /// The frame's arguments, in the order of the source.
+    /// The frame's arguments, in the order of the source, where they are at `pc`.
     pub fn arguments(&mut self, frame: &Frame, pc: u64) -> Vec<Variable> {
-        let _ = (frame, pc);
-        Vec::new()
+        self.find_arguments(frame, pc).unwrap_or_default()
     }
 
-    /// Its locals in the blocks around `pc`, the innermost block first.
+    /// Its locals in the blocks around the place that it was found for, the innermost block first, where they are at `pc`.
     pub fn locals(&mut self, frame: &Frame, pc: u64) -> Vec<Variable> {
-        let _ = (frame, pc);
-        Vec::new()
+        self.find_locals(frame, pc).unwrap_or_default()
     }
 
     /// The type of what it returns; `None`: nothing.
     pub fn return_type(&mut self, frame: &Frame) -> Option<TypeId> {
-        let _ = frame;
-        None
+        self.find_return_type(frame)
     }
 
     /// How to get to the caller from a frame at `pc`.
     pub fn unwind(&mut self, pc: u64) -> Result<Recipe, Error> {
-        let _ = pc;
-        Err(Error::None(Path::new("").into()))
+        self.unwinder
+            .recipe(pc)
+            .map_err(|error| Error::Damaged(self.own.path().into(), error.to_string().into()))
+    }
+
+    /// Up to `limit` bytes of code from `address` on.
+    pub fn code(&self, address: u64, limit: usize) -> Vec<u8> {
+        self.own.code(address, limit)
+    }
+
+    /// The blocks of a function.
+    fn body(&mut self, unit: &Unit, function: Die) -> Arc<Body> {
+        let body = self
+            .bodies
+            .entry(function)
+            .or_insert_with(|| Arc::new(Body::read(&self.units, unit, function.offset)));
+        Arc::clone(body)
     }
 }

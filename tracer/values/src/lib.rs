@@ -15,6 +15,7 @@ pub mod containers;
 pub mod debug;
 pub mod evaluate;
 mod event;
+pub mod files;
 mod memory;
 mod place;
 pub mod plan;

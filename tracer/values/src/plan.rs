@@ -8,6 +8,8 @@ use crate::{DebugFile, Place, Variable};
 /// What a plan captures, for readers of its payloads: kept in the recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {
+    /// What is called there.
+    pub kind: Kind,
     /// The plan as the program has it, shapes behind it, with offsets from its own begin.
     pub words: Box<[u64]>,
     /// Where the frame's canonical address is.
@@ -50,7 +52,7 @@ pub struct Kept {
 }
 
 /// At what a plan's frame waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// The call of the hook as the function begins.
     Enter,

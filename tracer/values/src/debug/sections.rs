@@ -1,0 +1,169 @@
+//! Sections of an ELF file, as gimli reads them.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use gimli::{EndianArcSlice, LittleEndian, SectionId};
+use object::read::elf::ElfFile64;
+use object::{CompressionFormat, Endianness, Object, ObjectSection, ReadCache};
+
+use super::Error;
+
+/// What gimli reads from.
+pub type Slice = EndianArcSlice<LittleEndian>;
+
+/// Bytes of a section at most, unpacked: a damaged head may say anything.
+const SECTION_BYTES_MAX: u64 = 2 << 30;
+
+/// How much smaller a packed section can be: no packer that is used gets near to it, a damaged head does.
+const PACKED_MAX: u64 = 4096;
+
+/// An open file, and where its sections lie.
+pub struct Sections {
+    path: Box<Path>,
+    sections: Vec<Section>,
+    file: File,
+}
+
+struct Section {
+    name: Box<str>,
+    address: u64,
+    offset: u64,
+    bytes: u64,
+    unpacked_bytes: u64,
+    format: CompressionFormat,
+    is_code: bool,
+}
+
+impl Sections {
+    /// Of the file at `path`. Reads its headers.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let system = |error| Error::System(path.into(), error);
+        let damaged = |error: object::Error| Error::Damaged(path.into(), error.to_string().into());
+        let file = File::open(path).map_err(system)?;
+        let cache = ReadCache::new(file.try_clone().map_err(system)?);
+        let elf = ElfFile64::<Endianness, _>::parse(&cache).map_err(damaged)?;
+        let sections = elf.sections().filter_map(|section| {
+            let range = section.compressed_file_range().ok()?;
+            let name = section.name().ok()?;
+            Some(Section {
+                // Packed sections of an older way have a z in their names.
+                name: match name.strip_prefix(".zdebug_") {
+                    Some(rest) => format!(".debug_{rest}").into(),
+                    None => name.into(),
+                },
+                address: section.address(),
+                offset: range.offset,
+                bytes: range.compressed_size,
+                unpacked_bytes: range.uncompressed_size,
+                format: range.format,
+                is_code: section.kind() == object::SectionKind::Text,
+            })
+        });
+        let sections = sections.collect();
+        Ok(Self {
+            path: path.into(),
+            sections,
+            file,
+        })
+    }
+
+    /// Whether there is a section of this name with something in it.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|section| section.bytes > 0)
+    }
+
+    /// Address and content of the section of this name.
+    pub fn read(&self, name: &str) -> (u64, Slice) {
+        match self.find(name) {
+            Some(section) => (section.address, self.content(section)),
+            None => (0, empty()),
+        }
+    }
+
+    /// Where the section of this name lies; 0 if there is none.
+    pub fn address(&self, name: &str) -> u64 {
+        self.find(name).map_or(0, |section| section.address)
+    }
+
+    /// What a DWARF section has; `is_split`: of a file that has what another was relieved of.
+    pub fn dwarf_section(&self, id: SectionId, is_split: bool) -> Slice {
+        let name = match is_split {
+            true => id.dwo_name(),
+            false => Some(id.name()),
+        };
+        name.map_or_else(empty, |name| self.read(name).1)
+    }
+
+    /// Up to `limit` bytes of code from `address` on, which has to be in the file.
+    pub fn code(&self, address: u64, limit: usize) -> Vec<u8> {
+        let holding = self.sections.iter().find(|section| {
+            section.is_code
+                && section.format == CompressionFormat::None
+                && (section.address..section.address.saturating_add(section.bytes))
+                    .contains(&address)
+        });
+        let Some(section) = holding else {
+            return Vec::new();
+        };
+        let skipped = address - section.address;
+        let count = (section.bytes - skipped).min(limit as u64);
+        let mut code = vec![0; usize::try_from(count).unwrap_or(0)];
+        let offset = section.offset.saturating_add(skipped);
+        match self.file.read_exact_at(&mut code, offset) {
+            Ok(()) => code,
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| &*section.name == name)
+    }
+
+    /// Nothing, if it can't be read: what refers to it then finds no end of it.
+    fn content(&self, section: &Section) -> Slice {
+        if section.bytes > SECTION_BYTES_MAX || section.unpacked_bytes > SECTION_BYTES_MAX {
+            return empty();
+        }
+        // A section that reaches beyond the file's end isn't read, nor room made for it.
+        let end = section.offset.saturating_add(section.bytes);
+        if self.file.metadata().map_or(0, |data| data.len()) < end {
+            return empty();
+        }
+        let count = usize::try_from(section.bytes).unwrap_or(0);
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, count).collect();
+        let Some(target) = Arc::get_mut(&mut bytes) else {
+            return empty();
+        };
+        if self.file.read_exact_at(target, section.offset).is_err() {
+            return empty();
+        }
+        if section.format != CompressionFormat::None {
+            if section.unpacked_bytes / PACKED_MAX > section.bytes {
+                return empty();
+            }
+            let packed = object::CompressedData {
+                format: section.format,
+                data: &bytes,
+                uncompressed_size: section.unpacked_bytes,
+            };
+            bytes = match packed.decompress() {
+                Ok(unpacked) => Arc::from(&*unpacked),
+                Err(_) => return empty(),
+            };
+        }
+        Slice::new(bytes, LittleEndian)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Nothing.
+pub fn empty() -> Slice {
+    Slice::new(Arc::from([]), LittleEndian)
+}

@@ -1,0 +1,708 @@
+//! Types, out of their descriptions. A type brings along all that it is made of or points to.
+
+use std::collections::{HashMap, HashSet};
+
+use gimli::{AttributeValue, DebuggingInformationEntry, DwTag, UnitOffset};
+
+use super::expression::{self, Nothing, Surroundings};
+use super::sections::Slice;
+use super::units::{Die, Unit, Units};
+use crate::{
+    Address, Base, Bound, Dimension, Encoding, Enumerator, Keyword, Kind, Member, Offset, Op, Type,
+    TypeId, Types, Variant,
+};
+
+type Entry = DebuggingInformationEntry<Slice>;
+
+/// Types of a file at most.
+const TYPES_MAX: usize = 1 << 20;
+
+/// Members, enumerators and the like of one type at most.
+const PARTS_MAX: usize = 1 << 16;
+
+/// How often one description refers to another for its own sake: signatures, specifications.
+const CHAIN_MAX: usize = 16;
+
+/// The types of a file that were asked for.
+#[derive(Default)]
+pub struct TypeTable {
+    pub types: Types,
+    known: HashMap<Die, TypeId>,
+    /// Where each is described, if it is.
+    dies: Vec<Option<Die>>,
+    /// Allocated, not yet read.
+    pending: Vec<(TypeId, Die)>,
+    void: Option<TypeId>,
+    /// Arrays whose bounds are known in a frame only.
+    dynamic: HashSet<TypeId>,
+}
+
+impl TypeTable {
+    /// The type that is described there.
+    pub fn get(&mut self, units: &Units, die: Die) -> TypeId {
+        let id = self.allocate(units, die);
+        let first = self.types.list.len();
+        let from = self
+            .pending
+            .iter()
+            .map(|(id, _)| id.0 as usize)
+            .min()
+            .unwrap_or(first);
+        while let Some((id, die)) = self.pending.pop() {
+            let read = self.read(units, id, die).unwrap_or_else(|| Type {
+                name: "".into(),
+                size: None,
+                kind: Kind::Unknown(0),
+            });
+            if let Some(slot) = self.types.list.get_mut(id.0 as usize) {
+                *slot = read;
+            }
+        }
+        for index in from..self.types.list.len() {
+            self.measure(index);
+        }
+        id
+    }
+
+    /// The type that an entry's `DW_AT_type` names; nothing, if it has none.
+    pub fn of_entry(&mut self, units: &Units, unit: &Unit, entry: &Entry) -> Option<TypeId> {
+        let value = entry.attr_value(gimli::DW_AT_type)?;
+        let die = units.refer(unit, &value)?;
+        Some(self.get(units, die))
+    }
+
+    /// No value.
+    pub fn void(&mut self) -> TypeId {
+        if let Some(id) = self.void {
+            return id;
+        }
+        let id = self.push(
+            Type {
+                name: "void".into(),
+                size: None,
+                kind: Kind::Void,
+            },
+            None,
+        );
+        self.void = Some(id);
+        id
+    }
+
+    /// The type as it is in a frame: with the bounds that arrays have there.
+    pub fn in_frame(&mut self, units: &Units, id: TypeId, around: &dyn Surroundings) -> TypeId {
+        if self.dynamic.is_empty() {
+            return id;
+        }
+        self.in_frame_to(units, id, around, CHAIN_MAX)
+    }
+
+    fn in_frame_to(
+        &mut self,
+        units: &Units,
+        id: TypeId,
+        around: &dyn Surroundings,
+        depth: usize,
+    ) -> TypeId {
+        let (Some(found), Some(depth)) = (self.types.get(id).cloned(), depth.checked_sub(1)) else {
+            return id;
+        };
+        let target = match found.kind {
+            Kind::Alias(target)
+            | Kind::Qualified { target, .. }
+            | Kind::Pointer(target)
+            | Kind::Reference(target) => target,
+            Kind::Array { element, .. } => element,
+            _ => return id,
+        };
+        let own = self.in_frame_to(units, target, around, depth);
+        let is_dynamic = self.dynamic.contains(&id);
+        if own == target && !is_dynamic {
+            return id;
+        }
+        let mut kind = found.kind;
+        let mut size = found.size;
+        match &mut kind {
+            Kind::Alias(target)
+            | Kind::Qualified { target, .. }
+            | Kind::Pointer(target)
+            | Kind::Reference(target) => *target = own,
+            Kind::Array {
+                element,
+                dimensions,
+                ..
+            } => {
+                *element = own;
+                size = None;
+                let die = self.dies.get(id.0 as usize).copied().flatten();
+                if let (true, Some(die)) = (is_dynamic, die)
+                    && let Some(read) = dimensions_of(units, die, around)
+                {
+                    *dimensions = read.0;
+                }
+            }
+            _ => {}
+        }
+        if matches!(kind, Kind::Alias(_) | Kind::Qualified { .. }) {
+            size = None;
+        }
+        let made = self.push(
+            Type {
+                name: found.name,
+                size,
+                kind,
+            },
+            None,
+        );
+        self.measure(made.0 as usize);
+        made
+    }
+
+    fn push(&mut self, new: Type, die: Option<Die>) -> TypeId {
+        let id = TypeId(u32::try_from(self.types.list.len()).unwrap_or(u32::MAX));
+        self.types.list.push(new);
+        self.dies.push(die);
+        id
+    }
+
+    fn allocate(&mut self, units: &Units, die: Die) -> TypeId {
+        if let Some(id) = self.known.get(&die) {
+            return *id;
+        }
+        let home = defined(units, die);
+        if home != die {
+            let id = self.allocate_own(home);
+            self.known.insert(die, id);
+            return id;
+        }
+        self.allocate_own(die)
+    }
+
+    fn allocate_own(&mut self, die: Die) -> TypeId {
+        if let Some(id) = self.known.get(&die) {
+            return *id;
+        }
+        if self.types.list.len() >= TYPES_MAX {
+            return self.void();
+        }
+        let placeholder = Type {
+            name: "".into(),
+            size: None,
+            kind: Kind::Unknown(0),
+        };
+        let id = self.push(placeholder, Some(die));
+        self.known.insert(die, id);
+        self.pending.push((id, die));
+        id
+    }
+
+    /// The type that an entry names, read later; void without one.
+    fn target(&mut self, units: &Units, unit: &Unit, entry: &Entry) -> TypeId {
+        let value = entry.attr_value(gimli::DW_AT_type);
+        match value.and_then(|value| units.refer(unit, &value)) {
+            Some(die) => self.allocate(units, die),
+            None => self.void(),
+        }
+    }
+
+    fn read(&mut self, units: &Units, id: TypeId, die: Die) -> Option<Type> {
+        let unit = units.get(die.unit)?;
+        let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
+        let mut name = text_of(&unit, &entry, gimli::DW_AT_name).unwrap_or_default();
+        let mut size = entry
+            .attr_value(gimli::DW_AT_byte_size)
+            .and_then(|value| value.udata_value());
+        let tag = entry.tag();
+        let kind = match tag {
+            gimli::DW_TAG_base_type => Kind::Base(encoding(&entry)),
+            gimli::DW_TAG_unspecified_type => Kind::Void,
+            gimli::DW_TAG_pointer_type => {
+                size = size.or(Some(8));
+                Kind::Pointer(self.target(units, &unit, &entry))
+            }
+            gimli::DW_TAG_reference_type | gimli::DW_TAG_rvalue_reference_type => {
+                size = size.or(Some(8));
+                Kind::Reference(self.target(units, &unit, &entry))
+            }
+            gimli::DW_TAG_ptr_to_member_type => {
+                Kind::MemberPointer(self.target(units, &unit, &entry))
+            }
+            gimli::DW_TAG_typedef | gimli::DW_TAG_template_alias => {
+                name = qualified(units, &unit, die.offset, &name);
+                Kind::Alias(self.target(units, &unit, &entry))
+            }
+            gimli::DW_TAG_subrange_type => Kind::Alias(self.target(units, &unit, &entry)),
+            gimli::DW_TAG_const_type
+            | gimli::DW_TAG_volatile_type
+            | gimli::DW_TAG_restrict_type
+            | gimli::DW_TAG_atomic_type
+            | gimli::DW_TAG_immutable_type
+            | gimli::DW_TAG_packed_type
+            | gimli::DW_TAG_shared_type => Kind::Qualified {
+                word: word(tag).into(),
+                target: self.target(units, &unit, &entry),
+            },
+            gimli::DW_TAG_subroutine_type => Kind::Function,
+            gimli::DW_TAG_array_type => self.array(units, id, die, &unit, &entry)?,
+            gimli::DW_TAG_enumeration_type => {
+                name = qualified(units, &unit, die.offset, &name);
+                self.enumeration(units, &unit, &entry)
+            }
+            gimli::DW_TAG_structure_type
+            | gimli::DW_TAG_class_type
+            | gimli::DW_TAG_union_type
+            | gimli::DW_TAG_interface_type => {
+                // A type that is defined outside of the class that declares it has its name there.
+                let named = named(units, die);
+                let named_unit = units.get(named.unit)?;
+                let named_entry = named_unit.unit.entry(UnitOffset(named.offset)).ok()?;
+                name = text_of(&named_unit, &named_entry, gimli::DW_AT_name).unwrap_or_default();
+                name = qualified(units, &named_unit, named.offset, &name);
+                self.record(units, &unit, &entry)?
+            }
+            other => Kind::Unknown(other.0),
+        };
+        Some(Type { name, size, kind })
+    }
+
+    fn array(
+        &mut self,
+        units: &Units,
+        id: TypeId,
+        die: Die,
+        unit: &Unit,
+        entry: &Entry,
+    ) -> Option<Kind> {
+        let is_foreign = [
+            gimli::DW_AT_data_location,
+            gimli::DW_AT_byte_stride,
+            gimli::DW_AT_bit_stride,
+            gimli::DW_AT_rank,
+        ];
+        if is_foreign.iter().any(|name| entry.has_attr(*name)) {
+            return Some(Kind::Unknown(entry.tag().0));
+        }
+        let (dimensions, is_dynamic) = dimensions_of(units, die, &Nothing)?;
+        if is_dynamic {
+            self.dynamic.insert(id);
+        }
+        let flag = entry.attr_value(gimli::DW_AT_GNU_vector);
+        Some(Kind::Array {
+            element: self.target(units, unit, entry),
+            dimensions,
+            is_vector: matches!(flag, Some(AttributeValue::Flag(true))),
+        })
+    }
+
+    fn enumeration(&mut self, units: &Units, unit: &Unit, entry: &Entry) -> Kind {
+        let mut enumerators = Vec::new();
+        let _ = for_each_child(unit, entry.offset().0, |child| {
+            let value = child.attr_value(gimli::DW_AT_const_value);
+            if child.tag() == gimli::DW_TAG_enumerator
+                && let Some(value) = value.and_then(|value| whole(&value))
+            {
+                let name = text_of(unit, child, gimli::DW_AT_name).unwrap_or_default();
+                enumerators.push(Enumerator { name, value });
+            }
+        });
+        let underlying = entry
+            .has_attr(gimli::DW_AT_type)
+            .then(|| self.target(units, unit, entry));
+        Kind::Enum {
+            underlying,
+            enumerators,
+        }
+    }
+
+    fn record(&mut self, units: &Units, unit: &Unit, entry: &Entry) -> Option<Kind> {
+        let mut bases = Vec::new();
+        let mut members = Vec::new();
+        let mut arguments = Vec::new();
+        let mut parts = Vec::new();
+        let mut packs = Vec::new();
+        for_each_child(unit, entry.offset().0, |child| match child.tag() {
+            gimli::DW_TAG_inheritance => bases.push(Base {
+                of: self.target(units, unit, child),
+                offset: offset(unit, child),
+                is_virtual: matches!(
+                    child.attr_value(gimli::DW_AT_virtuality),
+                    Some(AttributeValue::Virtuality(gimli::DW_VIRTUALITY_virtual))
+                ),
+            }),
+            gimli::DW_TAG_member => members.extend(self.member(units, unit, child)),
+            gimli::DW_TAG_template_type_parameter => {
+                arguments.push(self.target(units, unit, child));
+            }
+            gimli::DW_TAG_GNU_template_parameter_pack => packs.push(child.offset().0),
+            gimli::DW_TAG_variant_part => parts.push(child.offset().0),
+            _ => {}
+        })?;
+        for pack in packs {
+            let _ = for_each_child(unit, pack, |child| {
+                if child.tag() == gimli::DW_TAG_template_type_parameter {
+                    arguments.push(self.target(units, unit, child));
+                }
+            });
+        }
+        let variants = parts
+            .first()
+            .and_then(|part| self.variants(units, unit, *part))
+            .map(Box::new);
+        Some(Kind::Record {
+            keyword: match entry.tag() {
+                gimli::DW_TAG_union_type => Keyword::Union,
+                gimli::DW_TAG_class_type => Keyword::Class,
+                _ => Keyword::Struct,
+            },
+            bases,
+            members,
+            arguments,
+            variants,
+            is_declaration: is_flag(entry, gimli::DW_AT_declaration),
+        })
+    }
+
+    fn member(&mut self, units: &Units, unit: &Unit, child: &Entry) -> Option<Member> {
+        // Static members are variables; before DWARF 5 they look like members.
+        if is_flag(child, gimli::DW_AT_external) || is_flag(child, gimli::DW_AT_declaration) {
+            return None;
+        }
+        let number = |name| child.attr_value(name).and_then(|value| value.udata_value());
+        let place = offset(unit, child);
+        let bits = number(gimli::DW_AT_bit_size).map(|bits| {
+            let bytes = match place {
+                Offset::Fixed(bytes) => bytes,
+                Offset::Dynamic(_) => 0,
+            };
+            let first = match number(gimli::DW_AT_data_bit_offset) {
+                Some(first) => first,
+                // The older way counts from the upper end of a storage unit.
+                None => {
+                    let storage = number(gimli::DW_AT_byte_size)
+                        .or_else(|| self.storage_bytes(units, unit, child))
+                        .unwrap_or(4);
+                    let skipped = number(gimli::DW_AT_bit_offset).unwrap_or(0);
+                    bytes
+                        .saturating_mul(8)
+                        .saturating_add(storage.saturating_mul(8))
+                        .saturating_sub(skipped.saturating_add(bits))
+                }
+            };
+            (first, bits)
+        });
+        Some(Member {
+            name: text_of(unit, child, gimli::DW_AT_name).unwrap_or_default(),
+            of: self.target(units, unit, child),
+            offset: place,
+            bits,
+            is_artificial: is_flag(child, gimli::DW_AT_artificial),
+        })
+    }
+
+    /// Bytes of the type of a bit field, which may not have been read yet.
+    fn storage_bytes(&self, units: &Units, unit: &Unit, child: &Entry) -> Option<u64> {
+        let mut die = units.refer(unit, &child.attr_value(gimli::DW_AT_type)?)?;
+        for _ in 0..CHAIN_MAX {
+            let unit = units.get(die.unit)?;
+            let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
+            if let Some(size) = entry.attr_value(gimli::DW_AT_byte_size) {
+                return size.udata_value();
+            }
+            die = units.refer(&unit, &entry.attr_value(gimli::DW_AT_type)?)?;
+        }
+        None
+    }
+
+    fn variants(&mut self, units: &Units, unit: &Unit, part: usize) -> Option<Variant> {
+        let entry = unit.unit.entry(UnitOffset(part)).ok()?;
+        let discriminant = entry
+            .attr_value(gimli::DW_AT_discr)
+            .and_then(|value| units.refer(unit, &value))
+            .and_then(|die| unit.unit.entry(UnitOffset(die.offset)).ok());
+        let discriminant = discriminant.and_then(|entry| self.member(units, unit, &entry));
+        let mut places = Vec::new();
+        for_each_child(unit, part, |child| {
+            if child.tag() == gimli::DW_TAG_variant {
+                let values = match child.attr_value(gimli::DW_AT_discr_value) {
+                    Some(value) => whole(&value).into_iter().collect(),
+                    None => Vec::new(),
+                };
+                places.push((child.offset().0, values));
+            }
+        })?;
+        let mut parts = Vec::new();
+        for (place, values) in places {
+            let mut member = None;
+            for_each_child(unit, place, |child| {
+                if child.tag() == gimli::DW_TAG_member {
+                    member = self.member(units, unit, child);
+                }
+            })?;
+            parts.push((values, member?));
+        }
+        Some(Variant {
+            discriminant,
+            parts,
+        })
+    }
+
+    /// Bytes of arrays and member pointers, which their descriptions don't have.
+    fn measure(&mut self, index: usize) {
+        let size = match self.types.list.get(index) {
+            Some(Type {
+                size: None,
+                kind: Kind::Array { .. } | Kind::MemberPointer(_),
+                ..
+            }) => self.size_of(TypeId(u32::try_from(index).unwrap_or(u32::MAX)), CHAIN_MAX),
+            _ => return,
+        };
+        self.types.list[index].size = size;
+    }
+
+    fn size_of(&self, id: TypeId, depth: usize) -> Option<u64> {
+        let depth = depth.checked_sub(1)?;
+        let (_, found) = self.types.bare(id)?;
+        match &found.kind {
+            _ if found.size.is_some() => found.size,
+            Kind::Array {
+                element,
+                dimensions,
+                ..
+            } => {
+                let mut size = self.size_of(*element, depth)?;
+                for dimension in dimensions {
+                    let Bound::Fixed(count) = dimension.count else {
+                        return None;
+                    };
+                    size = size.checked_mul(count)?;
+                }
+                Some(size)
+            }
+            Kind::MemberPointer(target) => match self.types.bare(*target)?.1.kind {
+                Kind::Function => Some(16),
+                _ => Some(8),
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Where the type that is described or only declared there is described.
+fn defined(units: &Units, mut die: Die) -> Die {
+    for _ in 0..CHAIN_MAX {
+        let signature = units.get(die.unit).and_then(|unit| {
+            let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
+            units.refer(&unit, &entry.attr_value(gimli::DW_AT_signature)?)
+        });
+        match signature {
+            Some(next) => die = next,
+            None => break,
+        }
+    }
+    die
+}
+
+/// Where the type that is described there has its name.
+fn named(units: &Units, mut die: Die) -> Die {
+    for _ in 0..CHAIN_MAX {
+        let specification = units.get(die.unit).and_then(|unit| {
+            let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
+            units.refer(&unit, &entry.attr_value(gimli::DW_AT_specification)?)
+        });
+        match specification {
+            Some(next) => die = next,
+            None => break,
+        }
+    }
+    die
+}
+
+/// A name with those of the namespaces and types around it.
+pub fn qualified(units: &Units, unit: &Unit, offset: usize, name: &str) -> Box<str> {
+    let _ = units;
+    if name.is_empty() || unit.is_plain_c() {
+        return name.into();
+    }
+    let mut full = String::from(name);
+    for begin in unit.outline().around(offset) {
+        let Ok(entry) = unit.unit.entry(UnitOffset(begin)) else {
+            break;
+        };
+        let outer = text_of(unit, &entry, gimli::DW_AT_name).unwrap_or_default();
+        let outer = match (&*outer, entry.tag()) {
+            ("", gimli::DW_TAG_namespace) => "(anonymous namespace)",
+            ("", _) => continue,
+            (outer, _) => outer,
+        };
+        full = format!("{outer}::{full}");
+    }
+    full.into()
+}
+
+/// An array's dimensions, and whether any is known in a frame only.
+fn dimensions_of(
+    units: &Units,
+    die: Die,
+    around: &dyn Surroundings,
+) -> Option<(Vec<Dimension>, bool)> {
+    let unit = units.get(die.unit)?;
+    let first = unit.lower_bound();
+    let mut dimensions = Vec::new();
+    let mut is_dynamic = false;
+    for_each_child(&unit, die.offset, |child| {
+        let number = |name| {
+            child
+                .attr_value(name)
+                .and_then(|value| whole(&value))
+                .and_then(|value| i64::try_from(value).ok())
+        };
+        match child.tag() {
+            gimli::DW_TAG_subrange_type | gimli::DW_TAG_generic_subrange => {}
+            _ => return,
+        }
+        let lower = number(gimli::DW_AT_lower_bound).unwrap_or(first);
+        let (value, extra) = match child.attr_value(gimli::DW_AT_count) {
+            Some(count) => (Some(count), 0),
+            None => {
+                let upper = child.attr_value(gimli::DW_AT_upper_bound);
+                (upper, 1_i64.wrapping_sub(lower))
+            }
+        };
+        let is_dynamic_lower =
+            child.has_attr(gimli::DW_AT_lower_bound) && number(gimli::DW_AT_lower_bound).is_none();
+        let count = match value {
+            _ if is_dynamic_lower || child.has_attr(gimli::DW_AT_byte_stride) => Bound::Unknown,
+            None => Bound::Unknown,
+            Some(value) => match whole(&value) {
+                // int a[0] has an upper bound of -1, in as many bits as its form has.
+                Some(bound) => {
+                    let count = bound.wrapping_add(extra.into());
+                    let is_minus_one = bound == i128::from(u64::MAX)
+                        || bound == i128::from(u32::MAX) && extra != 0;
+                    match u64::try_from(count) {
+                        _ if is_minus_one => Bound::Fixed(0),
+                        Ok(count) => Bound::Fixed(count),
+                        Err(_) => Bound::Fixed(0),
+                    }
+                }
+                None => {
+                    is_dynamic = true;
+                    dynamic_bound(units, &unit, &value, extra, around)
+                }
+            },
+        };
+        dimensions.push(Dimension { lower, count });
+    })?;
+    Some((dimensions, is_dynamic))
+}
+
+fn dynamic_bound(
+    units: &Units,
+    unit: &Unit,
+    value: &AttributeValue<Slice>,
+    extra: i64,
+    around: &dyn Surroundings,
+) -> Bound {
+    let found = match value {
+        AttributeValue::Exprloc(bound) => expression::number(unit, bound.clone(), around),
+        other => units
+            .refer(unit, other)
+            .and_then(|die| {
+                let unit = units.get(die.unit)?;
+                let offset = unit.unit.header.debug_info_offset()?;
+                around.number(gimli::DebugInfoOffset(offset.0.checked_add(die.offset)?))
+            })
+            .map(|ops| Address { ops }),
+    };
+    match found {
+        Some(mut address) => {
+            address.ops.push(Op::Plus(extra.cast_unsigned()));
+            Bound::Dynamic(address)
+        }
+        None => Bound::Unknown,
+    }
+}
+
+fn offset(unit: &Unit, entry: &Entry) -> Offset {
+    match entry.attr_value(gimli::DW_AT_data_member_location) {
+        Some(AttributeValue::Exprloc(expression)) => {
+            let address = expression::address(unit, expression, &Nothing, 1);
+            match address {
+                Some(address) => match address.ops.as_slice() {
+                    [] => Offset::Fixed(0),
+                    [Op::Plus(bytes)] => Offset::Fixed(*bytes),
+                    _ => Offset::Dynamic(address),
+                },
+                // A place that can't be told: an address where nothing is.
+                None => Offset::Dynamic(Address::default()),
+            }
+        }
+        Some(value) => Offset::Fixed(value.udata_value().unwrap_or(0)),
+        None => Offset::Fixed(0),
+    }
+}
+
+fn encoding(entry: &Entry) -> Encoding {
+    let is_big = matches!(
+        entry.attr_value(gimli::DW_AT_endianity),
+        Some(AttributeValue::Endianity(gimli::DW_END_big))
+    );
+    let Some(AttributeValue::Encoding(encoding)) = entry.attr_value(gimli::DW_AT_encoding) else {
+        return Encoding::Other(0);
+    };
+    match encoding {
+        other if is_big => Encoding::Other(other.0),
+        gimli::DW_ATE_boolean => Encoding::Boolean,
+        gimli::DW_ATE_signed => Encoding::Signed,
+        gimli::DW_ATE_unsigned => Encoding::Unsigned,
+        gimli::DW_ATE_signed_char => Encoding::SignedChar,
+        gimli::DW_ATE_unsigned_char => Encoding::UnsignedChar,
+        gimli::DW_ATE_UTF => Encoding::Utf,
+        gimli::DW_ATE_float => Encoding::Float,
+        gimli::DW_ATE_complex_float => Encoding::ComplexFloat,
+        other => Encoding::Other(other.0),
+    }
+}
+
+fn word(tag: DwTag) -> &'static str {
+    match tag {
+        gimli::DW_TAG_const_type => "const",
+        gimli::DW_TAG_volatile_type => "volatile",
+        gimli::DW_TAG_restrict_type => "restrict",
+        gimli::DW_TAG_atomic_type => "_Atomic",
+        gimli::DW_TAG_immutable_type => "immutable",
+        gimli::DW_TAG_packed_type => "packed",
+        _ => "shared",
+    }
+}
+
+/// A constant, of whatever form.
+pub fn whole(value: &AttributeValue<Slice>) -> Option<i128> {
+    match value {
+        AttributeValue::Sdata(value) => Some((*value).into()),
+        AttributeValue::Data16(value) => Some(value.cast_signed()),
+        other => other.udata_value().map(i128::from),
+    }
+}
+
+/// The text of an entry's attribute.
+pub fn text_of(unit: &Unit, entry: &Entry, name: gimli::DwAt) -> Option<Box<str>> {
+    unit.text(entry.attr_value(name)?)
+}
+
+/// Whether an entry has this flag.
+pub fn is_flag(entry: &Entry, name: gimli::DwAt) -> bool {
+    matches!(entry.attr_value(name), Some(AttributeValue::Flag(true)))
+}
+
+/// Calls `each` for the direct children of the entry at `offset`, [`PARTS_MAX`] at most. `None`: it is damaged.
+pub fn for_each_child(unit: &Unit, offset: usize, mut each: impl FnMut(&Entry)) -> Option<()> {
+    let mut tree = unit.unit.entries_tree(Some(UnitOffset(offset))).ok()?;
+    let mut children = tree.root().ok()?.children();
+    for _ in 0..PARTS_MAX {
+        match children.next().ok()? {
+            Some(child) => each(child.entry()),
+            None => break,
+        }
+    }
+    Some(())
+}
