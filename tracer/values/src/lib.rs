@@ -19,6 +19,7 @@ pub mod files;
 mod memory;
 mod place;
 pub mod plan;
+mod returned;
 pub mod show;
 mod types;
 pub mod unwind;

@@ -3,14 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use crate::unwind::FrameAddress;
-use crate::{DebugFile, Place, Variable};
+use crate::{Place, Variable};
+
+mod capture;
+mod compile;
+mod shape;
+
+pub use compile::{compile, place_words};
 
 /// What a plan captures, for readers of its payloads: kept in the recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {
     /// What is called there.
     pub kind: Kind,
-    /// The plan as the program has it, shapes behind it, with offsets from its own begin.
+    /// The plan as the program has it but for the recorder's number, shapes behind it, with offsets from its own begin.
     pub words: Box<[u64]>,
     /// Where the frame's canonical address is.
     pub frame_address: Option<FrameAddress>,
@@ -104,10 +110,4 @@ impl Default for Wishes {
             payload_bytes: 2048,
         }
     }
-}
-
-/// The plan of a site; `None`: the debug information says nothing of it, or nothing is wished.
-pub fn compile(file: &mut DebugFile, site: &Site, wishes: &Wishes) -> Option<Description> {
-    let _ = (file, site, wishes);
-    None
 }

@@ -23,6 +23,14 @@ const LOCATIONS_MAX: usize = 1 << 16;
 /// Variables of a block at most.
 const VARIABLES_MAX: usize = 4096;
 
+/// A described call.
+pub struct Call {
+    /// What the called function finds in registers.
+    pub entries: Vec<(u16, Place)>,
+    /// Where it begins, if it is always the same.
+    pub callee: Option<u64>,
+}
+
 /// A place of the code in a physical function.
 struct Here<'a> {
     units: &'a Units,
@@ -86,17 +94,12 @@ impl DebugFile {
         Some(found)
     }
 
-    /// The place of the called function's registers as this call's description has them: (register, place), and the entry of the
-    /// function that is called, if it is always the same.
-    pub fn call(&mut self, frame: &Frame, return_address: u64) -> (Vec<(u16, Place)>, Option<u64>) {
-        self.find_call(frame, return_address).unwrap_or_default()
+    /// What is described of the call that returns to `return_address`.
+    pub fn call(&mut self, frame: &Frame, return_address: u64) -> Option<Call> {
+        self.find_call(frame, return_address)
     }
 
-    fn find_call(
-        &mut self,
-        frame: &Frame,
-        return_address: u64,
-    ) -> Option<(Vec<(u16, Place)>, Option<u64>)> {
+    fn find_call(&mut self, frame: &Frame, return_address: u64) -> Option<Call> {
         let unit = self.units.get(frame.function.unit)?;
         let body = self.body(&unit, frame.function);
         let offset = *body.calls.get(&return_address)?;
@@ -133,7 +136,10 @@ impl DebugFile {
             .attr_value(gimli::DW_AT_call_origin)
             .or_else(|| entry.attr_value(gimli::DW_AT_abstract_origin))
             .and_then(|value| self.units.refer(&unit, &value));
-        Some((found, target.and_then(|target| self.entry_of(target))))
+        Some(Call {
+            entries: found,
+            callee: target.and_then(|target| self.entry_of(target)),
+        })
     }
 
     /// Where the function begins that is described at `die`, which may only declare it.

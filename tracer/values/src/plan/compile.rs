@@ -1,0 +1,296 @@
+//! Which variables a plan captures.
+
+use umbel_trace_ring::plan::{Op, Opcode, PlanHead, UNKNOWN};
+
+use super::capture::Capture;
+use super::{DescribedFrame, Description, Kind, Site, Wishes};
+use crate::unwind::{FrameAddress, KEPT, Recipe, Rule};
+use crate::{Address, DebugFile, Frame, Op as Step, Place, Variable, returned};
+
+/// Regions of a frame at most.
+const REGIONS_MAX: u8 = 192;
+
+/// How often pointers are followed at most: shapes end by themselves.
+const DEPTH_MAX: u8 = 64;
+
+/// Frames whose variables are captured, of those that are inlined into one another.
+const FRAMES_MAX: usize = 16;
+
+/// The plan of a site in a process that added `bias` to the file's addresses; `None`: the debug information says nothing of it, or
+/// nothing is wished.
+pub fn compile(
+    file: &mut DebugFile,
+    site: &Site,
+    wishes: &Wishes,
+    bias: u64,
+) -> Option<Description> {
+    let pc = site.address.checked_sub(1)?;
+    let all = file.frames(pc);
+    let own = match site.kind {
+        Kind::Caller => 0,
+        Kind::Enter | Kind::Exit => own_frame(file, &all, site.function)?,
+    };
+    let frames = all.get(own..)?;
+    let recipe = file.unwind(pc).ok();
+    let physical = all.last()?.clone();
+    let mut compiler = Compiler {
+        file,
+        pc,
+        frame_address: recipe.as_ref().map(|recipe| recipe.frame_address.clone()),
+        needs_caller: false,
+    };
+    let mut described: Vec<DescribedFrame> = frames.iter().map(describe).collect();
+    described.truncate(FRAMES_MAX);
+    let mut result = None;
+    let is_caller_wished = wishes.caller && site.kind != Kind::Exit;
+    for (index, (frame, described)) in frames.iter().zip(&mut described).enumerate() {
+        let is_own = index == 0 && site.kind != Kind::Caller;
+        // Callers into which the function was inlined are of its own physical frame.
+        let is_caller = index == usize::from(is_own) && is_caller_wished;
+        let (arguments, locals) = match site.kind {
+            Kind::Enter if is_own => (wishes.arguments, false),
+            Kind::Exit if is_own => (wishes.locals, wishes.locals),
+            _ => (is_caller, is_caller),
+        };
+        if arguments {
+            described.arguments = compiler.arguments(frame);
+        }
+        if locals {
+            described.locals = compiler.locals(frame);
+        }
+        if is_own && site.kind == Kind::Exit && wishes.arguments {
+            result = compiler.result(frame, site.address);
+        }
+    }
+    let mut entries = Vec::new();
+    let mut callee = None;
+    if site.kind == Kind::Caller
+        && let Some(call) = compiler.file.call(&physical, site.address)
+    {
+        callee = call.callee;
+        // Without knowing who is called, nobody knows whose registers these are.
+        entries = call.entries;
+        entries.retain(|(_, place)| callee.is_some() && compiler.can_be_told(place));
+    }
+    let goes_on = match site.kind {
+        Kind::Enter => compiler.needs_caller || (wishes.caller && frames.len() == 1),
+        Kind::Exit => compiler.needs_caller,
+        Kind::Caller => false,
+    };
+    let mut capture = Capture::new(compiler.file.types(), wishes, recipe.as_ref(), bias);
+    for frame in &described {
+        for variable in frame.arguments.iter().chain(&frame.locals) {
+            capture.variable(variable);
+        }
+    }
+    if let Some(variable) = &result {
+        capture.variable(variable);
+    }
+    for (_, place) in &entries {
+        capture.inputs(place);
+    }
+    let caller = goes_on.then(|| caller_words(recipe.as_ref()?)).flatten();
+    let says_nothing = caller.is_none()
+        && result.is_none()
+        && described
+            .iter()
+            .all(|frame| frame.arguments.is_empty() && frame.locals.is_empty());
+    if says_nothing && site.kind != Kind::Caller {
+        return None;
+    }
+    let (ops, shapes) = capture.finish();
+    let words = assemble(ops, shapes, caller, wishes)?;
+    Some(Description {
+        kind: site.kind,
+        words: words.into(),
+        frame_address: recipe.map(|recipe| recipe.frame_address),
+        frames: described,
+        result,
+        entries,
+        callee,
+    })
+}
+
+/// Gives a plan its number, and a place in its region: `words` as they are written there.
+pub fn place_words(words: &[u64], number: u32, offset: u32) -> Vec<u64> {
+    let mut placed = words.to_vec();
+    if let Some(head) = placed.first_mut() {
+        let mut parsed = PlanHead::parse(*head);
+        parsed.number = number;
+        *head = parsed.pack();
+    }
+    super::shape::relocate(&mut placed, &|shape| shape.wrapping_add(offset));
+    placed
+}
+
+/// Which frame is that of the function that called its hook.
+fn own_frame(file: &mut DebugFile, frames: &[Frame], function: Option<u64>) -> Option<usize> {
+    let Some(function) = function else {
+        return (!frames.is_empty()).then_some(0);
+    };
+    let exact = frames
+        .iter()
+        .position(|frame| frame.entry == Some(function));
+    exact.or_else(|| {
+        // A copy without code of its own in this unit: the function it is a copy of lies in another.
+        let there = file.frames(function);
+        let there = there.last().filter(|there| there.entry == Some(function))?;
+        frames.iter().position(|frame| {
+            frame.is_inline
+                && match (&frame.linkage, &there.linkage) {
+                    (Some(one), Some(other)) => one == other,
+                    _ => frame.name == there.name,
+                }
+        })
+    })
+}
+
+fn describe(frame: &Frame) -> DescribedFrame {
+    DescribedFrame {
+        name: frame.name.clone(),
+        linkage: frame.linkage.clone(),
+        is_inline: frame.is_inline,
+        arguments: Vec::new(),
+        locals: Vec::new(),
+    }
+}
+
+struct Compiler<'a> {
+    file: &'a mut DebugFile,
+    pc: u64,
+    frame_address: Option<FrameAddress>,
+    /// A variable is what the caller put into a register.
+    needs_caller: bool,
+}
+
+impl Compiler<'_> {
+    fn arguments(&mut self, frame: &Frame) -> Vec<Variable> {
+        let found = self.file.arguments(frame, self.pc);
+        found.into_iter().map(|found| self.told(found)).collect()
+    }
+
+    fn locals(&mut self, frame: &Frame) -> Vec<Variable> {
+        let found = self.file.locals(frame, self.pc);
+        found.into_iter().map(|found| self.told(found)).collect()
+    }
+
+    fn result(&mut self, frame: &Frame, address: u64) -> Option<Variable> {
+        let of = self.file.return_type(frame)?;
+        let place = match frame.is_inline {
+            true => Place::OptimizedOut,
+            false => returned::place(self.file, address, of),
+        };
+        Some(self.told(Variable {
+            name: "".into(),
+            of,
+            place,
+            is_artificial: true,
+        }))
+    }
+
+    /// The variable, where it can be told at all.
+    fn told(&mut self, mut variable: Variable) -> Variable {
+        if !self.can_be_told(&variable.place) {
+            variable.place = match variable.place {
+                Place::Pieces(mut pieces) => {
+                    for piece in &mut pieces {
+                        if !self.can_be_told(&piece.place) {
+                            piece.place = Place::OptimizedOut;
+                        }
+                    }
+                    Place::Pieces(pieces)
+                }
+                _ => Place::OptimizedOut,
+            };
+        }
+        self.needs_caller |= any_step(&variable.place, &|step| matches!(step, Step::Entry(_)));
+        variable
+    }
+
+    /// Whether all that a place needs is known in a frame that waits for a call.
+    fn can_be_told(&self, place: &Place) -> bool {
+        let has_frame_address = matches!(
+            &self.frame_address,
+            Some(FrameAddress::Register(number, _)) if is_kept(*number)
+        );
+        match place {
+            Place::Register(number) => is_kept(*number),
+            Place::Memory(address) | Place::Value(address) => {
+                address.ops.iter().all(|step| match step {
+                    Step::Register(number, _) => is_kept(*number),
+                    Step::FrameAddress(_) => has_frame_address,
+                    Step::ThreadLocal(_) | Step::Object => false,
+                    _ => true,
+                })
+            }
+            Place::ImplicitPointer(target, _) => self.can_be_told(target),
+            Place::Pieces(pieces) => pieces.iter().all(|piece| self.can_be_told(&piece.place)),
+            Place::OptimizedOut | Place::Constant(_) => true,
+        }
+    }
+}
+
+/// Whether a call keeps this register, or it is the stack pointer.
+pub(super) fn is_kept(number: u16) -> bool {
+    number == 7 || KEPT.contains(&number)
+}
+
+fn any_step(place: &Place, is: &dyn Fn(&Step) -> bool) -> bool {
+    let in_address = |address: &Address| address.ops.iter().any(is);
+    match place {
+        Place::Memory(address) | Place::Value(address) => in_address(address),
+        Place::ImplicitPointer(target, _) => any_step(target, is),
+        Place::Pieces(pieces) => pieces.iter().any(|piece| any_step(&piece.place, is)),
+        Place::OptimizedOut | Place::Register(_) | Place::Constant(_) => false,
+    }
+}
+
+/// How to get to the caller's frame; `None`: no plan can.
+fn caller_words(recipe: &Recipe) -> Option<[u64; 3]> {
+    let FrameAddress::Register(base, offset) = recipe.frame_address else {
+        return None;
+    };
+    if !is_kept(base) || recipe.rules[16] != Rule::Saved(-8) {
+        return None;
+    }
+    let op = Op {
+        opcode: Opcode::Caller,
+        register: u8::try_from(base).ok()?,
+        bytes: 0,
+        offset: i32::try_from(offset).ok()?,
+    };
+    let mut words = [op.pack(), 0, 0];
+    for (index, number) in KEPT.into_iter().enumerate() {
+        let saved = match recipe.rules.get(usize::from(number))? {
+            Rule::Same => 0,
+            Rule::Saved(offset) if offset % 8 == 0 && *offset != 0 => {
+                i16::try_from(offset / 8).unwrap_or(UNKNOWN)
+            }
+            _ => UNKNOWN,
+        };
+        words[1 + index / 4] |= u64::from(saved.cast_unsigned()) << (16 * (index % 4));
+    }
+    Some(words)
+}
+
+fn assemble(
+    mut ops: Vec<u64>,
+    shapes: super::shape::Shapes,
+    caller: Option<[u64; 3]>,
+    wishes: &Wishes,
+) -> Option<Vec<u64>> {
+    match caller {
+        Some(words) => ops.extend(words),
+        None => ops.push(Op::plain(Opcode::End).pack()),
+    }
+    let head = PlanHead {
+        payload_words: wishes.payload_bytes / 8,
+        depth: DEPTH_MAX,
+        regions: REGIONS_MAX,
+        number: 0,
+    };
+    let mut words = vec![head.pack()];
+    words.append(&mut ops);
+    shapes.append_to(&mut words)?;
+    Some(words)
+}

@@ -1,0 +1,510 @@
+//! Where pointers lie in values, and what of their targets is captured.
+//!
+//! How deep pointers are followed is decided here: a shape at the last depth follows none. What a container holds belongs to it, so its
+//! own pointers cost nothing.
+
+use std::collections::HashMap;
+
+use umbel_trace_ring::plan::{Follow, Instruction, Op, Opcode};
+
+use super::Wishes;
+use crate::containers::{Container, TreeLinks, recognize};
+use crate::{Bound, Encoding, Keyword, Kind, Offset, Type, TypeId, Types};
+
+/// Shapes of a plan at most.
+const SHAPES_MAX: usize = 512;
+
+/// Instructions of a shape at most.
+const INSTRUCTIONS_MAX: usize = 64;
+
+/// Records in records, arrays in arrays.
+const NESTED_MAX: u8 = 16;
+
+/// Bytes of an object that a pointer leads to, at most.
+const OBJECT_BYTES_MAX: u64 = 1024;
+
+/// Bytes of the character types that texts are made of.
+const CHARACTER_BYTES: u64 = 1;
+
+/// Shapes of a plan: named by their place in the list, from 1 on.
+pub struct Shapes {
+    list: Vec<Vec<Instruction>>,
+    known: HashMap<Key, u32>,
+    elements: u32,
+    text_bytes: u32,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Value(TypeId, u8),
+    Tree(u64, u64, TypeId, u8),
+    Chain(u64, u64, TypeId, u8),
+}
+
+impl Shapes {
+    pub fn new(wishes: &Wishes) -> Self {
+        Self {
+            list: Vec::new(),
+            known: HashMap::new(),
+            elements: u32::from(wishes.elements),
+            text_bytes: u32::from(wishes.text_bytes),
+        }
+    }
+
+    /// The shape of bytes that have these values in them, each at its offset; 0: nothing is followed.
+    pub fn of_values(&mut self, types: &Types, values: &[(TypeId, u64)], depth: u8) -> u32 {
+        let mut all = Vec::new();
+        for (id, at) in values {
+            self.value(types, *id, *at, depth, NESTED_MAX, &mut all);
+        }
+        self.add(all)
+    }
+
+    /// The shape of one value.
+    pub fn of_value(&mut self, types: &Types, id: TypeId, depth: u8) -> u32 {
+        let key = Key::Value(id, depth);
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        // Should it come up within itself, it is followed no further: only containers' own pointers cost nothing.
+        self.known.insert(key.clone(), 0);
+        let shape = self.of_values(types, &[(id, 0)], depth);
+        self.known.insert(key, shape);
+        shape
+    }
+
+    /// Bytes of a value that are captured.
+    pub fn captured_bytes(&self, types: &Types, id: TypeId) -> Option<u64> {
+        let size = types.size(id)?;
+        let (_, found) = types.bare(id)?;
+        let most = match &found.kind {
+            // Further elements aren't shown.
+            Kind::Array { element, .. } => types
+                .size(*element)?
+                .saturating_mul(u64::from(self.array_elements(types, *element))),
+            _ => OBJECT_BYTES_MAX,
+        };
+        Some(
+            size.min(most)
+                .min(OBJECT_BYTES_MAX.max(u64::from(self.text_bytes))),
+        )
+    }
+
+    /// All of them, behind `begin` words of ops: with their places instead of their numbers, which `ops` get too.
+    pub fn append_to(self, words: &mut Vec<u64>) -> Option<()> {
+        let mut places = vec![0];
+        let mut next = u32::try_from(words.len()).ok()?;
+        for shape in &self.list {
+            places.push(next);
+            let count = 1 + shape.len() * Instruction::WORDS;
+            next = next.checked_add(u32::try_from(count).ok()?)?;
+        }
+        for shape in &self.list {
+            words.push(shape.len() as u64);
+            words.extend(shape.iter().flat_map(|instruction| instruction.pack()));
+        }
+        let place = |number: u32| places.get(number as usize).copied().unwrap_or(0);
+        relocate(words, &place);
+        Some(())
+    }
+
+    fn array_elements(&self, types: &Types, element: TypeId) -> u32 {
+        match types.bare(element).map(|(_, found)| found) {
+            Some(found) if is_character(found) => self.text_bytes.max(self.elements),
+            _ => self.elements,
+        }
+    }
+
+    fn add(&mut self, instructions: Vec<Instruction>) -> u32 {
+        if instructions.is_empty() || self.list.len() == SHAPES_MAX {
+            return 0;
+        }
+        self.list.push(instructions);
+        u32::try_from(self.list.len()).unwrap_or(0)
+    }
+
+    fn value(
+        &mut self,
+        types: &Types,
+        id: TypeId,
+        at: u64,
+        depth: u8,
+        nested: u8,
+        out: &mut Vec<Instruction>,
+    ) {
+        let Some((id, found)) = types.bare(id) else {
+            return;
+        };
+        let Some(nested) = nested.checked_sub(1) else {
+            return;
+        };
+        match &found.kind {
+            Kind::Pointer(target) | Kind::Reference(target) => {
+                let is_pointer = matches!(found.kind, Kind::Pointer(_));
+                if let Some(depth) = depth.checked_sub(1) {
+                    self.pointer(types, *target, at, depth, is_pointer, out);
+                }
+            }
+            Kind::Record {
+                keyword,
+                bases,
+                members,
+                ..
+            } => {
+                if let Some(container) = recognize(types, id) {
+                    self.container(types, &container, at, depth, nested, out);
+                    return;
+                }
+                // Which member of a union is there, nobody knows.
+                if *keyword == Keyword::Union {
+                    return;
+                }
+                for base in bases {
+                    if let Offset::Fixed(offset) = base.offset {
+                        self.value(
+                            types,
+                            base.of,
+                            at.saturating_add(offset),
+                            depth,
+                            nested,
+                            out,
+                        );
+                    }
+                }
+                for member in members {
+                    if let (Offset::Fixed(offset), None) = (&member.offset, member.bits) {
+                        let at = at.saturating_add(*offset);
+                        self.value(types, member.of, at, depth, nested, out);
+                    }
+                }
+            }
+            Kind::Array {
+                element,
+                dimensions,
+                ..
+            } => {
+                let shape = self.of_value(types, *element, depth);
+                let count =
+                    dimensions
+                        .iter()
+                        .try_fold(1_u64, |count, dimension| match dimension.count {
+                            Bound::Fixed(next) => count.checked_mul(next),
+                            _ => None,
+                        });
+                if let (Some(count), Some(size)) = (count, types.size(*element))
+                    && shape != 0
+                {
+                    let count = count.min(self.elements.into());
+                    emit(out, Follow::Each, at, size, count, shape, 0);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn pointer(
+        &mut self,
+        types: &Types,
+        target: TypeId,
+        at: u64,
+        depth: u8,
+        is_pointer: bool,
+        out: &mut Vec<Instruction>,
+    ) {
+        let Some((_, found)) = types.bare(target) else {
+            return;
+        };
+        match &found.kind {
+            Kind::Void | Kind::Function | Kind::Unknown(_) => {}
+            _ if is_pointer && is_character(found) => {
+                emit(out, Follow::Text, at, self.text_bytes.into(), 0, 0, 0);
+            }
+            _ => {
+                if let Some(bytes) = self
+                    .captured_bytes(types, target)
+                    .filter(|bytes| *bytes > 0)
+                {
+                    let shape = self.of_value(types, target, depth);
+                    emit(out, Follow::Object, at, bytes, 0, shape, 0);
+                }
+            }
+        }
+    }
+
+    fn container(
+        &mut self,
+        types: &Types,
+        container: &Container,
+        at: u64,
+        depth: u8,
+        nested: u8,
+        out: &mut Vec<Instruction>,
+    ) {
+        let elements = u64::from(self.elements);
+        match container {
+            Container::Text {
+                pointer,
+                count,
+                unit,
+            } => {
+                let size = types.size(*unit).unwrap_or(1);
+                let most = u64::from(self.text_bytes);
+                emit(
+                    out,
+                    Follow::Counted,
+                    at + pointer,
+                    size,
+                    at + count,
+                    0,
+                    most,
+                );
+            }
+            Container::Span {
+                begin,
+                end,
+                element,
+            } => {
+                let shape = self.of_value(types, *element, depth);
+                let size = types.size(*element).unwrap_or(0);
+                emit(
+                    out,
+                    Follow::Span,
+                    at + begin,
+                    size,
+                    at + end,
+                    shape,
+                    elements,
+                );
+            }
+            Container::Counted {
+                pointer,
+                count,
+                element,
+            } => {
+                let shape = self.of_value(types, *element, depth);
+                let size = types.size(*element).unwrap_or(0);
+                emit(
+                    out,
+                    Follow::Counted,
+                    at + pointer,
+                    size,
+                    at + count,
+                    shape,
+                    elements,
+                );
+            }
+            Container::Bits { begin, .. } => {
+                let bytes = elements.div_ceil(64) * 8;
+                emit(out, Follow::Object, at + begin.0, bytes, 0, 0, 0);
+            }
+            Container::Inner { offset, array } => {
+                self.value(types, *array, at + offset, depth, nested, out);
+            }
+            Container::Tree {
+                header,
+                links,
+                value_offset,
+                value,
+                ..
+            } => {
+                let shape = self.tree(types, *links, *value_offset, *value, depth);
+                if let Some(bytes) = node_bytes(types, *value_offset, *value) {
+                    emit(
+                        out,
+                        Follow::Link,
+                        at + header + links.left,
+                        bytes,
+                        0,
+                        shape,
+                        0,
+                    );
+                }
+            }
+            Container::Chain {
+                first,
+                next,
+                value_offset,
+                value,
+                ..
+            } => {
+                let shape = self.chain(types, *next, *value_offset, *value, depth);
+                if let Some(bytes) = node_bytes(types, *value_offset, *value) {
+                    emit(out, Follow::Link, at + first, bytes, 0, shape, 0);
+                }
+            }
+            Container::Deque {
+                begin,
+                end,
+                element,
+            } => {
+                let shape = self.of_value(types, *element, depth);
+                let size = types.size(*element).unwrap_or(0);
+                let (from, to) = (at + begin.current, at + begin.last);
+                emit(out, Follow::Span, from, size, to, shape, elements);
+                let (from, to) = (at + end.first, at + end.current);
+                emit(out, Follow::Span, from, size, to, shape, elements);
+            }
+            Container::Tuple(parts) => {
+                for (offset, part) in parts {
+                    self.value(types, *part, at + offset, depth, nested, out);
+                }
+            }
+            Container::Owner { offset, pointer } => {
+                self.value(types, *pointer, at + offset, depth, nested, out);
+            }
+            Container::Optional { offset, value, .. } | Container::Holder { offset, value } => {
+                self.value(types, *value, at + offset, depth, nested, out);
+            }
+            Container::Variant {
+                offset,
+                alternatives,
+                ..
+            } => {
+                for alternative in alternatives {
+                    self.value(types, *alternative, at + offset, depth, nested, out);
+                }
+            }
+        }
+    }
+
+    fn tree(
+        &mut self,
+        types: &Types,
+        links: TreeLinks,
+        value_offset: u64,
+        value: TypeId,
+        depth: u8,
+    ) -> u32 {
+        let bytes = node_bytes(types, value_offset, value);
+        let key = Key::Tree(links.left, value_offset, value, depth);
+        // The printer walks in order, from the leftmost on: to the right, then up.
+        let offsets = [links.right, links.parent, links.left];
+        self.node(types, key, &offsets, bytes, (value_offset, value), depth)
+    }
+
+    fn chain(
+        &mut self,
+        types: &Types,
+        next: u64,
+        value_offset: u64,
+        value: TypeId,
+        depth: u8,
+    ) -> u32 {
+        let bytes = node_bytes(types, value_offset, value);
+        let key = Key::Chain(next, value_offset, value, depth);
+        self.node(types, key, &[next], bytes, (value_offset, value), depth)
+    }
+
+    /// The shape of a node which leads to others like it.
+    fn node(
+        &mut self,
+        types: &Types,
+        key: Key,
+        links: &[u64],
+        bytes: Option<u64>,
+        (value_offset, value): (u64, TypeId),
+        depth: u8,
+    ) -> u32 {
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let Some(bytes) = bytes.filter(|_| self.list.len() < SHAPES_MAX) else {
+            return 0;
+        };
+        // Its place is taken before it is made: it refers to itself.
+        self.list.push(Vec::new());
+        let own = u32::try_from(self.list.len()).unwrap_or(0);
+        self.known.insert(key, own);
+        let mut all = Vec::new();
+        self.value(types, value, value_offset, depth, NESTED_MAX, &mut all);
+        for link in links {
+            emit(&mut all, Follow::Link, *link, bytes, 0, own, 0);
+        }
+        if let Some(place) = self.list.get_mut(own as usize - 1) {
+            *place = all;
+        }
+        own
+    }
+}
+
+/// Maps the numbers or places of shapes in a plan's ops and in the shapes behind them.
+pub fn relocate(words: &mut [u64], map: &dyn Fn(u32) -> u32) {
+    let change = |word: &mut u64| {
+        let shape = (*word >> 32) as u32;
+        if shape != 0 {
+            *word = *word & 0xffff_ffff | u64::from(map(shape)) << 32;
+        }
+    };
+    let mut at = 1;
+    while let Some(op) = words.get(at).copied().and_then(Op::parse) {
+        match op.opcode {
+            Opcode::Shape => {
+                if let Some(word) = words.get_mut(at + 1) {
+                    *word = map(*word as u32).into();
+                }
+            }
+            Opcode::Region => {
+                if let Some(word) = words.get_mut(at + 1) {
+                    change(word);
+                }
+            }
+            _ => {}
+        }
+        at += op.opcode.words();
+        if matches!(op.opcode, Opcode::End | Opcode::Caller) {
+            break;
+        }
+    }
+    while let Some(count) = words.get(at).copied() {
+        for _ in 0..count {
+            if let Some(word) = words.get_mut(at + 2) {
+                change(word);
+            }
+            at += Instruction::WORDS;
+        }
+        at += 1;
+    }
+}
+
+fn node_bytes(types: &Types, value_offset: u64, value: TypeId) -> Option<u64> {
+    let size = types.size(value)?.min(OBJECT_BYTES_MAX);
+    value_offset.checked_add(size)
+}
+
+/// Whether a pointer to it is a text.
+fn is_character(found: &Type) -> bool {
+    matches!(
+        found.kind,
+        Kind::Base(Encoding::SignedChar | Encoding::UnsignedChar)
+    ) && found.size == Some(CHARACTER_BYTES)
+}
+
+fn emit(
+    out: &mut Vec<Instruction>,
+    follow: Follow,
+    at: u64,
+    number: u64,
+    second: u64,
+    shape: u32,
+    most: u64,
+) {
+    let (Ok(offset), Ok(number), Ok(second), Ok(most)) = (
+        u32::try_from(at),
+        u32::try_from(number),
+        u32::try_from(second),
+        u32::try_from(most),
+    ) else {
+        return;
+    };
+    if number == 0 || number >= 1 << 24 || out.len() == INSTRUCTIONS_MAX {
+        return;
+    }
+    out.push(Instruction {
+        follow,
+        number,
+        offset,
+        second,
+        shape,
+        most,
+    });
+}
