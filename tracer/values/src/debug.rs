@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::files::{self, Identity};
 use crate::unwind::{Recipe, Unwinder};
 use crate::{TypeId, Types, Variable};
+use hooks::Hooks;
 use scopes::Body;
 use sections::Sections;
 use types::TypeTable;
@@ -17,6 +18,7 @@ use units::{Die, Unit, Units};
 
 pub(crate) mod expression;
 mod frames;
+mod hooks;
 mod outline;
 mod scopes;
 pub(crate) mod sections;
@@ -32,6 +34,7 @@ pub struct DebugFile {
     types: TypeTable,
     unwinder: Unwinder,
     bodies: HashMap<Die, Arc<Body>>,
+    hooks: OnceLock<Hooks>,
 }
 
 /// Why a file's debug information can't be used.
@@ -96,6 +99,7 @@ impl DebugFile {
             units,
             types: TypeTable::default(),
             bodies: HashMap::new(),
+            hooks: OnceLock::new(),
         })
     }
 
@@ -135,6 +139,12 @@ impl DebugFile {
     /// Up to `limit` bytes of code from `address` on.
     pub fn code(&self, address: u64, limit: usize) -> Vec<u8> {
         self.own.code(address, limit)
+    }
+
+    /// Whether what returns to `address` is the call of a hook; `None`: nobody can tell.
+    pub fn calls_hook(&self, address: u64) -> Option<bool> {
+        let hooks = self.hooks.get_or_init(|| Hooks::read(&self.own));
+        hooks.are_called(&self.own, address)
     }
 
     /// The blocks of a function.

@@ -1,5 +1,6 @@
 //! Sections of an ELF file, as gimli reads them.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -7,7 +8,10 @@ use std::sync::Arc;
 
 use gimli::{EndianArcSlice, LittleEndian, SectionId};
 use object::read::elf::ElfFile64;
-use object::{CompressionFormat, Endianness, Object, ObjectSection, ReadCache};
+use object::{
+    CompressionFormat, Endianness, Object, ObjectSection, ObjectSymbol, ObjectSymbolTable,
+    ReadCache, RelocationTarget,
+};
 
 use super::Error;
 
@@ -116,6 +120,33 @@ impl Sections {
             Ok(()) => code,
             Err(_) => Vec::new(),
         }
+    }
+
+    /// Slots that the dynamic linker fills with the address of something of these names.
+    pub fn slots_of(&self, names: &[&str]) -> HashSet<u64> {
+        self.find_slots(names).unwrap_or_default()
+    }
+
+    fn find_slots(&self, names: &[&str]) -> Option<HashSet<u64>> {
+        let cache = ReadCache::new(self.file.try_clone().ok()?);
+        let elf = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
+        let symbols = elf.dynamic_symbol_table()?;
+        let is_wanted = |index| {
+            let symbol = symbols.symbol_by_index(index).ok();
+            symbol.is_some_and(|symbol| symbol.name().is_ok_and(|name| names.contains(&name)))
+        };
+        let wanted: HashSet<_> = symbols
+            .symbols()
+            .map(|symbol| symbol.index())
+            .filter(|index| is_wanted(*index))
+            .collect();
+        let slots =
+            elf.dynamic_relocations()?
+                .filter_map(|(slot, relocation)| match relocation.target() {
+                    RelocationTarget::Symbol(index) => wanted.contains(&index).then_some(slot),
+                    _ => None,
+                });
+        Some(slots.collect())
     }
 
     fn find(&self, name: &str) -> Option<&Section> {
