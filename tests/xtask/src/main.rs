@@ -76,7 +76,7 @@ enum Command {
     },
     /// Compare the values that the tracer captures with gdb's, event by event.
     Oracle(oracle::Options),
-    /// Fuzz the wire decoders, each time with a new seed.
+    /// Fuzz whatever reads bytes from outside, each time with a new seed.
     Fuzz {
         /// How long.
         #[arg(long, value_name = "N", default_value = "60")]

@@ -44,10 +44,15 @@ pub fn run() -> Result<()> {
     anyhow::bail!("{} of the steps above failed", failures.len())
 }
 
-/// What is fuzzed, one after the other: test programs that take their seconds and seed from the environment.
-const FUZZED: [(&str, &str); 2] = [
-    ("umbel-wire", "the wire decoders"),
-    ("umbel-tracer", "the readers of recordings"),
+/// What is fuzzed, one after the other: packages and test programs of theirs that take their seconds and seed from the environment.
+const FUZZED: [(&str, &str, &str); 3] = [
+    ("umbel-wire", "fuzz", "the wire decoders"),
+    ("umbel-tracer", "fuzz", "the readers of recordings"),
+    (
+        "umbel-tracer",
+        "fuzz_rules",
+        "the readers of filters and of the control socket",
+    ),
 ];
 
 /// Fuzzes every decoder of bytes from outside, `seconds` seconds in all.
@@ -57,12 +62,12 @@ pub fn fuzz(seconds: u64, seed: Option<u64>) -> Result<()> {
         None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64,
     };
     let each = seconds.div_ceil(FUZZED.len() as u64);
-    for (package, what) in FUZZED {
+    for (package, test, what) in FUZZED {
         step(
             &format!("fuzz {what} for {each} s with seed {seed}"),
             || {
                 let mut fuzz: Command =
-                    cargo(&["test", "--release", "-p", package, "--test", "fuzz"])?;
+                    cargo(&["test", "--release", "-p", package, "--test", test])?;
                 fuzz.args(["--", "--nocapture"]);
                 fuzz.env("UMBEL_FUZZ_SECONDS", each.to_string());
                 call(fuzz.env("UMBEL_FUZZ_SEED", seed.to_string()))

@@ -79,6 +79,10 @@ impl<'a> Reader<'a> {
         // A shell has other plans with `!`.
         let is_turned = self.take_if("!") || self.take_if("-");
         self.skip_blanks();
+        // No name begins so, and a second sign would be lost when the rule is written.
+        if self.rest().starts_with(['!', '-']) {
+            return Err(self.error(&format!("expected {EXPECTED}")));
+        }
         let action = match (plain, is_turned) {
             (plain, false) => plain,
             (Action::Include, true) => Action::Exclude,

@@ -27,7 +27,7 @@ mod trim;
 mod wake;
 
 pub use clock::point as clock_point;
-pub use control::{Answer, Request, ask};
+pub use control::{Answer, Control, REQUEST_BYTES_MAX, Request, ask};
 pub use error::Error;
 pub use output::Tally;
 pub use program::{Untraceable, examine};
