@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use rayon::prelude::*;
 
 use super::elf::{Text, import_address};
-use super::sites::Sites;
+use super::sites::{Range, Sites};
 use crate::filter::{Filter, Function, Names};
 use crate::symbols::Image;
 use crate::trigger::{Active, WatchedFunctions};
@@ -108,9 +108,7 @@ impl Code {
             if !self.is_instrumented {
                 return Sites::default();
             }
-            let functions = self.image.functions().iter();
-            let functions: Vec<(u64, u64)> = functions.map(|one| (one.begin, one.end)).collect();
-            Sites::find(self.text(), &functions)
+            Sites::find(self.text(), &Range::all(self.image.functions()))
         })
     }
 

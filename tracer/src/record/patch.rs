@@ -21,7 +21,7 @@ pub struct Patched {
     pub off: usize,
     /// Sites that call their hook.
     pub on: usize,
-    /// Sites that should do nothing but whose function isn't known: they call their hook.
+    /// Sites that should do nothing but whose function isn't known, or that another function shares: they call their hook.
     pub unknown: usize,
     /// Sites whose bytes are not those of the file: nobody touches them.
     pub differing: usize,
@@ -47,8 +47,8 @@ pub enum Wanted {
     On,
     /// That it does nothing.
     Off,
-    /// That it does nothing, if one knew that it belongs to a function that is excluded.
-    Unknown,
+    /// That it does nothing for the functions that are excluded; but which those are isn't known, or not all of its functions are.
+    Unclear,
 }
 
 impl Memory {
@@ -137,7 +137,7 @@ fn change(
             patched.off += 1;
             site.form.patched()
         }
-        Wanted::Unknown => {
+        Wanted::Unclear => {
             patched.unknown += 1;
             site.form.active()
         }

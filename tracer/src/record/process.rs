@@ -152,12 +152,23 @@ impl Process {
                 module.patched = None;
                 continue;
             }
-            let wanted = |site: &super::sites::Site| match site.function {
-                Some(function) if module.watched.contains_key(&function) => Wanted::On,
-                _ if !is_on => Wanted::Off,
-                Some(function) if verdict.excludes(function) => Wanted::Off,
-                None if verdict.excludes_any() => Wanted::Unknown,
-                _ => Wanted::On,
+            let wanted = |site: &super::sites::Site| {
+                let functions = &site.functions;
+                let excluded_count = functions
+                    .iter()
+                    .filter(|&&function| verdict.excludes(function))
+                    .count();
+                let is_watched = functions
+                    .iter()
+                    .any(|function| module.watched.contains_key(function));
+                match excluded_count {
+                    _ if is_watched => Wanted::On,
+                    _ if !is_on => Wanted::Off,
+                    0 if functions.is_empty() && verdict.excludes_any() => Wanted::Unclear,
+                    0 => Wanted::On,
+                    count if count == functions.len() => Wanted::Off,
+                    _ => Wanted::Unclear,
+                }
             };
             module.code.set_patched();
             match memory.apply(module.info.bias, module.code.sites(), wanted) {

@@ -9,26 +9,25 @@
 //! | call through the hook's slot (-fno-plt) | `ff 15 rel32` | `3b` | cmp edx, [rip+rel32] |
 //! | tail jump through it | `ff 25 rel32` | `c3` | ret |
 //!
-//! The address of the function that a site tells of is a constant of the program, so whichever way leads to the site, its first
-//! argument is the same: following the registers line by line finds it. A compiler may keep it in a register for long, or on the
-//! stack; then it is the only constant that was ever put there, or it isn't known.
+//! The function that a site tells of is found by following its first argument ([`flow`]).
 
 use std::collections::{HashMap, HashSet};
 
-use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
-};
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction};
 use rayon::prelude::*;
 
 use super::elf::{Hook, Text};
+use crate::symbols::{Function, FunctionTable};
+
+mod flow;
 
 /// One call of a hook. Addresses are those of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Its first byte.
     pub address: u64,
-    /// The function it tells of, if that could be found out.
-    pub function: Option<u64>,
+    /// The functions it tells of: one, or several that share it; none, if that could not be found out.
+    pub functions: Vec<u64>,
     /// What it is.
     pub form: Form,
     /// Which hook it calls.
@@ -88,8 +87,8 @@ pub struct Sites {
 }
 
 impl Sites {
-    /// Finds them in `text`; `functions` are the (begin, end) that are known, sorted.
-    pub fn find(text: &Text, functions: &[(u64, u64)]) -> Self {
+    /// Finds them in `text`; `functions` are those that are known, sorted.
+    pub fn find(text: &Text, functions: &[Range]) -> Self {
         let mut found = Self::default();
         if text.hooks.is_empty() {
             return found;
@@ -98,10 +97,13 @@ impl Sites {
         for segment in &text.segments {
             let candidates = candidates(text, segment.address, &segment.bytes, &stubs);
             let bodies = bodies(&candidates, functions, segment.address, segment.end());
-            let parts: Vec<Vec<Site>> = bodies
-                .par_iter()
-                .map(|body| Walk::new(text, &stubs, segment.address, &segment.bytes).walk(body))
-                .collect();
+            let walk = Walk {
+                text,
+                stubs: &stubs,
+                address: segment.address,
+                bytes: &segment.bytes,
+            };
+            let parts: Vec<Vec<Site>> = bodies.par_iter().map(|whole| walk.walk(whole)).collect();
             let sites: Vec<Site> = parts.into_iter().flatten().collect();
             found.unclear_count += candidates.len().saturating_sub(sites.len());
             found.sites.extend(sites);
@@ -111,6 +113,45 @@ impl Sites {
         found
     }
 }
+
+/// Where a function lies, or a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Its first byte.
+    pub begin: u64,
+    /// Behind its last.
+    pub end: u64,
+    /// If it is a part that the compiler put elsewhere, because it is seldom run: the function that it belongs to.
+    pub whole: Option<u64>,
+}
+
+impl Range {
+    /// Those of a file.
+    pub fn all(functions: &FunctionTable) -> Vec<Self> {
+        // By name; of a name that several have, which of them a part belongs to isn't known.
+        let mut wholes: HashMap<String, Option<u64>> = HashMap::new();
+        let whole_of = |name: &str| name.split_once(PART).map(|(whole, _)| whole.to_owned());
+        for function in functions.iter() {
+            wholes.extend(whole_of(&function.name).map(|whole| (whole, None)));
+        }
+        let mut seen: HashSet<String> = HashSet::new();
+        for function in functions.iter() {
+            if let Some(whole) = wholes.get_mut(&*function.name) {
+                let is_new = seen.insert(function.name.to_string());
+                *whole = is_new.then_some(function.begin);
+            }
+        }
+        let range = |function: Function| Self {
+            begin: function.begin,
+            end: function.end,
+            whole: whole_of(&function.name).and_then(|whole| wholes.get(&whole).copied()?),
+        };
+        functions.iter().map(range).collect()
+    }
+}
+
+/// What the compiler adds to a function's name for its part.
+const PART: &str = ".cold";
 
 /// A row of instructions that is decoded from its begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,106 +191,104 @@ fn candidates(text: &Text, address: u64, bytes: &[u8], stubs: &HashMap<u64, Hook
     found
 }
 
-/// The functions that hold `candidates`; where none is known, what lies between two.
-fn bodies(candidates: &[u64], functions: &[(u64, u64)], begin: u64, end: u64) -> Vec<Body> {
-    let mut bodies: Vec<Body> = Vec::new();
+/// The functions that hold `candidates`, each with its parts behind it; where none is known, what lies between two.
+fn bodies(candidates: &[u64], functions: &[Range], begin: u64, end: u64) -> Vec<Vec<Body>> {
+    let mut bodies: Vec<Vec<Body>> = Vec::new();
+    let mut places: HashMap<u64, usize> = HashMap::new();
+    let mut parts: Vec<(u64, Body)> = Vec::new();
+    let mut last_end = 0;
     for &candidate in candidates {
-        if bodies.last().is_some_and(|last| candidate < last.end) {
+        if candidate < last_end {
             continue;
         }
-        let after = functions.partition_point(|function| function.0 <= candidate);
+        let after = functions.partition_point(|function| function.begin <= candidate);
         let before = after.checked_sub(1).map(|index| functions[index]);
-        let next = functions.get(after).map_or(end, |function| function.0);
-        bodies.push(match before {
-            Some((first, last)) if candidate < last => Body {
-                begin: first.max(begin),
-                end: last.min(next).min(end),
+        let next = functions.get(after).map_or(end, |function| function.begin);
+        let body = match before {
+            Some(function) if candidate < function.end => Body {
+                begin: function.begin.max(begin),
+                end: function.end.min(next).min(end),
             },
-            Some((_, last)) => Body {
-                begin: last.max(begin),
+            Some(function) => Body {
+                begin: function.end.max(begin),
                 end: next.min(end),
             },
             None => Body {
                 begin,
                 end: next.min(end),
             },
-        });
+        };
+        last_end = body.end;
+        match before.and_then(|function| function.whole) {
+            Some(whole) => parts.push((whole, body)),
+            None => {
+                places.insert(body.begin, bodies.len());
+                bodies.push(vec![body]);
+            }
+        }
+    }
+    for (whole, part) in parts {
+        match places.get(&whole) {
+            Some(&place) => bodies[place].push(part),
+            None => bodies.push(vec![part]),
+        }
     }
     bodies
 }
 
-/// What a register or the stack holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Value {
-    /// What it held where this row of instructions was entered.
-    Entry(Register),
-    /// This address.
-    Constant(u64),
-    /// Something from memory.
-    Loaded,
-    /// Anything else.
-    Other,
-}
-
-/// One pass over a body.
+/// Reads a body, with its parts.
 struct Walk<'a> {
     text: &'a Text,
     stubs: &'a HashMap<u64, Hook>,
     address: u64,
     bytes: &'a [u8],
-    registers: HashMap<Register, Value>,
-    /// Constants that each register was given anywhere.
-    constants: HashMap<Register, HashSet<u64>>,
-    /// Registers that were loaded from memory anywhere.
-    loaded: HashSet<Register>,
-    /// Constants that were stored anywhere.
-    stored: HashSet<u64>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(text: &'a Text, stubs: &'a HashMap<u64, Hook>, address: u64, bytes: &'a [u8]) -> Self {
-        Self {
-            text,
-            stubs,
-            address,
-            bytes,
-            registers: HashMap::new(),
-            constants: HashMap::new(),
-            loaded: HashSet::new(),
-            stored: HashSet::new(),
+impl Walk<'_> {
+    fn walk(&self, bodies: &[Body]) -> Vec<Site> {
+        let mut instructions = Vec::new();
+        let mut sites: Vec<(Site, usize)> = Vec::new();
+        for body in bodies {
+            self.read(body, &mut instructions, &mut sites);
         }
+        let places: Vec<(usize, Hook)> = sites
+            .iter()
+            .map(|(site, index)| (*index, site.hook))
+            .collect();
+        let functions = flow::functions_of(&instructions, &places, self.text);
+        sites
+            .into_iter()
+            .zip(functions)
+            .map(|((site, _), functions)| Site { functions, ..site })
+            .collect()
     }
 
-    fn walk(mut self, body: &Body) -> Vec<Site> {
+    fn read(
+        &self,
+        body: &Body,
+        instructions: &mut Vec<Instruction>,
+        sites: &mut Vec<(Site, usize)>,
+    ) {
         let slice = |begin: u64, end: u64| {
             let begin = usize::try_from(begin.checked_sub(self.address)?).ok()?;
             let end = usize::try_from(end.checked_sub(self.address)?).ok()?;
             self.bytes.get(begin..end.min(self.bytes.len()))
         };
         let Some(bytes) = slice(body.begin, body.end) else {
-            return Vec::new();
+            return;
         };
         let mut decoder = Decoder::with_ip(64, bytes, body.begin, DecoderOptions::NONE);
-        let mut instruction = Instruction::default();
-        let mut sites: Vec<(Site, Value)> = Vec::new();
         while decoder.can_decode() {
-            decoder.decode_out(&mut instruction);
+            let instruction = decoder.decode();
             if instruction.is_invalid() {
                 // Data among the code: what follows can't be told from chance.
                 break;
             }
             if let Some(site) = self.site(&instruction, bytes, body.begin) {
-                sites.push((site, self.value(Register::RDI)));
+                sites.push((site, instructions.len()));
             }
-            self.follow(&instruction);
+            instructions.push(instruction);
         }
-        sites
-            .into_iter()
-            .map(|(site, value)| Site {
-                function: self.resolve(value),
-                ..site
-            })
-            .collect()
     }
 
     /// The site that `instruction` is, if it calls a hook.
@@ -271,7 +310,7 @@ impl<'a> Walk<'a> {
         operand[..count].copy_from_slice(&bytes[start + 1..start + 1 + count]);
         Some(Site {
             address: instruction.ip(),
-            function: None,
+            functions: Vec::new(),
             form,
             hook,
             operand,
@@ -289,138 +328,7 @@ impl<'a> Walk<'a> {
         let slot = instruction.ip_rel_memory_address();
         self.text.hooks.get(&slot).copied()
     }
-
-    fn value(&self, register: Register) -> Value {
-        let known = self.registers.get(&register).copied();
-        known.unwrap_or(Value::Entry(register))
-    }
-
-    /// What registers hold behind `instruction`.
-    fn follow(&mut self, instruction: &Instruction) {
-        match instruction.flow_control() {
-            FlowControl::Next | FlowControl::ConditionalBranch => {}
-            FlowControl::Call | FlowControl::IndirectCall => {
-                for register in CALLEE_MAY_CHANGE {
-                    self.registers.insert(register, Value::Other);
-                }
-                return;
-            }
-            // What follows is reached from elsewhere.
-            _ => {
-                self.registers.clear();
-                return;
-            }
-        }
-        match instruction.mnemonic() {
-            Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push | Mnemonic::Nop | Mnemonic::Bt => {
-                return;
-            }
-            Mnemonic::Xchg => {
-                for index in 0..instruction.op_count() {
-                    self.set(instruction.op_register(index).full_register(), Value::Other);
-                }
-                return;
-            }
-            Mnemonic::Movsb
-            | Mnemonic::Movsq
-            | Mnemonic::Stosb
-            | Mnemonic::Stosq
-            | Mnemonic::Movsd
-            | Mnemonic::Stosd => {
-                for register in [Register::RDI, Register::RSI, Register::RCX] {
-                    self.set(register, Value::Other);
-                }
-                return;
-            }
-            Mnemonic::Mul | Mnemonic::Div | Mnemonic::Idiv | Mnemonic::Imul => {
-                self.set(Register::RAX, Value::Other);
-                self.set(Register::RDX, Value::Other);
-            }
-            _ => {}
-        }
-        let source = self.source(instruction);
-        match instruction.op0_kind() {
-            OpKind::Register => self.set(instruction.op0_register().full_register(), source),
-            OpKind::Memory if instruction.mnemonic() == Mnemonic::Mov => {
-                if let Value::Constant(address) = source {
-                    self.stored.insert(address);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What `instruction` puts into its first operand.
-    fn source(&self, instruction: &Instruction) -> Value {
-        let constant = |address: u64| match self.text.is_code(address) {
-            true => Value::Constant(address),
-            false => Value::Other,
-        };
-        match (instruction.mnemonic(), instruction.op1_kind()) {
-            (Mnemonic::Lea, _) if instruction.is_ip_rel_memory_operand() => {
-                constant(instruction.ip_rel_memory_address())
-            }
-            (
-                Mnemonic::Mov,
-                OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64,
-            ) => constant(instruction.immediate(1)),
-            (Mnemonic::Mov, OpKind::Register) => {
-                self.value(instruction.op1_register().full_register())
-            }
-            (Mnemonic::Mov, OpKind::Memory) if instruction.is_ip_rel_memory_operand() => {
-                let pointer = self.text.pointers.get(&instruction.ip_rel_memory_address());
-                pointer.map_or(Value::Other, |&address| constant(address))
-            }
-            (Mnemonic::Mov | Mnemonic::Pop, _) => Value::Loaded,
-            _ => Value::Other,
-        }
-    }
-
-    fn set(&mut self, register: Register, value: Value) {
-        match value {
-            Value::Constant(address) => {
-                self.constants.entry(register).or_default().insert(address);
-            }
-            Value::Loaded => {
-                self.loaded.insert(register);
-            }
-            _ => {}
-        }
-        self.registers.insert(register, value);
-    }
-
-    /// The address that `value` must be, now that the whole body is known.
-    fn resolve(&self, value: Value) -> Option<u64> {
-        let mut possible: HashSet<u64> = HashSet::new();
-        let may_be_stored = match value {
-            Value::Constant(address) => return Some(address),
-            Value::Entry(register) => {
-                possible.extend(self.constants.get(&register).into_iter().flatten());
-                self.loaded.contains(&register)
-            }
-            Value::Loaded => true,
-            Value::Other => false,
-        };
-        if may_be_stored {
-            possible.extend(&self.stored);
-        }
-        let mut possible = possible.into_iter();
-        possible.next().filter(|_| possible.next().is_none())
-    }
 }
-
-/// What a called function need not keep: the System V ABI.
-const CALLEE_MAY_CHANGE: [Register; 9] = [
-    Register::RAX,
-    Register::RCX,
-    Register::RDX,
-    Register::RSI,
-    Register::RDI,
-    Register::R8,
-    Register::R9,
-    Register::R10,
-    Register::R11,
-];
 
 #[cfg(test)]
 mod tests;

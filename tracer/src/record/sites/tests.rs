@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,7 +38,7 @@ impl Drop for Built {
 
 fn find(file: &Path) -> (Sites, FunctionTable) {
     let functions = FunctionTable::read(file).expect("it has symbols");
-    let ranges: Vec<(u64, u64)> = functions.iter().map(|one| (one.begin, one.end)).collect();
+    let ranges = Range::all(&functions);
     let text = Text::read(file).expect("it can be read");
     (Sites::find(&text, &ranges), functions)
 }
@@ -103,14 +104,20 @@ fn each_site_knows_its_function() {
         let built = Built::new(&format!("of-{name}"), SOURCE, options);
         let (sites, functions) = find(&built.file);
         for site in &sites.sites {
-            let function = site.function.and_then(|address| functions.at(address));
+            let function = site
+                .functions
+                .first()
+                .and_then(|&address| functions.at(address));
             let function = function.unwrap_or_else(|| panic!("{name}: {site:x?}"));
-            assert_eq!(Some(function.begin), site.function, "{name}: {site:x?}");
+            assert_eq!([function.begin], *site.functions, "{name}: {site:x?}");
         }
         // The inlined function has sites inside others, told by its own address.
         let of = |wanted: &str| {
             let of_it = |site: &&Site| {
-                let function = site.function.and_then(|address| functions.at(address));
+                let function = site
+                    .functions
+                    .first()
+                    .and_then(|&address| functions.at(address));
                 function.is_some_and(|function| function.name == wanted)
             };
             sites.sites.iter().filter(of_it).count()
@@ -146,9 +153,49 @@ fn damaged_files_are_refused_not_believed() {
         std::fs::write(&damaged, &copy).expect("it can be written");
         if let Ok(text) = Text::read(&damaged) {
             let functions = FunctionTable::read(&damaged).unwrap_or_default();
-            let ranges: Vec<(u64, u64)> =
-                functions.iter().map(|one| (one.begin, one.end)).collect();
-            Sites::find(&text, &ranges);
+            Sites::find(&text, &Range::all(&functions));
+        }
+    }
+}
+
+/// What the compiler makes hard: a function's address in a register across jumps, on the stack, in a part that lies elsewhere, and
+/// found out by comparing; a call that two functions share; an argument that comes behind a switch.
+const WINDING: &str = r#"
+#include <stdlib.h>
+extern int more(int), less(int);
+static inline __attribute__((always_inline)) double half(double d) { return d / 2; }
+static inline __attribute__((always_inline)) int pick(int n) {
+  switch (n) { case 0: return more(1); case 1: return less(2); case 2: return more(3); case 3: return n; case 4: return less(n); default: return more(n); }
+}
+static inline __attribute__((always_inline)) int careful(int n) { if (__builtin_expect(n == 77, 0)) { more(n); more(n + 1); abort(); } return n; }
+__attribute__((noinline)) int winding(int n, double d) {
+  int sum = (int)half(d);
+  for (int i = 0; i < n; i++) { if (pick(i) > 3) continue; sum += careful(i) + less(sum); if (sum > 100) break; sum += (int)half(sum); }
+  return sum;
+}
+__attribute__((noinline)) int more(int n) { return n + rand(); }
+__attribute__((noinline)) int less(int n) { return n - rand(); }
+int main(int argc, char **argv) { return winding(argc, argc) & 1; }
+"#;
+
+#[test]
+fn no_site_stays_without_its_function() {
+    for (name, options) in BUILDS {
+        let built = Built::new(&format!("winding-{name}"), WINDING, options);
+        let (sites, functions) = find(&built.file);
+        let mut counts: HashMap<String, [usize; 2]> = HashMap::new();
+        for site in &sites.sites {
+            assert!(!site.functions.is_empty(), "{name}: {site:x?}");
+            for &address in &site.functions {
+                let function = functions.at(address).expect("a function of this file");
+                assert_eq!(function.begin, address, "{name}: {site:x?}");
+                let count = counts.entry(function.name.into_owned()).or_default();
+                count[usize::from(site.hook == Hook::Exit)] += 1;
+            }
+        }
+        // Each is left where it was entered, but for what never returns.
+        for (function, [enters, exits]) in counts {
+            assert!(enters > 0 && exits > 0, "{name}: {function}");
         }
     }
 }
