@@ -139,6 +139,10 @@ fn words(request: &Request) -> String {
         Request::Remove(rule) => format!("filter del {rule}"),
         Request::Clear => "filter clear".into(),
         Request::List => "filter list".into(),
+        Request::SetTrigger(trigger) => format!("trigger set {trigger}"),
+        Request::RemoveTrigger(which) => format!("trigger del {which}"),
+        Request::ClearTriggers => "trigger clear".into(),
+        Request::ListTriggers => "trigger list".into(),
         Request::Status => "status".into(),
         Request::Snapshot => "snapshot".into(),
         Request::Stop => "stop".into(),
@@ -156,6 +160,10 @@ fn request(random: &mut Random) -> String {
         "filter clear",
         "filter del 1",
         "filter del parse_*",
+        "trigger list",
+        "trigger clear",
+        "trigger del 1",
+        "trigger set when f.n > 1000 then mark \"large\"",
     ];
     match random.below(2) {
         0 => words[random.below(words.len())].into(),
