@@ -2,6 +2,7 @@
 //! entry into `main`, inherited descriptors.
 
 pub mod abi;
+mod allocator;
 pub mod call;
 pub mod calls;
 pub mod fork;

@@ -1,0 +1,82 @@
+/* handlers KIND: a thread allocates and frees all the time, and a handler that interrupts it there uses shared objects
+ * which another node takes away again and again. KIND is how the handler was set: plain, nested (its own signal may
+ * interrupt it) or stacked (it has a stack of its own). */
+#include <signal.h>
+#include <time.h>
+#include "check.h"
+
+enum { OBJECTS = 16, RUNS = 3000, BYTES_MAX = 6000, STACK_BYTES = 1 << 16 };
+
+static volatile int *object_of[OBJECTS] __attribute__((node_local));
+static volatile long run_count __attribute__((node_local));
+
+static void on_signal(int number)
+{
+	(void)number;
+	__atomic_fetch_add(object_of[run_count % OBJECTS], 1, __ATOMIC_RELAXED);
+	run_count++;
+}
+
+static void set(const char *kind)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	if (strcmp(kind, "nested") == 0)
+		action.sa_flags = SA_NODEFER;
+	if (strcmp(kind, "stacked") == 0) {
+		stack_t stack = { .ss_sp = malloc(STACK_BYTES), .ss_size = STACK_BYTES };
+		CHECK_EQ(sigaltstack(&stack, 0), 0);
+		action.sa_flags = SA_ONSTACK;
+	}
+	CHECK_EQ(sigaction(SIGUSR1, &action, 0), 0);
+}
+
+int main(int argc, char **argv)
+{
+	CHECK_EQ(argc, 2);
+	volatile int objects[OBJECTS] = { 0 };
+	_Atomic int is_done = 0;
+
+	void allocates(long unused)
+	{
+		(void)unused;
+		for (int i = 0; i < OBJECTS; i++)
+			object_of[i] = &objects[i];
+		set(argv[1]);
+		pthread_t self = pthread_self();
+		/* A thread that this node doesn't know interrupts the one that allocates. */
+		void *interrupts(void *unused)
+		{
+			(void)unused;
+			struct timespec pause = { .tv_nsec = 100000 };
+			for (long sent = 0; run_count < RUNS && sent < 100L * RUNS; sent++) {
+				pthread_kill(self, SIGUSR1);
+				nanosleep(&pause, 0);
+			}
+			return 0;
+		}
+		pthread_t interrupter;
+		CHECK_EQ(pthread_create(&interrupter, 0, interrupts, 0), 0);
+		void *kept[8] = { 0 };
+		for (unsigned i = 0; run_count < RUNS; i++) {
+			void **place = &kept[i % 8];
+			free(*place);
+			*place = malloc(1 + i * 2654435761u % BYTES_MAX);
+		}
+		CHECK_EQ(pthread_join(interrupter, 0), 0);
+		is_done = 1;
+	}
+
+	dist_thr_t thread = dist_thr_create_on(dist_node_count() - 1, allocates, 0);
+	long seen = 0;
+	while (!is_done)
+		for (int i = 0; i < OBJECTS; i++)
+			seen += objects[i];
+	CHECK(seen > 0);
+	dist_thr_join(thread);
+	long sum = 0;
+	for (int i = 0; i < OBJECTS; i++)
+		sum += objects[i];
+	CHECK(sum >= RUNS);
+	puts("handlers agree");
+	return 0;
+}
