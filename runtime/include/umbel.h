@@ -173,8 +173,8 @@ extern int dist_cond_destroy(dist_cond_t *cond);
  * System calls read and write shared objects as the calling thread would: what they store are its stores.  Not so
  * where the kernel keeps the buffer beyond the call (O_DIRECT, io_uring, vmsplice): use private memory there, or
  * dist_pin.
- * Where the kernel cannot wait for an object (`umbel doctor`: every fault backend but device and syscall), the C
- * library's functions copy through private memory: reading and writing, sockets and messages, names of files and
+ * Where the kernel cannot wait for an object (with every fault backend but device and syscall: umbel run
+ * --fault-backend), the C library's functions copy through private memory: reading and writing, sockets and messages, names of files and
  * what is known of them, stdio, waits, time, processes, syscall().  Not these, which fail with EFAULT unless the
  * object happens to be here, or is pinned: system calls made without the C library; aio_*, io_submit, semctl,
  * getcontext and its kin; ioctl whose request has not the size of its argument, or that leads on to other memory

@@ -45,6 +45,12 @@ pub fn with<T>(body: impl FnOnce(&Local) -> T) -> T {
     LOCAL.with(|local| body(local.get_or_init(adopt)))
 }
 
+/// As [`Local::has_room`], of the calling thread; in a signal handler. Not one that is unknown to its node yet.
+pub fn has_room() -> bool {
+    let has_room = LOCAL.try_with(|local| local.get().is_some_and(Local::has_room));
+    has_room.unwrap_or(false)
+}
+
 /// Runs main, then waits for every thread that it created.
 pub fn run_main_thread(main: impl FnOnce() -> i32) -> i32 {
     attach(MAIN, None, take_stack());

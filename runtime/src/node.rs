@@ -19,7 +19,7 @@ use crate::service::{self, Service};
 use crate::sync_table::SyncTable;
 use crate::sys::poll::{Bell, Poll};
 use crate::sys::{fork, process, segv, signals};
-use crate::turn::Turn;
+use crate::turn::{self, Turn};
 
 /// This process as a node.
 pub struct Node {
@@ -87,6 +87,11 @@ impl Node {
             return node;
         }
         NODE.get_or_init(|| start().unwrap_or_else(|error| fatal(&error.to_string())))
+    }
+
+    /// This process's node, if it was made and its threads may use it.
+    pub fn made() -> Option<&'static Node> {
+        MADE.get().copied()
     }
 
     /// Hands a request to the service thread.
@@ -338,6 +343,7 @@ fn start() -> Result<&'static Node, Error> {
         signals::keep_faults_unblocked();
     }
     node.turn.begin(service, look_ns);
+    umbel_fault::signals::set_server(turn::serve_fault);
     let greeted = Reply::new();
     let answer = greeted.clone();
     std::thread::Builder::new()

@@ -173,7 +173,7 @@ impl Service {
     /// Whether page faults come to threads as signals.
     pub fn faults_are_signals(&self) -> bool {
         let backend = self.engine.as_ref().map(Engine::backend);
-        matches!(backend, Some(Backend::Guard | Backend::Mprotect))
+        backend.is_some_and(Backend::faults_are_signals)
     }
 
     fn register(&mut self) -> std::io::Result<()> {

@@ -9,12 +9,16 @@
 //! visitor                        └─ request ─ look ─ messages ─ answer ─┘ leaves at once
 //! ```
 //!
-//! A visitor is the only thread of its node that could run: nobody else is kept from anything. It runs with its signals
+//! Where faults are signals, a thread that faults visits, too, from its handler: it serves its own fault.
+//!
+//! A visitor that waits is the only thread of its node that could run: nobody else is kept from anything. It runs with its signals
 //! blocked, for a handler that touches shared memory would wait for the visitor's own turn to end. It leaves as soon as the
 //! service thread wants its turn: for faults, timers, the launcher, and requests of others, which only that sees.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use umbel_fault::signals::Waiter;
 
 use crate::local;
 use crate::node::Node;
@@ -23,7 +27,7 @@ use crate::request::{Reply, Request};
 use crate::service::Service;
 use crate::sys::fork;
 use crate::sys::poll::Uncancelled;
-use crate::sys::signals::Blocked;
+use crate::sys::signals::{self, Blocked};
 
 /// The node's state, and who wants it.
 #[derive(Default)]
@@ -108,7 +112,7 @@ const LOOK_MAX: u64 = 8;
 struct Visit {
     // In the order of their ends.
     service: Held,
-    _blocked: Blocked,
+    _blocked: Option<Blocked>,
     _uncancelled: Uncancelled,
 }
 
@@ -129,9 +133,28 @@ impl Visit {
             service.set_visited(true);
             Self {
                 service,
-                _blocked: blocked,
+                _blocked: Some(blocked),
                 _uncancelled: uncancelled,
             }
+        })
+    }
+
+    /// As `begin`, whoever else could run, from the handler of a fault: signals are blocked.
+    fn of_fault(node: &'static Node) -> Option<Self> {
+        if node.has_requests()
+            || node.turn.is_wanted()
+            || signals::handlers_may_nest()
+            || !local::has_room()
+        {
+            return None;
+        }
+        let uncancelled = Uncancelled::new();
+        let mut service = node.turn.service().try_lock().ok()?;
+        service.set_visited(true);
+        Some(Self {
+            service,
+            _blocked: None,
+            _uncancelled: uncancelled,
         })
     }
 }
@@ -162,5 +185,19 @@ impl Node {
             (None, None) => self.note_waiting(),
         }
         reply.wait()
+    }
+}
+
+/// Serves what the calling thread has posted, if it may. In a signal handler; `signals::set_server` says what it interrupted,
+/// and so it may allocate. It takes no lock that code which accesses shared memory may hold: the service thread takes those
+/// locks, too, while such code waits for it.
+pub fn serve_fault(waiter: &Waiter<'_>) -> bool {
+    let visit = Node::made().and_then(Visit::of_fault);
+    match visit {
+        Some(mut visit) => {
+            visit.service.serve_fault(waiter);
+            true
+        }
+        None => false,
     }
 }

@@ -1,5 +1,7 @@
 //! What a thread of the program does with the node's state when it visits: `turn.rs` says when it may.
 
+use umbel_fault::signals::Waiter;
+
 use super::Service;
 use crate::error::Error;
 use crate::request::{Reply, Request};
@@ -32,7 +34,7 @@ impl Service {
             return;
         }
         if let Some(reply) = reply {
-            self.look_for(reply);
+            self.look_for(|| reply.is_answered());
         }
         for _ in 0..LAST_LOOKS {
             // What has come is served here for less than by waking the service thread.
@@ -44,9 +46,33 @@ impl Service {
         self.watch_links(false);
     }
 
-    fn look_for(&mut self, reply: &Reply) {
+    /// Serves the fault of a visitor, and looks for what it needs of others if no other thread could run meanwhile.
+    pub fn serve_fault(&mut self, waiter: &Waiter<'_>) {
+        let done = self.with_engine(|engine, links| engine.on_faults(now_ns(), links));
+        self.must(done);
+        if waiter.is_redirected() {
+            // The end of the turn may take rights.
+            return self.node.wake_service();
+        }
+        let is_watching = !waiter.is_served()
+            && self.looks()
+            && self.running_threads() == 0
+            && self.links.can_be_watched();
+        if is_watching {
+            // Before the request leaves, as above.
+            self.watch_links(true);
+        }
+        let done = self.end_turn();
+        self.must(done);
+        if is_watching {
+            self.look_for(|| waiter.is_served());
+            self.watch_links(false);
+        }
+    }
+
+    fn look_for(&mut self, is_answered: impl Fn() -> bool) {
         let mut began_ns = now_ns();
-        while !reply.is_answered() && self.running_threads() == 0 {
+        while !is_answered() && self.running_threads() == 0 {
             match self.look_once(began_ns) {
                 Looked::Found => {
                     self.serve_messages();

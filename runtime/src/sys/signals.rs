@@ -2,9 +2,12 @@
 //!
 //! This library stands before the C library, so a program's `sigaction` is the one here. For the two signals the
 //! kernel has the handler of `umbel_fault::signals`, which keeps the program's action and runs it for what isn't ours.
-//! Where page faults are signals (backends `guard`, `mprotect`), no thread may block them: the kernel ends a process
+//! Where page faults are signals (all backends but `device` and `syscall`), no thread may block them: the kernel ends a process
 //! that faults while it does. So they are taken out of every mask that the program sets, and put back into those that
 //! it asks for: what it is told is what it said.
+//!
+//! A thread that is in a handler has its fault served by the service thread, not by itself: the handler may have interrupted
+//! this library. Its mask tells; where handlers are set that leave it empty, faults are never served by the threads themselves.
 //!
 //! Not covered: masks in a `ucontext_t` that the program changes by hand, and system calls by `syscall`.
 
@@ -21,6 +24,9 @@ static FAULTS_ARE_SIGNALS: AtomicBool = AtomicBool::new(false);
 
 /// What was taken out of the masks of the program's actions, by signal.
 static TAKEN: [AtomicU8; SIGNALS] = [const { AtomicU8::new(0) }; SIGNALS];
+
+/// The program has set a handler that its own signal can interrupt.
+static NESTING: AtomicBool = AtomicBool::new(false);
 
 /// Signals that interrupt system calls, as `siginterrupt` says: bit N - 1 for signal N.
 static INTERRUPTING: AtomicU64 = AtomicU64::new(0);
@@ -47,6 +53,11 @@ pub fn keep_faults_unblocked() {
     BELIEVED.set(pack(kernel));
 }
 
+/// Whether a thread's mask may be empty although it runs a handler.
+pub fn handlers_may_nest() -> bool {
+    NESTING.load(Ordering::Relaxed)
+}
+
 /// A mask that the calling thread may have: `mask` without what faults come as.
 pub fn possible_mask(mask: &sigset_t) -> sigset_t {
     let mut possible = *mask;
@@ -64,6 +75,10 @@ pub fn possible_mask(mask: &sigset_t) -> sigset_t {
 pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int {
     // SAFETY: null, or the program's live object.
     let asked = unsafe { new.as_ref() };
+    if asked.is_some_and(|asked| asked.sa_flags & libc::SA_NODEFER != 0) {
+        // Relaxed: the handler runs behind this, or in a thread that raced with it.
+        NESTING.store(true, Ordering::Relaxed);
+    }
     if ours::keeps(signal) {
         let before = ours::program_action(signal, asked);
         return answer(old, before);
@@ -300,8 +315,8 @@ fn change_one(how: c_int, signal: c_int) -> c_int {
 /// Changes the calling thread's mask as far as it may; the mask before, as the thread believes it.
 fn change_mask(how: c_int, set: Option<u64>) -> u64 {
     let mut before = 0;
-    // Two that the C library needs itself (SIGCANCEL, SIGSETXID): it refuses to have them blocked, too.
-    let possible = set.map(|set| set & !(0b11 << 31));
+    // The C library refuses to have its own blocked, too.
+    let possible = set.map(|set| set & !OF_LIBRARY);
     if !FAULTS_ARE_SIGNALS.load(Ordering::Relaxed) {
         mask_of_thread(how, possible, &mut before);
         return before;
@@ -319,7 +334,7 @@ fn change_mask(how: c_int, set: Option<u64>) -> u64 {
             _ => set,
         });
     }
-    before | unpack(believed)
+    before & !OF_LIBRARY | unpack(believed)
 }
 
 /// While it lives, no handler of the program runs on the calling thread. That may take a while: nothing here faults.
@@ -392,5 +407,7 @@ const SIGNALS: usize = 65;
 /// What faults come as; the third steps over single instructions.
 const UNBLOCKABLE: u64 =
     1 << (libc::SIGSEGV - 1) | 1 << (libc::SIGBUS - 1) | 1 << (libc::SIGTRAP - 1);
+/// Two that the C library needs itself: SIGCANCEL, SIGSETXID. Where faults are signals, the first is blocked in some handlers.
+const OF_LIBRARY: u64 = 0b11 << 31;
 /// Of <signal.h>: block it.
 const SIG_HOLD: sighandler_t = 2;

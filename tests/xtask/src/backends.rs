@@ -3,7 +3,7 @@
 //!
 //! | setting | what is different |
 //! |---|---|
-//! | `device`, `syscall`, `user-mode`, `guard`, `mprotect` | `UMBEL_FAULT_BACKEND` forces the backend |
+//! | `user-mode`, `device`, `syscall`, `guard`, `mprotect` | `UMBEL_FAULT_BACKEND` forces the backend |
 //! | `unprivileged` | the user `nobody`: no real-time priority, no userfaultfd for the kernel's faults |
 //! | `refused` | a seccomp filter refuses userfaultfd, as containers do |
 //!
@@ -21,7 +21,7 @@ use crate::workspace::{cargo, root, target};
 use crate::{deps, stage};
 
 /// Every backend, in the order in which a node would choose.
-pub const BACKENDS: [&str; 5] = ["device", "syscall", "user-mode", "guard", "mprotect"];
+pub const BACKENDS: [&str; 5] = ["user-mode", "device", "syscall", "guard", "mprotect"];
 
 /// What `--quick` runs of the tests, and of each only names that contain one of these words, if there are any. Chosen
 /// to have each way in which a backend can differ: rights and faults, system calls, processes, signals, atomic and

@@ -10,10 +10,13 @@
 //! | read | mapped, write-protected | `UFFDIO_CONTINUE` with `MODE_WP`, or `UFFDIO_WRITEPROTECT` |
 //! | write | mapped | `UFFDIO_CONTINUE`, or `UFFDIO_WRITEPROTECT` cleared |
 //!
+//! Who is told of an access, says `backend.rs`: the service thread, by the userfaultfd; or the thread itself, by a signal
+//! ([`signals`]).
+//!
 //! Pages of *tracked* views have only the first and the last: [`tracking`](WriteTracking).
 //!
 //! Where userfaultfd is forbidden, rights are protections and guard pages (`space/shown.rs`), and accesses raise
-//! SIGSEGV: [`signals`] says who gets it.
+//! SIGSEGV.
 //!
 //! All unsafe code of the memory is in `sys/`.
 

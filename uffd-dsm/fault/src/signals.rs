@@ -4,7 +4,7 @@
 //! The kernel has our handler for them; what the program sets for them is kept here. A signal is offered to, in
 //! this order:
 //!
-//! 1. the fault driver, if the address is in the window and the signal backends serve it;
+//! 1. the fault driver, if the address is in the window and the backend has faults reported by this signal;
 //! 2. the hook, with `forked`, if the address is in the window and this process was forked from a node: its views
 //!    aren't there;
 //! 3. the hook: what the runtime knows of other addresses (freed heap objects of a program alone);
@@ -19,10 +19,12 @@ use crate::error::Error;
 use crate::redirect;
 use crate::sys::context;
 use crate::sys::pool::Pool;
-use crate::sys::posts::{Need, Needs, Posts};
+use crate::sys::posts::{Need, Needs};
 use crate::sys::signal::{self, Birthmark, Delivery, Published};
 use crate::sys::steps::Step;
-use crate::sys::windows::{self, Window};
+use crate::sys::windows::{self, Reports, Window};
+
+pub use crate::sys::posts::Waiter;
 
 /// An access that raised a signal and isn't a fault of the window that somebody serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ static TRAP: Published<Program> = Published::new(DEFAULT);
 static KEEPS_TRAP: AtomicBool = AtomicBool::new(false);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static HOOK: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+static SERVER: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 static BIRTHMARK: Birthmark = Birthmark::new();
 
 /// Makes our handler the kernel's action for SIGSEGV and SIGBUS; what was there is the program's action from now
@@ -127,6 +130,16 @@ pub fn set_hook(hook: fn(&Access)) {
     HOOK.store(hook as *mut (), Ordering::Release);
 }
 
+/// Sets who may serve the fault of a thread in that thread: by [`Space::take_faults`](crate::Space::take_faults), which then
+/// finds it, and what follows. It tells whether it has; else the descriptor of faults becomes readable.
+///
+/// It runs in a signal handler, on the thread's ordinary stack. What it interrupted is the ordinary code of the program, or
+/// of this process, at an access of the window: it may do whatever such code may do there.
+pub fn set_server(server: fn(&Waiter<'_>) -> bool) {
+    // Release: pairs with the load in `serve`.
+    SERVER.store(server as *mut (), Ordering::Release);
+}
+
 fn of(number: i32) -> Option<&'static Published<Program>> {
     match number {
         libc::SIGSEGV => Some(&SEGV),
@@ -161,13 +174,13 @@ pub(crate) fn deliver(delivery: &Delivery) {
         let forked = window.is_some() && is_forked();
         // In a forked process the list of posts is a copy that nobody reads.
         if let Some(window) = window
-            && let Some(posts) = window.posts
+            && let Some(reports) = &window.reports
             && !forked
-            && delivery.signal == libc::SIGSEGV
+            && delivery.signal == reports.signal
             // Nothing of the window can be run, whatever the rights.
             && !delivery.is_fetch()
         {
-            serve(delivery, window, posts, address);
+            serve(delivery, window, reports, address);
             return;
         }
         call_hook(&Access {
@@ -199,6 +212,12 @@ fn call_hook(access: &Access) {
     }
 }
 
+fn call_server(waiter: &Waiter<'_>) -> bool {
+    // Acquire: pairs with the store in `set_server`.
+    let server = SERVER.load(Ordering::Acquire);
+    !server.is_null() && signal::call_server(server, waiter)
+}
+
 /// Gets ready what handlers need to understand instructions.
 pub(crate) fn warm_up() -> Result<(), Error> {
     static IS_WARM: std::sync::Mutex<bool> = std::sync::Mutex::new(false);
@@ -217,16 +236,20 @@ pub(crate) fn warm_up() -> Result<(), Error> {
 
 /// Has the fault served. Apart from `deliver`, for its frame: the others must do with less stack.
 #[inline(never)]
-fn serve(delivery: &Delivery, window: &Window, posts: &Posts, address: usize) {
+fn serve(delivery: &Delivery, window: &Window, reports: &Reports, address: usize) {
     let fault = Need {
         address: address & !(PAGE_BYTES - 1),
         write: delivery.is_write(),
+        is_mapped: delivery.is_of_mapped(),
     };
     let mut needs = Needs::new(fault);
-    if !add_decoded(delivery, window, fault, &mut needs) {
+    // A userfaultfd serves the pages of an access one by one.
+    let is_decoded = reports.signal == libc::SIGSEGV;
+    if is_decoded && !add_decoded(delivery, window, fault, &mut needs) {
         needs = Needs::new(fault);
     }
-    if let Some(step) = posts.wait(&needs)
+    let serve_here = |waiter: &Waiter<'_>| delivery.is_in_ordinary_code() && call_server(waiter);
+    if let Some(step) = reports.posts.wait(&needs, serve_here)
         && !redirect(delivery, window, step)
     {
         signal::die_at(delivery.signal, NO_MAPPINGS);
@@ -278,6 +301,7 @@ fn add_decoded(delivery: &Delivery, window: &Window, fault: Need, needs: &mut Ne
                 needs.add(Need {
                     address: page,
                     write: span.write,
+                    is_mapped: false,
                 });
             }
         }

@@ -3,6 +3,7 @@
 mod by_signals;
 mod by_userfaultfd;
 mod shown;
+mod waiters;
 
 use std::io;
 use std::ops::Range;
@@ -13,7 +14,8 @@ use crate::backend::{self, Backend};
 use crate::error::{Error, OUR_FAULT};
 use crate::signals;
 use crate::sys::map::{Mapping, Part, Word, memory_file};
-use crate::sys::windows;
+use crate::sys::posts::Posts;
+use crate::sys::windows::{self, Reports};
 use by_signals::Signals;
 use by_userfaultfd::Userfaultfd;
 
@@ -113,8 +115,17 @@ impl Space {
         let views = Views::new(&layout.views, &file, rights)?;
         let driver = match descriptor {
             Some(descriptor) => {
-                windows::add(views.distances(&engine_view), None);
-                Driver::Userfaultfd(Userfaultfd::new(backend, descriptor, &layout.views)?)
+                let posts = match backend.faults_are_signals() {
+                    true => Some(make_posts()?),
+                    false => None,
+                };
+                let reports = posts.map(|posts| Reports {
+                    posts,
+                    signal: libc::SIGBUS,
+                });
+                windows::add(views.distances(&engine_view), reports);
+                let driver = Userfaultfd::new(backend, descriptor, &layout.views, posts)?;
+                Driver::Userfaultfd(driver)
             }
             None => Driver::Signals(Signals::new(backend, &views, &engine_view)?),
         };
@@ -378,7 +389,18 @@ impl Views {
     }
 }
 
-/// Not in core files, not in children, no huge pages.
+/// Where handlers post faults, for ever.
+fn make_posts() -> Result<&'static Posts, Error> {
+    let posts = Posts::new().map_err(|source| {
+        Error::system(
+            "make the event descriptor of page faults",
+            source,
+            "raise `ulimit -n`",
+        )
+    })?;
+    Ok(Box::leak(Box::new(posts)))
+}
+
 /// Gets memory for pages of a view, and shows it in the engine view.
 fn populate(views: &Views, engine_view: &Mapping, address: usize, len: usize) -> Result<(), Error> {
     let (view, _) = views.at(address);
@@ -394,6 +416,7 @@ fn populate(views: &Views, engine_view: &Mapping, address: usize, len: usize) ->
         })
 }
 
+/// Not in core files, not in children, no huge pages.
 fn set_options(mapping: &Mapping) -> Result<(), Error> {
     for option in [
         libc::MADV_DONTDUMP,

@@ -18,8 +18,9 @@ pub struct MemoryOptions {
     #[arg(long, value_name = "NAME")]
     protocol: Option<Protocol>,
 
-    /// How page faults reach the nodes: auto (default), or one of the ways that `umbel doctor` lists. All nodes have
-    /// the same results; `umbel doctor` says what each can't do.
+    /// How page faults reach the nodes: auto (default), or one of the ways that `umbel doctor` lists. All have the same
+    /// results; `umbel doctor` says what each can't do. With device or syscall also system calls that the program makes
+    /// without the C library may use shared memory.
     #[arg(long, value_name = "NAME", value_parser = fault_backend)]
     fault_backend: Option<String>,
 }

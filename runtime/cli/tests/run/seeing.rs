@@ -278,7 +278,7 @@ fn wrong_values_are_refused_with_what_to_give() {
         ),
         (
             &["--fault-backend=magic"],
-            "give auto, device, syscall, user-mode",
+            "give auto, user-mode, device, syscall",
         ),
         (
             &["--protocol=update", "--consistency=sequential"],

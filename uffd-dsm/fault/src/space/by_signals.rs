@@ -11,15 +11,16 @@ use std::ops::Range;
 use std::os::fd::RawFd;
 
 use super::shown::{Shown, change_count_max};
+use super::waiters::Waiters;
 use super::{Fault, Rights, Views};
 use crate::PAGE_BYTES;
 use crate::backend::Backend;
 use crate::error::{Error, OUR_FAULT};
 use crate::signals;
 use crate::sys::map::Mapping;
-use crate::sys::posts::{NEEDS_MAX, Need, Posted, Posts};
+use crate::sys::posts::{Need, Posted, Posts};
 use crate::sys::steps::{self, Step};
-use crate::sys::windows;
+use crate::sys::windows::{self, Reports};
 
 pub(super) struct Signals {
     posts: &'static Posts,
@@ -30,17 +31,11 @@ pub(super) struct Signals {
 struct State {
     shown: Shown,
     /// Taken, and not all they need was given since.
-    waiting: Vec<Waiting>,
+    waiting: Waiters,
     /// Accesses on the engine view that may not have ended.
     stepping: Vec<Stepping>,
     /// Empty; kept for its memory.
     taken: Vec<Posted>,
-}
-
-struct Waiting {
-    posted: Posted,
-    /// Which of its needs are open: a bit each.
-    open: u32,
 }
 
 /// An access that is made on the engine view.
@@ -49,8 +44,6 @@ struct Stepping {
     needs: Vec<Need>,
 }
 
-const _: () = assert!(NEEDS_MAX <= u32::BITS as usize);
-
 impl Signals {
     /// Makes the views known to the handlers.
     pub(super) fn new(
@@ -58,16 +51,13 @@ impl Signals {
         views: &Views,
         engine_view: &Mapping,
     ) -> Result<Self, Error> {
-        let posts = Posts::new().map_err(|source| {
-            Error::system(
-                "make the event descriptor of page faults",
-                source,
-                "raise `ulimit -n`",
-            )
-        })?;
-        let posts: &'static Posts = Box::leak(Box::new(posts));
+        let posts = super::make_posts()?;
         signals::warm_up()?;
-        windows::add(views.distances(engine_view), Some(posts));
+        let reports = Reports {
+            posts,
+            signal: libc::SIGSEGV,
+        };
+        windows::add(views.distances(engine_view), Some(reports));
         let mut shown = Shown::new(backend, change_count_max());
         if std::env::var_os(REDIRECT).is_some_and(|value| value == "1") {
             shown.refuse();
@@ -76,7 +66,7 @@ impl Signals {
             posts,
             state: RefCell::new(State {
                 shown,
-                waiting: Vec::new(),
+                waiting: Waiters::default(),
                 stepping: Vec::new(),
                 taken: Vec::new(),
             }),
@@ -121,7 +111,7 @@ impl Signals {
                 0 if is_shown => posted.finish(),
                 // Not even hiding everything else helps.
                 0 => state.redirect(posted),
-                open => state.waiting.push(Waiting { posted, open }),
+                open => state.waiting.add(posted, open),
             }
         }
         state.taken = taken;
@@ -141,7 +131,7 @@ impl Signals {
             .set(views, range.clone(), rights)
             .map_err(error)?;
         if rights != Rights::None {
-            state.wake(range);
+            state.waiting.wake(&range);
         }
         Ok(())
     }
@@ -152,7 +142,8 @@ impl Signals {
     }
 
     pub(super) fn wake(&self, address: usize) {
-        self.state.borrow_mut().wake(address..address + PAGE_BYTES);
+        let mut state = self.state.borrow_mut();
+        state.waiting.wake(&(address..address + PAGE_BYTES));
     }
 }
 
@@ -181,24 +172,6 @@ impl State {
             }
             !stepping.step.is_free()
         });
-    }
-
-    /// Whoever waits for nothing but pages of the range tries again: also with less than it needs, as the kernel's
-    /// own waiters do.
-    fn wake(&mut self, range: Range<usize>) {
-        let mut index = 0;
-        while let Some(waiting) = self.waiting.get_mut(index) {
-            for (bit, need) in waiting.posted.needs().enumerate() {
-                if range.contains(&need.address) {
-                    waiting.open &= !(1 << bit);
-                }
-            }
-            match waiting.open {
-                // Whoever came first is woken first.
-                0 => self.waiting.remove(index).posted.finish(),
-                _ => index += 1,
-            }
-        }
     }
 }
 

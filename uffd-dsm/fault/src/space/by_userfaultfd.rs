@@ -7,11 +7,13 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use userfaultfd::{Event, EventBuffer, FaultKind, ReadWrite, RegisterMode, Uffd};
 
+use super::waiters::Waiters;
 use super::{Fault, Rights, View, Views, populate};
 use crate::PAGE_BYTES;
 use crate::backend::Backend;
 use crate::error::{Error, OUR_FAULT};
 use crate::sys::map::Mapping;
+use crate::sys::posts::{Posted, Posts};
 use crate::sys::uffd;
 use crate::tracking::{Tracker, write_tracking};
 
@@ -23,6 +25,15 @@ pub(super) struct Userfaultfd {
     /// Pages that threads wait to write and that were mapped, write-protected, when they faulted. Raising the rights of
     /// such a page takes one call instead of three.
     protected: RefCell<Vec<usize>>,
+    /// Who waits, if faults come as signals.
+    signalled: Option<RefCell<Signalled>>,
+}
+
+struct Signalled {
+    posts: &'static Posts,
+    waiters: Waiters,
+    /// Empty; kept for its memory.
+    taken: Vec<Posted>,
 }
 
 impl Userfaultfd {
@@ -31,6 +42,7 @@ impl Userfaultfd {
         backend: Backend,
         descriptor: OwnedFd,
         views: &[View],
+        posts: Option<&'static Posts>,
     ) -> Result<Self, Error> {
         let uffd = crate::sys::adopt(descriptor);
         let mode = RegisterMode::MISSING | RegisterMode::MINOR | RegisterMode::WRITE_PROTECT;
@@ -58,14 +70,27 @@ impl Userfaultfd {
             tracker,
             events: EventBuffer::new(EVENTS_PER_READ),
             protected: RefCell::default(),
+            signalled: posts.map(|posts| {
+                RefCell::new(Signalled {
+                    posts,
+                    waiters: Waiters::default(),
+                    taken: Vec::new(),
+                })
+            }),
         })
     }
 
     pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let posts = self.signalled.iter();
+        let posts = posts.map(|signalled| signalled.borrow().posts.descriptor());
+        self.reporting().map(Uffd::as_raw_fd).chain(posts)
+    }
+
+    /// Those of which faults are read.
+    fn reporting(&self) -> impl Iterator<Item = &Uffd> {
         let tracked = self.tracker.iter().map(|tracker| &tracker.uffd);
-        std::iter::once(&self.uffd)
-            .chain(tracked)
-            .map(Uffd::as_raw_fd)
+        let all = std::iter::once(&self.uffd).chain(tracked);
+        all.filter(|_| self.signalled.is_none())
     }
 
     pub(super) fn tracker(&self) -> Option<&Tracker> {
@@ -83,6 +108,10 @@ impl Userfaultfd {
     pub(super) fn take_faults(&mut self, faults: &mut Vec<Fault>) -> Result<bool, Error> {
         let mut is_more = false;
         let protected = self.protected.get_mut();
+        if let Some(signalled) = &mut self.signalled {
+            signalled.get_mut().take_faults(faults, protected);
+            return Ok(false);
+        }
         let tracked = self.tracker.iter().map(|tracker| &tracker.uffd);
         for uffd in std::iter::once(&self.uffd).chain(tracked) {
             is_more |= read_faults(uffd, &mut self.events, faults, protected)?;
@@ -102,6 +131,7 @@ impl Userfaultfd {
             Rights::None | Rights::Read | Rights::Write => false,
         };
         assert!(!tracked, "stores to a tracked page can't be refused");
+        let pages = range.clone();
         match rights {
             Rights::None => {
                 let mut protected = self.protected.borrow_mut();
@@ -115,6 +145,17 @@ impl Userfaultfd {
                 self.protect(views, range.start, range.len(), false)
             }
             Rights::Write => self.map(views, engine_view, range, false),
+        }?;
+        if rights != Rights::None {
+            self.wake_signalled(&pages);
+        }
+        Ok(())
+    }
+
+    /// Those whom the kernel doesn't wake.
+    fn wake_signalled(&self, range: &Range<usize>) {
+        if let Some(signalled) = &self.signalled {
+            signalled.borrow_mut().waiters.wake(range);
         }
     }
 
@@ -159,10 +200,15 @@ impl Userfaultfd {
                 Err(_) => break,
             }
         }
+        self.wake_signalled(&(address..address + done * PAGE_BYTES));
         done
     }
 
     pub(super) fn wake(&self, views: &Views, address: usize) -> Result<(), Error> {
+        if self.signalled.is_some() {
+            self.wake_signalled(&(address..address + PAGE_BYTES));
+            return Ok(());
+        }
         self.uffd_of(views, address)
             .wake(address as *mut libc::c_void, PAGE_BYTES)
             .map_err(|error| uffd_error("wake a thread", error))
@@ -230,6 +276,28 @@ impl Userfaultfd {
             uffd.remove_write_protection(start, len, true)
         };
         result.map_err(|error| uffd_error("change a page's protection", error))
+    }
+}
+
+impl Signalled {
+    /// Adds what was posted.
+    fn take_faults(&mut self, faults: &mut Vec<Fault>, protected: &mut Vec<usize>) {
+        self.posts.take(&mut self.taken);
+        for posted in self.taken.drain(..) {
+            let mut open = 0;
+            for (index, need) in posted.needs().enumerate() {
+                if need.is_mapped && need.write && !protected.contains(&need.address) {
+                    protected.push(need.address);
+                }
+                open |= 1 << index;
+                faults.push(Fault {
+                    address: need.address,
+                    write: need.write,
+                    thread: posted.thread(),
+                });
+            }
+            self.waiters.add(posted, open);
+        }
     }
 }
 

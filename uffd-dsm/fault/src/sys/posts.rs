@@ -1,4 +1,4 @@
-//! Faults that signal handlers post for the service thread, and sleep on.
+//! Faults that signal handlers post for the service thread, and sleep on; or that they serve by themselves.
 //!
 //! A list of cells that lie on the handlers' stacks: a handler allocates nothing and takes no lock. It only grows at its
 //! head, and the service thread takes it as a whole, so no cell can be taken out and put back between two looks
@@ -18,10 +18,12 @@ pub struct Need {
     pub address: usize,
     /// Whether it is stored to.
     pub write: bool,
+    /// Whether the access was refused a page that is there.
+    pub is_mapped: bool,
 }
 
-/// What one instruction needs: page addresses, the lowest bit says that it is stored to. It lies on a handler's
-/// stack, which may be small.
+/// What one instruction needs: page addresses, with the other fields of a [`Need`] in the lowest bits. It lies on a
+/// handler's stack, which may be small.
 #[derive(Debug)]
 pub struct Needs {
     list: [usize; NEEDS_MAX],
@@ -41,11 +43,12 @@ impl Needs {
 
     /// Adds a page, or the store to it; not more than there is room for: the access faults again.
     pub fn add(&mut self, need: Need) {
-        let known = self.list[..self.len].iter_mut();
-        if let Some(known) = known.into_iter().find(|known| **known & !1 == need.address) {
-            *known |= usize::from(need.write);
+        let bits = usize::from(need.write) * WRITE + usize::from(need.is_mapped) * MAPPED;
+        let mut known = self.list[..self.len].iter_mut();
+        if let Some(known) = known.find(|known| **known & !(WRITE | MAPPED) == need.address) {
+            *known |= bits;
         } else if self.len < NEEDS_MAX {
-            self.list[self.len] = need.address | usize::from(need.write);
+            self.list[self.len] = need.address | bits;
             self.len += 1;
         }
     }
@@ -53,15 +56,16 @@ impl Needs {
     /// The pages.
     pub fn iter(&self) -> impl Iterator<Item = Need> {
         self.list[..self.len].iter().map(|page| Need {
-            address: page & !1,
-            write: page & 1 != 0,
+            address: page & !(WRITE | MAPPED),
+            write: page & WRITE != 0,
+            is_mapped: page & MAPPED != 0,
         })
     }
 }
 
 struct Cell {
     next: *const Cell,
-    /// The futex its thread sleeps on: [`WAITING`] or [`DONE`].
+    /// The futex its thread sleeps on: [`AWAKE`], [`ASLEEP`] or [`DONE`].
     state: AtomicU32,
     thread: u32,
     needs: *const Needs,
@@ -96,10 +100,16 @@ impl Posts {
 
     /// Posts and sleeps until somebody has called [`Posted::finish`]. For signal handlers: no signal handler that may
     /// leave by a jump can run meanwhile, for all are blocked. Returns what [`Posted::redirect`] was given.
-    pub fn wait(&self, needs: &Needs) -> Option<&'static Step> {
+    ///
+    /// First `serve` may do what the service thread would: take what was posted, and see to it. It tells whether it has.
+    pub fn wait(
+        &self,
+        needs: &Needs,
+        serve: impl FnOnce(&Waiter<'_>) -> bool,
+    ) -> Option<&'static Step> {
         let mut cell = Cell {
             next: ptr::null(),
-            state: AtomicU32::new(WAITING),
+            state: AtomicU32::new(AWAKE),
             thread: super::thread_id(),
             needs,
             step: AtomicPtr::new(ptr::null_mut()),
@@ -118,18 +128,22 @@ impl Posts {
                 Err(now) => head = now,
             }
         }
-        // Whoever found the list empty rings for all that come before it is taken.
-        if head.is_null() {
-            self.ring();
-        }
         // SAFETY: the cell is alive; only its state is looked at while others know it.
         let state = unsafe { &(*this).state };
-        // Acquire: pairs with the store in `finish`; what the service thread did to the page is done.
-        while state.load(Ordering::Acquire) == WAITING {
-            futex(state, libc::FUTEX_WAIT, WAITING);
+        // Whoever found the list empty rings for all that come before it is taken.
+        // SAFETY: as above.
+        let step = unsafe { &(*this).step };
+        if !serve(&Waiter { state, step }) && head.is_null() {
+            self.ring();
         }
-        // SAFETY: the cell is still alive. Relaxed: published by the state.
-        let step = unsafe { &(*this).step }.load(Ordering::Relaxed);
+        // Relaxed: it says nothing but that one must be woken.
+        let _ = state.compare_exchange(AWAKE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
+        // Acquire: pairs with the swap in `finish`; what the service thread did to the page is done.
+        while state.load(Ordering::Acquire) != DONE {
+            futex(state, libc::FUTEX_WAIT, ASLEEP);
+        }
+        // Relaxed: published by the state.
+        let step = step.load(Ordering::Relaxed);
         // SAFETY: null, or a step, which lives for ever.
         unsafe { step.as_ref() }
     }
@@ -156,6 +170,26 @@ impl Posts {
             next = unsafe { (*next).next };
         }
         posted[first..].reverse();
+    }
+}
+
+/// The calling thread, which has posted.
+pub struct Waiter<'a> {
+    state: &'a AtomicU32,
+    step: &'a AtomicPtr<Step>,
+}
+
+impl Waiter<'_> {
+    /// Whether it can try its access again.
+    pub fn is_served(&self) -> bool {
+        // Acquire: pairs with the swap in `finish`.
+        self.state.load(Ordering::Acquire) == DONE
+    }
+
+    /// Whether it will make its access on the engine view, and whoever takes the page's rights waits for it: it must not
+    /// do that itself before.
+    pub fn is_redirected(&self) -> bool {
+        self.is_served() && !self.step.load(Ordering::Relaxed).is_null()
     }
 }
 
@@ -192,9 +226,11 @@ impl Posted {
     pub fn finish(self) {
         // SAFETY: as above; the field is an atomic.
         let state = unsafe { &raw const (*self.0).state };
-        // Release: pairs with the load in `wait`. From now on the cell may be gone.
+        // Release: pairs with the loads in `wait` and `is_served`. From now on the cell may be gone.
         // SAFETY: still alive.
-        unsafe { &*state }.store(DONE, Ordering::Release);
+        if unsafe { &*state }.swap(DONE, Ordering::Release) != ASLEEP {
+            return;
+        }
         // The address may be another futex's by now: who sleeps on one looks again when it is woken for nothing.
         // SAFETY: the kernel only compares addresses to wake.
         unsafe {
@@ -222,7 +258,13 @@ pub fn futex(word: &AtomicU32, operation: i32, value: u32) {
     };
 }
 
-const WAITING: u32 = 0;
-const DONE: u32 = 1;
+/// In a page address: it is stored to.
+const WRITE: usize = 1;
+/// In a page address: it is there.
+const MAPPED: usize = 2;
+
+const AWAKE: u32 = 0;
+const ASLEEP: u32 = 1;
+const DONE: u32 = 2;
 /// Pages of one access: a gather of 16 elements, each of which crosses the end of a page.
 pub const NEEDS_MAX: usize = 32;

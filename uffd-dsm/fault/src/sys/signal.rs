@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::signals::{self, Access, Program};
 use crate::sys::context::Context;
+use crate::sys::posts::Waiter;
 use crate::sys::steps;
 
 /// `struct kernel_sigaction` of x86-64.
@@ -175,6 +176,17 @@ impl Delivery {
         self.context.register(libc::REG_ERR) & PAGE_FAULT_WRITE != 0
     }
 
+    /// Whether the page was there, and only the right to store was missing.
+    pub fn is_of_mapped(&self) -> bool {
+        self.context.register(libc::REG_ERR) & PAGE_FAULT_MAPPED != 0
+    }
+
+    /// Whether the thread was running ordinary code on its ordinary stack, and not a signal handler: those block a signal,
+    /// their own or, in [`Delivery::run`], one of ours.
+    pub fn is_in_ordinary_code(&self) -> bool {
+        self.context.mask() == 0 && self.context.stack_left() == usize::MAX
+    }
+
     /// Whether what the thread wanted is to run what is there.
     pub fn is_fetch(&self) -> bool {
         self.context.register(libc::REG_ERR) & PAGE_FAULT_FETCH != 0
@@ -194,7 +206,7 @@ impl Delivery {
         };
         let interrupted = self.context.mask();
         // Faults of the window must come through: blocked ones would kill.
-        let mask = (interrupted | program.mask | own) & !SYNCHRONOUS;
+        let mask = ((interrupted | program.mask | own) & !SYNCHRONOUS) | IN_HANDLER;
         let before = change_mask(libc::SIG_SETMASK, mask);
         if program.flags & libc::SA_SIGINFO != 0 {
             type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
@@ -228,6 +240,13 @@ pub fn call_hook(hook: *mut (), access: &Access) {
     // SAFETY: `signals::set_hook` stored a function of this type, and nothing else stores there.
     let hook = unsafe { std::mem::transmute::<*mut (), fn(&Access)>(hook) };
     hook(access);
+}
+
+/// Calls what `set_server` was given.
+pub fn call_server(server: *mut (), waiter: &Waiter<'_>) -> bool {
+    // SAFETY: `signals::set_server` stored a function of this type, and nothing else stores there.
+    let server = unsafe { std::mem::transmute::<*mut (), fn(&Waiter<'_>) -> bool>(server) };
+    server(waiter)
 }
 
 /// The process as the kernel names it now.
@@ -379,7 +398,11 @@ const STACK_BYTES: usize = 2 << 10;
 const TRAP_TRACE: i32 = 2;
 /// si_code of a signal of the kernel's that isn't about an address.
 const SI_KERNEL: i32 = 0x80;
-/// In a page fault's error code: it was a store.
+/// Blocked while a handler of the program's runs that could have an empty mask: the C library's signal for cancellation.
+const IN_HANDLER: u64 = 1 << (32 - 1);
+/// In a page fault's error code: the page is there.
+const PAGE_FAULT_MAPPED: i64 = 1;
+/// It was a store.
 const PAGE_FAULT_WRITE: i64 = 2;
 /// It was an instruction fetch.
 const PAGE_FAULT_FETCH: i64 = 16;

@@ -32,6 +32,8 @@ const FEATURES: u64 = (1 << 5) // MISSING_SHMEM
 /// With these, stores to write-protected pages don't fault: the kernel notes them.
 pub const TRACKING: u64 = (1 << 13) // WP_UNPOPULATED
     | (1 << 15); // WP_ASYNC
+/// A fault is a SIGBUS of the thread that made it, and no event.
+const SIGBUS: u64 = 1 << 7;
 const USER_MODE_ONLY: libc::c_int = 1;
 const USERFAULTFD_IOC_NEW: libc::c_ulong = 0xAA00;
 const UFFDIO_API: libc::c_ulong = 0xC018_AA3F;
@@ -67,9 +69,13 @@ pub fn open(backend: Backend, more: u64) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel just made this descriptor and nobody else knows it.
     let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
+    let signals = match backend.faults_are_signals() {
+        true => SIGBUS,
+        false => 0,
+    };
     let mut api = Api {
         api: API,
-        features: FEATURES | more,
+        features: FEATURES | signals | more,
         ioctls: 0,
     };
     // SAFETY: `api` is a live uffdio_api that the kernel fills in.

@@ -10,9 +10,18 @@ use super::posts::Posts;
 pub struct Window {
     /// In the order of their addresses; what must be added to an address to get the engine view's.
     pub views: Vec<(Range<usize>, usize)>,
-    /// Where its faults are posted, if signals report them.
-    pub posts: Option<&'static Posts>,
+    /// How signals report its faults, if they do.
+    pub reports: Option<Reports>,
     next: *const Window,
+}
+
+/// How handlers learn of a window's faults, and whom they tell.
+#[derive(Clone, Copy)]
+pub struct Reports {
+    /// Where they are posted.
+    pub posts: &'static Posts,
+    /// SIGSEGV; or SIGBUS, from a userfaultfd.
+    pub signal: i32,
 }
 
 impl Window {
@@ -34,10 +43,10 @@ impl Window {
 static FIRST: AtomicPtr<Window> = AtomicPtr::new(ptr::null_mut());
 
 /// Makes a space's views known, for ever. `views` are sorted.
-pub fn add(views: Vec<(Range<usize>, usize)>, posts: Option<&'static Posts>) {
+pub fn add(views: Vec<(Range<usize>, usize)>, reports: Option<Reports>) {
     let window = Box::leak(Box::new(Window {
         views,
-        posts,
+        reports,
         next: ptr::null(),
     }));
     let mut first = FIRST.load(Ordering::Acquire);
