@@ -6,6 +6,7 @@ pub mod filter;
 pub mod record;
 pub mod recording;
 pub mod report;
+pub mod stuck;
 pub mod symbols;
 pub mod trigger;
 mod units;

@@ -19,6 +19,7 @@ mod record;
 mod replay;
 mod report;
 mod serve;
+mod stuck;
 mod summary;
 mod tui;
 
@@ -37,6 +38,7 @@ Examples:
   umbel trace record --filter 'parse_*' ./prog        only these; the others cost nothing
   umbel trace ctl status                              how is the session that runs here?
   umbel trace ctl filter add '-lex_*'                 while it runs: without these from now on
+  umbel trace stuck PID                               where is it? any process, traced or not, while it runs on
 
 `umbel trace COMMAND --help` explains a command with examples."
 )]
@@ -59,6 +61,7 @@ enum Command {
     Export(export::Options),
     Info(info::InfoOptions),
     Ctl(ctl::CtlOptions),
+    Stuck(stuck::StuckOptions),
     #[command(hide = true)]
     Serve(serve::ServeOptions),
 }
@@ -86,6 +89,7 @@ pub fn run(options: &Options) -> u8 {
         Command::Export(options) => export::run(options),
         Command::Info(options) => info::run(options),
         Command::Ctl(options) => Ok(ctl::run(options)),
+        Command::Stuck(options) => stuck::run(options),
         Command::Serve(options) => Ok(serve::run(options)),
     };
     match done {

@@ -1,0 +1,58 @@
+//! `umbel trace stuck`: where a process is.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use umbel_tracer::stuck::{Wishes, look, text};
+
+/// Says where a process is: the stacks of all its threads, while it runs on.
+///
+/// Any process of yours, traced or not. A thread that waits in a system call is looked at as it sleeps; one that runs is stopped for
+/// some microseconds, never one whose system call would fail by that. Names and lines come from the program's symbols and
+/// debug information, as far as there are any.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  umbel trace stuck $(pidof prog)
+  umbel trace stuck --never-stop 4711        stops no thread: those that run show no stack
+  umbel trace stuck --json 4711 | jq '.threads[].frames[0].function'
+
+Exit status:
+  0        it was looked at
+  2        wrong arguments
+  125      there is no such process, or it doesn't let you look")]
+pub struct StuckOptions {
+    /// The process.
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pid: i32,
+
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+
+    /// Stop no thread, not even for microseconds.
+    #[arg(long)]
+    never_stop: bool,
+
+    /// At most so many frames of each thread.
+    #[arg(long, value_name = "N", default_value = "256")]
+    frames: usize,
+}
+
+/// Looks; the command's exit status.
+pub fn run(options: &StuckOptions) -> Result<u8, String> {
+    let wishes = Wishes {
+        frames: options.frames.max(1),
+        never_stop: options.never_stop,
+    };
+    let report = look(options.pid, &wishes).map_err(|error| error.to_string())?;
+    let mut out = io::stdout().lock();
+    let written = match options.json {
+        true => writeln!(out, "{}", text::json(&report)),
+        false => write!(out, "{}", text::Text(&report)),
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(0),
+    }
+}

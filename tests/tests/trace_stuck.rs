@@ -1,0 +1,314 @@
+//! `umbel trace stuck`: stacks of programs that run on, as if nobody had looked.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use umbel_tests::cluster::{holds_within, new_folder, signal, start, umbel};
+use umbel_tracer::stuck::{Error, Report, Seen, State, Thread, Wishes, look};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+const WISHES: Wishes = Wishes {
+    frames: 64,
+    never_stop: false,
+};
+
+/// `tests/programs/trace/stuck/places.c`, compiled and started.
+struct Places {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Places {
+    #[track_caller]
+    fn start(flags: &[&str], launcher: impl FnOnce(&Path) -> Command) -> Self {
+        let folder = new_folder();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/trace/stuck/places.c");
+        let program = folder.join("places");
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-Wall", "-Wextra", "-pthread", "-o"])
+            .arg(&program);
+        let compiled = gcc.args(flags).arg(&source).status();
+        assert!(compiled.is_ok_and(|status| status.success()), "{gcc:?}");
+        let text = folder.join("text");
+        fs::write(&text, "a line of text\n".repeat(100)).expect("a new folder is writable");
+        let mut command = launcher(&program);
+        command
+            .arg(&text)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let child = command.spawn().expect("the program was just compiled");
+        Self { child, folder }
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Looks until all threads are where they stay.
+    #[track_caller]
+    fn look(&self, wishes: &Wishes, is_there: impl Fn(&Report) -> bool) -> Report {
+        let mut seen = None;
+        holds_within(LIMIT, || {
+            seen = look(self.pid(), wishes).ok();
+            seen.as_ref().is_some_and(&is_there)
+        });
+        let seen = seen.expect("the process runs");
+        assert!(is_there(&seen), "{seen:#?}");
+        seen
+    }
+
+    /// Lets it end; what it says.
+    fn end(mut self) -> String {
+        let input = self.child.stdin.as_mut().expect("stdin is a pipe");
+        input.write_all(b"x").expect("it reads");
+        let output = self.child.stdout.take().expect("stdout is a pipe");
+        let lines: Vec<String> = BufReader::new(output)
+            .lines()
+            .map_while(Result::ok)
+            .collect();
+        lines.join("\n")
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        signal(self.child.id(), "KILL");
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn functions(thread: &Thread) -> Vec<&str> {
+    let names = thread.frames.iter().map(|frame| frame.function.as_deref());
+    names.map(|name| name.unwrap_or("?")).collect()
+}
+
+/// The thread of this name.
+fn thread<'a>(report: &'a Report, name: &str) -> Option<&'a Thread> {
+    report.threads.iter().find(|thread| thread.name == name)
+}
+
+/// Its functions have these among them, in this order.
+fn has(report: &Report, name: &str, wanted: &[&str]) -> bool {
+    let Some(thread) = thread(report, name) else {
+        return false;
+    };
+    let mut names = functions(thread).into_iter();
+    wanted
+        .iter()
+        .all(|wanted| names.any(|name| name == *wanted))
+}
+
+/// Each thread is where it stays.
+fn is_settled(report: &Report) -> bool {
+    let four = ["waits_for_events"; 4];
+    has(report, "places", &["main"])
+        && has(report, "spinning", &["spins", "spinning"])
+        && has(
+            report,
+            "waiting",
+            &[&["epoll_wait"], &four[..], &["waiting"]].concat(),
+        )
+        && has(
+            report,
+            "blocking",
+            &["semop", "waits_for_semaphore", "blocking"],
+        )
+        && has(
+            report,
+            "handling",
+            &[
+                "pause",
+                "handles",
+                "<signal handler called>",
+                "is_interrupted",
+                "handling",
+            ],
+        )
+        && has(report, "sorting", &["sleeps", "sorting"])
+}
+
+fn plain(program: &Path) -> Command {
+    Command::new(program)
+}
+
+#[test]
+fn all_threads_are_seen_and_none_notices() {
+    for flags in [["-g", "-O0"], ["-g", "-fno-optimize-sibling-calls"]] {
+        let places = Places::start(&flags, plain);
+        let report = places.look(&WISHES, is_settled);
+        for thread in &report.threads {
+            assert_eq!(thread.cut, None, "{flags:?}: {thread:#?}");
+            let last = functions(thread).pop();
+            assert!(
+                matches!(last, Some("_start" | "clone3" | "__clone" | "clone")),
+                "{thread:#?}"
+            );
+        }
+        let spins = thread(&report, "spinning").expect("it was found");
+        assert!(matches!(spins.seen, Seen::Stopped(_)), "{spins:#?}");
+        assert_eq!(spins.state, State::Running);
+        let place = spins.frames[0].place.as_ref().expect("-g");
+        assert!(
+            place.file.ends_with("places.c") && (20..26).contains(&place.line),
+            "{place:?}"
+        );
+        for (name, call) in [("waiting", "epoll_wait"), ("blocking", "semop")] {
+            let blocked = thread(&report, name).expect("it was found");
+            let in_call = matches!(&blocked.state, State::Blocked { call: seen, .. } if seen.starts_with(call) || seen.ends_with(call) || seen == "semtimedop");
+            assert!(in_call, "{blocked:#?}");
+            assert_eq!(blocked.seen, Seen::Asleep, "its call would fail");
+        }
+        let text = report.files.first().expect("it has files open");
+        assert!(
+            text.name.ends_with("/text") && text.is_in_work(),
+            "{text:?}"
+        );
+        assert_eq!((text.position, text.size), (64, Some(1500)));
+        for _ in 0..50 {
+            look(places.pid(), &WISHES).expect("the process runs");
+        }
+        assert_eq!(places.end(), "0 failures");
+    }
+}
+
+#[test]
+fn without_symbols_there_are_addresses_and_the_stack_all_the_same() {
+    let places = Places::start(&["-O2", "-s"], plain);
+    let report = places.look(&WISHES, |report| {
+        let depth = |name| thread(report, name).map_or(0, |thread| thread.frames.len());
+        depth("spinning") == 4 && depth("waiting") >= 4 && depth("places") >= 4
+    });
+    let spins = thread(&report, "spinning").expect("it was found");
+    assert_eq!(functions(spins)[..2], ["?", "?"], "{spins:#?}");
+    assert_eq!(spins.cut, None);
+    assert_eq!(spins.frames[0].module, Some(places.folder.join("places")));
+    assert_eq!(places.end(), "0 failures");
+}
+
+#[test]
+fn nobody_is_stopped_who_must_not_be() {
+    let places = Places::start(&["-g", "-O0"], plain);
+    let wishes = Wishes {
+        never_stop: true,
+        ..WISHES
+    };
+    let report = places.look(&wishes, |report| {
+        has(
+            report,
+            "waiting",
+            &[
+                "epoll_wait",
+                "waits_for_events",
+                "waits_for_events",
+                "waiting",
+            ],
+        )
+    });
+    let spins = thread(&report, "spinning").expect("it was found");
+    assert!(spins.frames.is_empty() && spins.cut.is_some(), "{spins:#?}");
+    let stopped = report
+        .threads
+        .iter()
+        .any(|thread| matches!(thread.seen, Seen::Stopped(_)));
+    assert!(!stopped, "{report:#?}");
+    assert_eq!(places.end(), "0 failures");
+}
+
+#[test]
+fn a_program_whose_file_was_removed_is_seen() {
+    let places = Places::start(&["-g", "-O0"], plain);
+    fs::remove_file(places.folder.join("places")).expect("it was compiled");
+    places.look(&WISHES, is_settled);
+    assert_eq!(places.end(), "0 failures");
+}
+
+#[test]
+fn a_process_that_a_debugger_has_is_seen_as_far_as_it_sleeps() {
+    let gdb = |program: &Path| {
+        let mut command = Command::new("gdb");
+        command
+            .args(["-nx", "-q", "-batch", "-ex", "run", "--args"])
+            .arg(program);
+        command
+    };
+    let places = Places::start(&["-g", "-O0"], gdb);
+    let children = format!("/proc/{0}/task/{0}/children", places.pid());
+    let mut debugged = None;
+    holds_within(LIMIT, || {
+        let text = fs::read_to_string(&children).unwrap_or_default();
+        let pids = text.split_whitespace().filter_map(|pid| pid.parse().ok());
+        debugged = pids
+            .filter_map(|pid| look(pid, &WISHES).ok())
+            .find(|report| {
+                has(
+                    report,
+                    "waiting",
+                    &["epoll_wait", "waits_for_events", "waiting"],
+                )
+            });
+        debugged.is_some()
+    });
+    let report = debugged.expect("gdb runs the program");
+    assert!(
+        report
+            .remarks
+            .iter()
+            .any(|remark| remark.contains("debugger")),
+        "{report:#?}"
+    );
+    places.end();
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_told() {
+    assert!(matches!(look(i32::MAX, &WISHES), Err(Error::None(_))));
+    let ended = start(&mut umbel(&["trace", "stuck", "2147483647"]), b"").wait(LIMIT);
+    assert_eq!(ended.status, Some(125), "{ended}");
+    assert!(
+        ended.stderr.contains("there is no process 2147483647"),
+        "{ended}"
+    );
+    let wrong = start(&mut umbel(&["trace", "stuck", "zero"]), b"").wait(LIMIT);
+    assert_eq!(wrong.status, Some(2), "{wrong}");
+}
+
+#[test]
+fn another_users_process_is_refused() {
+    // SAFETY: geteuid has no preconditions.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let mut command = umbel(&["trace", "stuck"]);
+    let places = Places::start(&["-O2"], plain);
+    if is_root {
+        // nobody looks at root's.
+        command.arg(places.pid().to_string()).uid(65534).gid(65534);
+    } else {
+        command.arg("1");
+    }
+    let refused = start(&mut command, b"").wait(LIMIT);
+    assert_eq!(refused.status, Some(125), "{refused}");
+    assert!(refused.stderr.contains("doesn't let you look"), "{refused}");
+}
+
+#[test]
+fn json_has_what_the_text_has() {
+    let places = Places::start(&["-g", "-O0"], plain);
+    places.look(&WISHES, is_settled);
+    let mut command = umbel(&["trace", "stuck", "--json"]);
+    let outcome = start(command.arg(places.pid().to_string()), b"").wait(LIMIT);
+    assert_eq!(outcome.status, Some(0), "{outcome}");
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    let threads = report["threads"].as_array().expect("threads");
+    let waiting = threads
+        .iter()
+        .find(|thread| thread["name"] == "waiting")
+        .expect("it is there");
+    assert_eq!(waiting["frames"][1]["function"], "waits_for_events");
+    assert_eq!(waiting["stopped_ns"], serde_json::Value::Null);
+    assert_eq!(report["files"][0]["in_work"], true);
+}

@@ -1,0 +1,158 @@
+//! Where a process is: the stacks of all its threads, looked at from outside while it runs on.
+//!
+//! ```text
+//! /proc/PID/task/TID/{stat,syscall} ──► blocked in a system call: stack pointer and pc are known, nobody is stopped
+//!                                  └──► otherwise, or if that isn't enough: ptrace stops the one thread for microseconds
+//! registers + stack ──► unwind (.eh_frame) ──► frames ──► names, places, variables
+//! ```
+//!
+//! A thread is never interrupted in a system call that would fail by it ([`calls`]).
+
+use std::time::{Duration, Instant};
+
+mod calls;
+mod error;
+mod files;
+mod frames;
+mod memory;
+mod modules;
+mod registers;
+mod search;
+mod stop;
+mod task;
+pub mod text;
+mod unwind;
+
+pub use error::{Error, Result};
+pub use files::OpenFile;
+pub use frames::Frame;
+use frames::Walker;
+use memory::LiveMemory;
+use modules::Modules;
+use task::{Process, Task};
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// At most so many frames of a thread.
+    pub frames: usize,
+    /// No thread may be stopped, not even for microseconds.
+    pub never_stop: bool,
+}
+
+/// How a process was found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its id.
+    pub pid: i32,
+    /// Its command line.
+    pub command: Vec<String>,
+    /// How long it has been running.
+    pub age: Duration,
+    /// Its threads, the first one first.
+    pub threads: Vec<Thread>,
+    /// The files that it has open, those it is likely to be reading first.
+    pub files: Vec<OpenFile>,
+    /// What could not be told, and why.
+    pub remarks: Vec<String>,
+    /// How long the look took.
+    pub took: Duration,
+}
+
+/// How a thread was found.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    /// Its id.
+    pub tid: i32,
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub state: State,
+    /// Processor time it took so far.
+    pub cpu: Duration,
+    /// Since when it sleeps, if it does and the kernel tells.
+    pub asleep: Option<Duration>,
+    /// What it took to see its stack.
+    pub seen: Seen,
+    /// Its stack, the innermost function first.
+    pub frames: Vec<Frame>,
+    /// Why the stack ends before its begin, if it does.
+    pub cut: Option<String>,
+}
+
+/// What a thread does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It computes.
+    Running,
+    /// It waits in a system call: its name, and the file if it has one as its first argument.
+    Blocked {
+        /// As in manual section 2.
+        call: String,
+        /// The file's descriptor.
+        descriptor: Option<i32>,
+        /// Not even a signal wakes it.
+        is_deaf: bool,
+    },
+    /// Stopped by a signal or a debugger.
+    Stopped,
+    /// It has ended, but is still there.
+    Ended,
+}
+
+/// What it took to see a thread's stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing: it slept.
+    Asleep,
+    /// It was stopped so long.
+    Stopped(Duration),
+    /// It would not do.
+    Not,
+}
+
+/// Looks at a process.
+pub fn look(pid: i32, wishes: &Wishes) -> Result<Report> {
+    let start = Instant::now();
+    let process = Process::read(pid)?;
+    let memory = LiveMemory::new(pid);
+    let modules = Modules::read(pid, &memory)?;
+    let files = files::open_files(pid);
+    let mut remarks = Vec::new();
+    let mut threads = Vec::new();
+    let walker = Walker {
+        modules: &modules,
+        memory: &memory,
+        limit: wishes.frames,
+    };
+    for tid in process.tasks()? {
+        // Threads end while we look: then there is nothing to tell of them.
+        let Some(task) = Task::read(pid, tid) else {
+            continue;
+        };
+        let sockets = |descriptor: i32| {
+            let mut open = files.iter();
+            open.any(|file| file.descriptor == descriptor && file.is_socket())
+        };
+        threads.push(registers::look_at(
+            &task,
+            &walker,
+            wishes,
+            sockets,
+            &mut remarks,
+        ));
+    }
+    if threads.is_empty() {
+        return Err(Error::Ended(pid));
+    }
+    remarks.extend(modules.warnings());
+    Ok(Report {
+        pid,
+        command: process.command.clone(),
+        age: process.age,
+        threads,
+        files,
+        remarks,
+        took: start.elapsed(),
+    })
+}

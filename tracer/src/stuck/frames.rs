@@ -1,0 +1,227 @@
+//! A stack, frame by frame.
+
+use std::path::PathBuf;
+
+use super::memory::LiveMemory;
+use super::modules::{Module, Modules};
+use super::search;
+use super::unwind::{RBP, RSP, Registers, Step};
+use crate::symbols::{Place, short_name};
+
+/// The name of the frame between a signal's handler and what it interrupted.
+const HANDLED: &str = "<signal handler called>";
+
+/// Frame pointers that are tried for a frame whose own isn't known.
+const PLACES_TRIED: usize = 32;
+
+/// A function that waits for the one before it, or runs.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Where it goes on.
+    pub pc: u64,
+    /// As in the source; `None`: nobody knows.
+    pub function: Option<String>,
+    /// Bytes from the function's begin.
+    pub offset: u64,
+    /// The file it is in.
+    pub module: Option<PathBuf>,
+    /// Where in the source.
+    pub place: Option<Place>,
+    /// It was not called but interrupted by a signal: its handler is the frame before.
+    pub is_interrupted: bool,
+    /// Its frame pointer wasn't known: it was found by its code and by what lies on the stack.
+    pub is_searched: bool,
+}
+
+/// A thread's stack.
+pub struct Stack {
+    /// The innermost first.
+    pub frames: Vec<Frame>,
+    /// Why it ends before its begin.
+    pub cut: Option<String>,
+    /// To its begin, with all registers that a variable may be in.
+    pub is_complete: bool,
+}
+
+/// Walks stacks.
+pub struct Walker<'a> {
+    /// The process's files.
+    pub modules: &'a Modules,
+    /// Its memory.
+    pub memory: &'a LiveMemory,
+    /// At most so many frames.
+    pub limit: usize,
+}
+
+impl Stack {
+    /// None at all.
+    pub fn cut(why: &str) -> Self {
+        Self {
+            frames: Vec::new(),
+            cut: Some(why.to_owned()),
+            is_complete: false,
+        }
+    }
+}
+
+impl Walker<'_> {
+    /// The stack of a thread with these registers.
+    pub fn walk(&self, innermost: &Registers) -> Stack {
+        self.walk_from(*innermost, true)
+    }
+
+    /// The same, with or without searching for what isn't known.
+    fn walk_from(&self, innermost: Registers, may_search: bool) -> Stack {
+        let mut frames: Vec<Frame> = Vec::new();
+        let mut registers = innermost;
+        let mut is_complete = true;
+        // The innermost frame is at its pc; others wait for a call, and what follows it may belong to another block.
+        let mut is_exact = true;
+        let cut = loop {
+            let lookup = registers.pc.wrapping_sub(u64::from(!is_exact));
+            let module = self.modules.at(lookup);
+            if module.is_none() && !frames.is_empty() {
+                break Some(format!("{:#x} is no code of a file", registers.pc));
+            }
+            let is_interrupted = is_exact && !frames.is_empty();
+            frames.push(frame(&registers, lookup, module, is_interrupted));
+            if frames.len() == self.limit {
+                break Some(format!("more than {} frames", self.limit));
+            }
+            let mut step = self.step(lookup, &registers, module);
+            if step.is_none() && may_search {
+                is_complete = false;
+                step = self.searched(lookup, &registers, module, is_exact);
+                if let Some(last) = frames.last_mut() {
+                    last.is_searched = step.is_some();
+                }
+            }
+            let Some(step) = step else {
+                break Some("how to get to the caller isn't known there".to_owned());
+            };
+            if step.is_signal
+                && let Some(last) = frames.last_mut()
+            {
+                last.function = Some(HANDLED.to_owned());
+                last.place = None;
+            }
+            let Some(caller) = step.caller else {
+                break None;
+            };
+            let is_upwards = caller.get(RSP) > registers.get(RSP);
+            if !is_upwards && !step.is_signal {
+                break Some("the stack doesn't lead upwards there".to_owned());
+            }
+            is_exact = step.is_signal;
+            registers = caller;
+        };
+        Stack {
+            is_complete: is_complete && cut.is_none(),
+            frames,
+            cut,
+        }
+    }
+
+    fn step(&self, lookup: u64, registers: &Registers, module: Option<&Module>) -> Option<Step> {
+        let by_table = module.and_then(|module| {
+            let address = lookup.wrapping_sub(module.bias);
+            module.frames()?.step(address, registers, self.memory)
+        });
+        by_table.or_else(|| self.by_frame_pointer(lookup, registers, module))
+    }
+
+    /// The step of a frame whose frame pointer isn't known.
+    fn searched(
+        &self,
+        lookup: u64,
+        registers: &Registers,
+        module: Option<&Module>,
+        is_exact: bool,
+    ) -> Option<Step> {
+        let module = module?;
+        let address = lookup.wrapping_sub(module.bias);
+        // In a function's first instructions the stack pointer isn't where it will be.
+        if registers.get(RBP).is_some() || is_exact {
+            return None;
+        }
+        let function = module.frames()?.function(address)?;
+        let function = function.wrapping_add(module.bias);
+        let places = search::frame_pointers(function, registers, self.memory);
+        for (place, proof) in places.take(PLACES_TRIED) {
+            let found = search::with_frame_pointer(registers, place);
+            let Some(step) = self.step(lookup, &found, Some(module)) else {
+                continue;
+            };
+            let leads_to_begin = || match step.caller {
+                Some(caller) => {
+                    let mut stack = self.walk_from(caller, false);
+                    stack.frames.clear();
+                    stack.cut.is_none()
+                }
+                None => true,
+            };
+            if proof == search::Proof::Call || leads_to_begin() {
+                return Some(step);
+            }
+        }
+        None
+    }
+
+    /// Code without frame information: if it keeps a frame pointer, the caller's lies where it points to.
+    fn by_frame_pointer(
+        &self,
+        lookup: u64,
+        registers: &Registers,
+        module: Option<&Module>,
+    ) -> Option<Step> {
+        // Where there is information but a register isn't known, guessing would be wrong more often than right.
+        let has_table =
+            module.and_then(|module| module.frames()?.function(lookup.wrapping_sub(module.bias)));
+        if has_table.is_some() {
+            return None;
+        }
+        let base = registers.get(RBP)?;
+        let saved = self.memory.word(base)?;
+        let pc = self.memory.word(base.checked_add(8)?)?;
+        self.modules.at(pc)?;
+        let mut caller = Registers {
+            pc,
+            ..Registers::default()
+        };
+        caller.general[RBP as usize] = Some(saved);
+        caller.general[RSP as usize] = Some(base + 16);
+        Some(Step {
+            frame_address: base + 16,
+            caller: Some(caller),
+            is_signal: false,
+        })
+    }
+}
+
+fn frame(
+    registers: &Registers,
+    lookup: u64,
+    module: Option<&Module>,
+    is_interrupted: bool,
+) -> Frame {
+    let mut frame = Frame {
+        pc: registers.pc,
+        function: None,
+        offset: 0,
+        module: module.map(|module| module.path.clone()),
+        place: None,
+        is_interrupted,
+        is_searched: false,
+    };
+    if let Some(module) = module {
+        let address = lookup.wrapping_sub(module.bias);
+        if let Some((name, begin)) = module.image.name(address) {
+            // Symbols of shared libraries may carry a version.
+            let name = name.split('@').next().unwrap_or(&name);
+            frame.function = Some(short_name(name).into_owned());
+            frame.offset = address - begin;
+        }
+        frame.place = module.image.place(address);
+    }
+    frame
+}
