@@ -29,7 +29,7 @@ pub use frames::Frame;
 use frames::Walker;
 use memory::LiveMemory;
 use modules::Modules;
-use task::{Process, Task};
+use task::{Clocks, Process, Task};
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +120,7 @@ pub fn look(pid: i32, wishes: &Wishes) -> Result<Report> {
     let files = files::open_files(pid);
     let mut remarks = Vec::new();
     let mut threads = Vec::new();
+    let mut clocks = Clocks::new();
     let walker = Walker {
         modules: &modules,
         memory: &memory,
@@ -127,7 +128,7 @@ pub fn look(pid: i32, wishes: &Wishes) -> Result<Report> {
     };
     for tid in process.tasks()? {
         // Threads end while we look: then there is nothing to tell of them.
-        let Some(task) = Task::read(pid, tid) else {
+        let Some(task) = Task::read(pid, tid, &mut clocks) else {
             continue;
         };
         let sockets = |descriptor: i32| {

@@ -191,7 +191,6 @@ impl Walker<'_> {
         caller.general[RBP as usize] = Some(saved);
         caller.general[RSP as usize] = Some(base + 16);
         Some(Step {
-            frame_address: base + 16,
             caller: Some(caller),
             is_signal: false,
         })

@@ -36,9 +36,7 @@ pub struct Module {
     /// Names and places.
     pub image: Image,
     /// Where it can be read now: another name than `path` if the process sees other files than we.
-    pub file: PathBuf,
-    /// Its build id as it lies in memory.
-    pub build_id: Vec<u8>,
+    file: PathBuf,
     frames: OnceCell<Option<FrameTable>>,
     vdso: Option<Vec<u8>>,
 }
@@ -139,7 +137,6 @@ impl Module {
                 end: code.end,
                 image: Image::new(Path::new("[vdso]"), &[]),
                 file: PathBuf::new(),
-                build_id: Vec::new(),
                 frames: OnceCell::new(),
                 vdso: Some(image),
             });
@@ -175,7 +172,6 @@ impl Module {
             begin: first.begin,
             end,
             file,
-            build_id,
             frames: OnceCell::new(),
             vdso: None,
         })

@@ -1,8 +1,12 @@
 //! What /proc says of processes and threads.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::time::Duration;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 use super::error::{Error, Result};
 
@@ -100,16 +104,19 @@ impl Process {
 
 impl Task {
     /// A thread; `None`: it is gone.
-    pub fn read(pid: i32, tid: i32) -> Option<Self> {
+    pub fn read(pid: i32, tid: i32, clocks: &mut Clocks) -> Option<Self> {
         let folder = format!("/proc/{pid}/task/{tid}");
         let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
         let fields = fields(&stat);
         let number = |at: usize| fields.get(at).and_then(|field| field.parse().ok());
         let state = fields.first()?.chars().next()?;
-        let asleep = match state {
-            'S' | 'D' => last_ran(&folder)
-                .zip(last_ran("/proc/self"))
-                .map(|(then, now)| now.saturating_sub(then)),
+        // Field 39: the processor it was last on.
+        let processor = fields.get(36).and_then(|field| field.parse().ok());
+        let asleep = match (state, processor) {
+            ('S' | 'D', Some(processor)) => clocks
+                .now(processor)
+                .zip(last_ran(&folder))
+                .map(|(now, then)| now.saturating_sub(then)),
             _ => None,
         };
         Some(Self {
@@ -120,6 +127,36 @@ impl Task {
             cpu: ticks(number(11).unwrap_or(0) + number(12).unwrap_or(0)),
             call: SystemCall::read(pid, tid),
             asleep,
+        })
+    }
+}
+
+/// The scheduler's clocks: each processor has its own, and they go apart by what the hypervisor and interrupts took from them.
+pub struct Clocks {
+    own: Option<CpuSet>,
+    times: HashMap<usize, Option<Duration>>,
+}
+
+impl Clocks {
+    /// None read yet.
+    pub fn new() -> Self {
+        Self {
+            own: sched_getaffinity(Pid::from_raw(0)).ok(),
+            times: HashMap::new(),
+        }
+    }
+
+    /// The time on a processor, read once, by going there; `None`: we may not run there.
+    fn now(&mut self, processor: usize) -> Option<Duration> {
+        let own = self.own;
+        *self.times.entry(processor).or_insert_with(|| {
+            let own = own?;
+            let mut there = CpuSet::new();
+            there.set(processor).ok()?;
+            sched_setaffinity(Pid::from_raw(0), &there).ok()?;
+            let time = last_ran("/proc/thread-self");
+            sched_setaffinity(Pid::from_raw(0), &own).ok()?;
+            time
         })
     }
 }

@@ -91,7 +91,8 @@ int main(int count, char **arguments) {
   signal(SIGUSR1, handles);
   int set = semget(IPC_PRIVATE, 1, 0600);
   FILE *text = fopen(arguments[1], "r");
-  setvbuf(text, 0, _IOFBF, 64);
+  static char buffer[64];
+  setvbuf(text, buffer, _IOFBF, sizeof buffer);
   char line[16];
   if (!fgets(line, sizeof line, text)) return 1;
   pthread_t spinner, waiter, blocker, handler, sorter;
