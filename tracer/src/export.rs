@@ -6,6 +6,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use umbel_values::EventValues;
+
 use crate::view::names::Names;
 use crate::view::steps::Step;
 use crate::view::story::{Lane, Story};
@@ -55,11 +57,20 @@ pub struct Exported {
 
 /// Writes one format.
 trait Exporter {
+    /// The format has a place for values.
+    const HAS_VALUES: bool;
+
     /// A thread, before its first step.
     fn lane(&mut self, lane: &Lane) -> io::Result<()>;
 
-    /// A thread's next step.
-    fn step(&mut self, lane: &Lane, step: &Step, names: &Names) -> io::Result<()>;
+    /// A thread's next step, with the values that it brought along if the format has a place for them.
+    fn step(
+        &mut self,
+        lane: &Lane,
+        step: &Step,
+        names: &Names,
+        values: Option<&EventValues>,
+    ) -> io::Result<()>;
 
     /// No more steps will come.
     fn finish(&mut self, names: &Names) -> io::Result<()>;
@@ -105,7 +116,7 @@ fn write(story: &Story, format: Format, mut output: Output) -> io::Result<Export
 }
 
 /// One thread after the other.
-fn each(story: &Story, exporter: &mut impl Exporter) -> io::Result<Exported> {
+fn each<E: Exporter>(story: &Story, exporter: &mut E) -> io::Result<Exported> {
     let mut names = Names::default();
     let mut exported = Exported::default();
     for lane in story.lanes() {
@@ -113,7 +124,8 @@ fn each(story: &Story, exporter: &mut impl Exporter) -> io::Result<Exported> {
         let mut steps = story.steps(lane);
         while let Some(step) = steps.next(story, &mut names) {
             exported.add(&step);
-            exporter.step(lane, &step, &names)?;
+            let values = E::HAS_VALUES.then(|| story.values(&step)).flatten();
+            exporter.step(lane, &step, &names, values.as_ref())?;
         }
     }
     exporter.finish(&names)?;
@@ -121,7 +133,7 @@ fn each(story: &Story, exporter: &mut impl Exporter) -> io::Result<Exported> {
 }
 
 /// All threads by time.
-fn merged(story: &Story, exporter: &mut impl Exporter) -> io::Result<Exported> {
+fn merged<E: Exporter>(story: &Story, exporter: &mut E) -> io::Result<Exported> {
     let mut names = Names::default();
     let mut exported = Exported::default();
     let lanes: Vec<&Lane> = story.lanes().iter().collect();
@@ -131,7 +143,8 @@ fn merged(story: &Story, exporter: &mut impl Exporter) -> io::Result<Exported> {
     let mut result = Ok(());
     story.merged(&lanes, &mut names, |lane, step, names| {
         exported.add(&step);
-        result = exporter.step(lane, &step, names);
+        let values = E::HAS_VALUES.then(|| story.values(&step)).flatten();
+        result = exporter.step(lane, &step, names, values.as_ref());
         result.is_ok()
     });
     result?;

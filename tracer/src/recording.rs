@@ -28,8 +28,8 @@ pub use event::{Context, Event, Kind, Message, Parser};
 pub(crate) use journal::Told;
 pub use live::path_beside;
 pub use metadata::{
-    Began, ClockKind, ClockPoint, Ended, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd,
-    ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial,
+    Began, ClockKind, ClockPoint, Ended, Image, LostInfo, ModuleGone, ModuleInfo, Name, PlanInfo,
+    ProcessEnd, ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, TypesPart,
 };
 pub(crate) use reader::Segment;
 pub use reader::{Events, Recording};

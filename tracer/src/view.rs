@@ -10,3 +10,4 @@ pub mod story;
 pub mod text;
 pub mod tui;
 pub mod units;
+pub mod values;

@@ -7,11 +7,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write};
 
+use umbel_values::{EventValues, NamedValue};
+
 use super::Exporter;
 use super::json::{Micros, Text};
 use crate::view::names::Names;
 use crate::view::steps::{Step, StepKind, cut_text};
 use crate::view::story::{Lane, Story};
+use crate::view::values::value_text;
 
 pub(super) struct Chrome<'a> {
     out: &'a mut dyn Write,
@@ -53,7 +56,36 @@ impl<'a> Chrome<'a> {
     }
 }
 
+/// What a call brought along, as the fields of an object.
+fn begin_args(values: &EventValues) -> String {
+    let own = values.arguments().iter().map(|value| arg("", value));
+    let callers = values.callers().flat_map(|frame| {
+        let all = frame.locals.iter().chain(&frame.arguments);
+        let prefix = format!("{}: ", frame.function);
+        all.map(move |value| arg(&prefix, value))
+    });
+    own.chain(callers).collect::<Vec<_>>().join(",")
+}
+
+/// What a return brought along. Viewers show the fields of both ends of a frame as one object.
+fn end_args(values: &EventValues) -> String {
+    let result = values.result.iter().map(|result| {
+        let text = value_text(result);
+        format!("\"returns\":\"{}\"", Text(&text))
+    });
+    let own = values.locals().iter().chain(values.arguments());
+    let own = own.map(|value| arg("at return: ", value));
+    result.chain(own).collect::<Vec<_>>().join(",")
+}
+
+fn arg(prefix: &str, value: &NamedValue) -> String {
+    let name = format!("{prefix}{}", value.name);
+    format!("\"{}\":\"{}\"", Text(&name), Text(&value_text(value)))
+}
+
 impl Exporter for Chrome<'_> {
+    const HAS_VALUES: bool = true;
+
     fn lane(&mut self, lane: &Lane) -> io::Result<()> {
         if self.processes.insert(lane.process.0) {
             let name = match lane.rank {
@@ -65,7 +97,13 @@ impl Exporter for Chrome<'_> {
         self.name("thread", lane, &lane.name, lane.index)
     }
 
-    fn step(&mut self, lane: &Lane, step: &Step, names: &Names) -> io::Result<()> {
+    fn step(
+        &mut self,
+        lane: &Lane,
+        step: &Step,
+        names: &Names,
+        values: Option<&EventValues>,
+    ) -> io::Result<()> {
         let (pid, tid) = (lane.pid, lane.tid);
         let ts = Micros(step.ns.saturating_sub(self.start_ns));
         match &step.kind {
@@ -78,15 +116,27 @@ impl Exporter for Chrome<'_> {
                     "\"ph\":\"B\",\"cat\":\"{category}\",\"name\":\"{shown}\",\"pid\":{pid},\"tid\":{tid},\"ts\":{ts}"
                 );
                 match arguments {
+                    None if values.is_some() => {
+                        let args = values.map_or_else(String::new, begin_args);
+                        self.push(format_args!("{head},\"args\":{{{args}}}"))
+                    }
                     None => self.push(head),
                     Some([first, second]) => self.push(format_args!(
                         "{head},\"args\":{{\"first\":\"{first:#x}\",\"second\":{second}}}"
                     )),
                 }
             }
-            StepKind::End { cut: None, .. } => self.push(format_args!(
-                "\"ph\":\"E\",\"pid\":{pid},\"tid\":{tid},\"ts\":{ts}"
-            )),
+            StepKind::End { cut: None, .. } => match values {
+                None => self.push(format_args!(
+                    "\"ph\":\"E\",\"pid\":{pid},\"tid\":{tid},\"ts\":{ts}"
+                )),
+                Some(values) => {
+                    let args = end_args(values);
+                    self.push(format_args!(
+                        "\"ph\":\"E\",\"pid\":{pid},\"tid\":{tid},\"ts\":{ts},\"args\":{{{args}}}"
+                    ))
+                }
+            },
             StepKind::End { cut: Some(cut), .. } => self.push(format_args!(
                 "\"ph\":\"E\",\"pid\":{pid},\"tid\":{tid},\"ts\":{ts},\"args\":{{\"end\":\"{}\"}}",
                 cut_text(*cut)

@@ -9,10 +9,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use umbel_values::{EventValues, FrameValues};
+
 use super::Exporter;
 use crate::view::names::Names;
 use crate::view::steps::{Step, StepKind, cut_text};
 use crate::view::story::{Lane, Story};
+use crate::view::values::{arguments_text, locals_text, value_text};
 
 const MAGIC: u32 = 0xc1fc_1fc1;
 
@@ -33,10 +36,12 @@ enum Id {
     Mark = 5,
     Message = 6,
     Lost = 7,
+    CallValues = 8,
+    ReturnValues = 9,
 }
 
 /// The events' names and fields.
-const EVENTS: [(&str, &str); 8] = [
+const EVENTS: [(&str, &str); 10] = [
     ("call", "function_name name;"),
     (
         "return",
@@ -54,6 +59,15 @@ const EVENTS: [(&str, &str); 8] = [
         "u8 received; u64 peer; u64 kind; u64 bytes; u64 number;",
     ),
     ("lost", "u64 count; u64 until_ns;"),
+    (
+        "call_with_values",
+        "function_name name; string { encoding = UTF8; } arguments; string { encoding = UTF8; } callers;",
+    ),
+    (
+        "return_with_values",
+        "function_name name; u64 duration_ns; u64 self_ns; string { encoding = UTF8; } why; \
+         string { encoding = UTF8; } returned; string { encoding = UTF8; } locals;",
+    ),
 ];
 
 pub(super) struct Ctf {
@@ -208,6 +222,15 @@ impl Ctf {
     }
 }
 
+/// `main: i = 3; work: x = 1`.
+fn callers_text(values: &EventValues) -> String {
+    let line = |frame: &FrameValues| {
+        let all = [&frame.locals[..], &frame.arguments[..]].concat();
+        format!("{}: {}", frame.function, locals_text(&all))
+    };
+    values.callers().map(line).collect::<Vec<_>>().join("; ")
+}
+
 /// The inside of a text in the metadata.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -222,6 +245,8 @@ fn escaped(text: &str) -> String {
 }
 
 impl Exporter for Ctf {
+    const HAS_VALUES: bool = true;
+
     fn lane(&mut self, lane: &Lane) -> io::Result<()> {
         self.flush()?;
         let name = format!("thread_{:04}", lane.index);
@@ -230,11 +255,50 @@ impl Exporter for Ctf {
         Ok(())
     }
 
-    fn step(&mut self, _: &Lane, step: &Step, _: &Names) -> io::Result<()> {
+    fn step(
+        &mut self,
+        _: &Lane,
+        step: &Step,
+        _: &Names,
+        values: Option<&EventValues>,
+    ) -> io::Result<()> {
         if self.events.len() >= PACKET_BYTES {
             self.flush()?;
         }
         let ns = step.ns;
+        match (&step.kind, values) {
+            (
+                StepKind::Begin {
+                    name,
+                    arguments: None,
+                    ..
+                },
+                Some(values),
+            ) => {
+                self.named(Id::CallValues, ns, name.0, &[]);
+                self.text(&arguments_text(values.arguments()));
+                self.text(&callers_text(values));
+                return Ok(());
+            }
+            (
+                StepKind::End {
+                    name,
+                    begin_ns,
+                    self_ns,
+                    cut,
+                },
+                Some(values),
+            ) => {
+                self.named(Id::ReturnValues, ns, name.0, &[ns - begin_ns, *self_ns]);
+                self.text(cut.map_or("", cut_text));
+                self.text(&values.result.as_ref().map_or_else(String::new, value_text));
+                self.text(&locals_text(
+                    &[values.locals(), values.arguments()].concat(),
+                ));
+                return Ok(());
+            }
+            _ => {}
+        }
         match &step.kind {
             StepKind::Begin {
                 name,

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use inferno::flamegraph;
 
+use umbel_values::EventValues;
+
 use super::Exporter;
 use super::jsonl::lost_text;
 use crate::view::calls::CallTree;
@@ -80,6 +82,8 @@ impl<'a> Folded<'a> {
 }
 
 impl Exporter for Folded<'_> {
+    const HAS_VALUES: bool = false;
+
     fn lane(&mut self, lane: &Lane) -> io::Result<()> {
         let clean = |text: &str| text.replace([';', '\n', ' '], "_");
         let head = match lane.rank {
@@ -98,7 +102,13 @@ impl Exporter for Folded<'_> {
         Ok(())
     }
 
-    fn step(&mut self, _: &Lane, step: &Step, _: &Names) -> io::Result<()> {
+    fn step(
+        &mut self,
+        _: &Lane,
+        step: &Step,
+        _: &Names,
+        _: Option<&EventValues>,
+    ) -> io::Result<()> {
         if let StepKind::Lost { count, .. } = step.kind {
             self.lost += count;
         }

@@ -5,21 +5,24 @@
 //! | session | version (1), command, host, start_ns: CLOCK_MONOTONIC at time 0, start_realtime_ns: the same since 1970 |
 //! | thread | thread: its number, process: its process's, pid, tid, name, program, rank (if it is a node's) |
 //! | function | id, name, category: function, fault, wait or span; if known: linkage, module, file, line. Before its first use |
-//! | begin | thread, ns, depth, id; of spans: arguments |
-//! | end | thread, ns, depth, id, duration_ns, self_ns; cut, if it is no ordinary return: why |
+//! | begin | thread, ns, depth, id; of spans: arguments; values, if any: arguments, and caller: function, arguments, locals |
+//! | end | thread, ns, depth, id, duration_ns, self_ns; cut, if it is no ordinary return: why; values, if any: returned, arguments, locals |
 //! | unseen | thread, ns, id: a return whose call was not recorded |
 //! | mark | thread, ns, text |
 //! | message | thread, ns, received, peer, kind, bytes, number |
 //! | lost | thread, ns, count (0: not known), until_ns |
 //! | end of recording | steps, lost |
 //!
-//! `ns` count from time 0, the first event.
+//! `ns` count from time 0, the first event. Each variable is an object: name, type, value; values are as in
+//! [`umbel_values::show::json`].
 
 use std::io::{self, Write};
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::json::Text;
+use umbel_values::{EventValues, NamedValue, show};
+
 use super::{Exported, Exporter};
 use crate::symbols::Symbols;
 use crate::view::names::{NameId, Names};
@@ -42,6 +45,36 @@ pub(crate) fn lost_text(count: u64) -> String {
         1 => "1 event lost".into(),
         _ => format!("{count} events lost"),
     }
+}
+
+/// What a call brought along.
+fn begin_values(values: &EventValues) -> Json {
+    let mut fields = json!({ "arguments": variables(values.arguments()) });
+    if let Some(caller) = values.frames.get(1) {
+        fields["caller"] = json!({
+            "function": *caller.function,
+            "arguments": variables(&caller.arguments),
+            "locals": variables(&caller.locals),
+        });
+    }
+    fields
+}
+
+/// What a return brought along.
+fn end_values(values: &EventValues) -> Json {
+    let mut fields = json!({
+        "arguments": variables(values.arguments()),
+        "locals": variables(values.locals()),
+    });
+    if let Some(result) = &values.result {
+        fields["returned"] = show::json(&result.value);
+    }
+    fields
+}
+
+fn variables(values: &[NamedValue]) -> Vec<Json> {
+    let variable = |value: &NamedValue| json!({ "name": *value.name, "type": *value.of, "value": show::json(&value.value) });
+    values.iter().map(variable).collect()
 }
 
 impl<'a> JsonLines<'a> {
@@ -88,6 +121,8 @@ impl<'a> JsonLines<'a> {
 }
 
 impl Exporter for JsonLines<'_> {
+    const HAS_VALUES: bool = true;
+
     fn lane(&mut self, lane: &Lane) -> io::Result<()> {
         let mut line = json!({
             "type": "thread", "thread": lane.index, "process": lane.process.0, "pid": lane.pid,
@@ -99,7 +134,13 @@ impl Exporter for JsonLines<'_> {
         writeln!(self.out, "{line}")
     }
 
-    fn step(&mut self, lane: &Lane, step: &Step, names: &Names) -> io::Result<()> {
+    fn step(
+        &mut self,
+        lane: &Lane,
+        step: &Step,
+        names: &Names,
+        values: Option<&EventValues>,
+    ) -> io::Result<()> {
         self.exported.add(step);
         if let StepKind::Begin { name, .. } | StepKind::Unseen { name, .. } = &step.kind {
             self.tell_names(*name, names)?;
@@ -125,6 +166,9 @@ impl Exporter for JsonLines<'_> {
                 if *resumed {
                     write!(out, ",\"resumed\":true")?;
                 }
+                if let Some(values) = values {
+                    write!(out, ",\"values\":{}", begin_values(values))?;
+                }
                 writeln!(out, "}}")
             }
             StepKind::End {
@@ -140,6 +184,9 @@ impl Exporter for JsonLines<'_> {
                 )?;
                 if let Some(cut) = cut {
                     write!(out, ",\"cut\":\"{}\"", cut_text(*cut))?;
+                }
+                if let Some(values) = values {
+                    write!(out, ",\"values\":{}", end_values(values))?;
                 }
                 writeln!(out, "}}")
             }

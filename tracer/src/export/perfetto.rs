@@ -12,6 +12,8 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use umbel_values::{Entry, EventValues, NamedValue, Shape, Value};
+
 use super::Exporter;
 use super::jsonl::lost_text;
 use super::protobuf::Bytes;
@@ -150,7 +152,71 @@ fn annotation(event: &mut Bytes, name: &str, fill: impl FnOnce(&mut Bytes)) {
     });
 }
 
+fn variables(event: &mut Bytes, prefix: &str, values: &[NamedValue]) {
+    for value in values {
+        let name = format!("{prefix}{}", value.name);
+        annotation(event, &name, |inner| fill(inner, &value.value, 0));
+    }
+}
+
+/// A value as the value of a DebugAnnotation: text 6, number 4, pointer 7, parts 11 and 12.
+fn fill(annotation: &mut Bytes, value: &Value, depth: u32) {
+    match value {
+        Value::Scalar(text) => match text.parse::<i64>() {
+            Ok(number) => annotation.number(4, number as u64),
+            Err(_) => annotation.text(6, text),
+        },
+        Value::Pointer {
+            address: Some(address),
+            target: None,
+            symbol: None,
+            is_cycle: false,
+            ..
+        } => annotation.number(7, *address),
+        Value::Pointer {
+            target: Some(target),
+            ..
+        } if matches!(**target, Value::Compound { .. }) && depth < NESTED_MAX => {
+            fill(annotation, target, depth + 1);
+        }
+        Value::Compound {
+            shape: Shape::Record,
+            entries,
+            left_out: 0,
+            ..
+        } if depth < NESTED_MAX => each_entry(annotation, 11, entries, depth),
+        Value::Compound {
+            shape: Shape::List,
+            entries,
+            left_out: 0,
+            ..
+        } if depth < NESTED_MAX && entries.iter().all(|entry| entry.times == 1) => {
+            each_entry(annotation, 12, entries, depth);
+        }
+        _ => annotation.text(6, &value.to_string()),
+    }
+}
+
+fn each_entry(annotation: &mut Bytes, field: u32, entries: &[Entry], depth: u32) {
+    if entries.is_empty() {
+        annotation.text(6, "{}");
+    }
+    for entry in entries {
+        annotation.message(field, |inner| {
+            if !entry.name.is_empty() {
+                inner.text(10, &entry.name);
+            }
+            fill(inner, &entry.value, depth + 1);
+        });
+    }
+}
+
+/// Parts within parts that are told apart; deeper ones are one text.
+const NESTED_MAX: u32 = 8;
+
 impl Exporter for Perfetto<'_> {
+    const HAS_VALUES: bool = true;
+
     fn lane(&mut self, lane: &Lane) -> io::Result<()> {
         self.sequence = lane.index as u64 + 1;
         self.interned.clear();
@@ -212,7 +278,13 @@ impl Exporter for Perfetto<'_> {
     }
 
     #[inline]
-    fn step(&mut self, _: &Lane, step: &Step, names: &Names) -> io::Result<()> {
+    fn step(
+        &mut self,
+        _: &Lane,
+        step: &Step,
+        names: &Names,
+        values: Option<&EventValues>,
+    ) -> io::Result<()> {
         if self.bytes.0.len() >= FLUSH_BYTES {
             self.flush()?;
         }
@@ -224,8 +296,30 @@ impl Exporter for Perfetto<'_> {
                 ..
             } => {
                 let name = self.intern(*name, names);
-                self.slice(ns, SLICE_BEGIN, Some(name));
+                match values {
+                    None => self.slice(ns, SLICE_BEGIN, Some(name)),
+                    Some(values) => self.event(ns, SLICE_BEGIN, |event| {
+                        event.number(10, name);
+                        variables(event, "", values.arguments());
+                        for frame in values.callers() {
+                            let prefix = format!("{}: ", frame.function);
+                            variables(event, &prefix, &frame.locals);
+                            variables(event, &prefix, &frame.arguments);
+                        }
+                    }),
+                }
             }
+            StepKind::End { cut, .. } if values.is_some() => self.event(ns, SLICE_END, |event| {
+                if let Some(cut) = cut {
+                    annotation(event, "end", |value| value.text(6, cut_text(*cut)));
+                }
+                let Some(values) = values else { return };
+                if let Some(result) = &values.result {
+                    annotation(event, "returns", |inner| fill(inner, &result.value, 0));
+                }
+                variables(event, "at return: ", values.locals());
+                variables(event, "at return: ", values.arguments());
+            }),
             StepKind::End { cut: None, .. } => self.slice(ns, SLICE_END, None),
             StepKind::Begin {
                 name,

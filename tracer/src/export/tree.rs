@@ -15,6 +15,8 @@
 
 use std::io::{self, Write};
 
+use umbel_values::EventValues;
+
 use super::Exporter;
 use super::jsonl::lost_text;
 use crate::view::names::{Category, Names};
@@ -57,6 +59,8 @@ impl<'a> Tree<'a> {
 }
 
 impl Exporter for Tree<'_> {
+    const HAS_VALUES: bool = false;
+
     fn lane(&mut self, lane: &Lane) -> io::Result<()> {
         self.flush()?;
         if self.has_processes {
@@ -70,7 +74,13 @@ impl Exporter for Tree<'_> {
         writeln!(self.out, "thread {}", self.thread_count)
     }
 
-    fn step(&mut self, _: &Lane, step: &Step, names: &Names) -> io::Result<()> {
+    fn step(
+        &mut self,
+        _: &Lane,
+        step: &Step,
+        names: &Names,
+        _: Option<&EventValues>,
+    ) -> io::Result<()> {
         let indent = "  ".repeat(step.depth as usize);
         match &step.kind {
             StepKind::Begin { name, resumed, .. } => {

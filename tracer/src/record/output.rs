@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use umbel_trace_ring::word::{Code, Word};
+use umbel_values::{Kept, Type};
 
 use super::sink::Sink;
 use crate::recording::{
@@ -116,6 +117,18 @@ impl Output {
     /// Names of functions.
     pub fn names(&mut self, image: &Image, names: &[Name]) {
         self.each(|sink| sink.names(image, names));
+    }
+
+    /// Types of a module's values.
+    #[allow(dead_code, reason = "the planner of this session is the next step")]
+    pub fn types(&mut self, image: &Image, first: u32, types: &[Type]) {
+        self.each(|sink| sink.types(image, first, types));
+    }
+
+    /// A capture plan.
+    #[allow(dead_code, reason = "the planner of this session is the next step")]
+    pub fn plan(&mut self, image: &Image, kept: &Kept) {
+        self.each(|sink| sink.plan(image, kept));
     }
 
     /// Events are lost that no word tells of.
@@ -331,6 +344,12 @@ mod tests {
             Ok(())
         }
         fn names(&mut self, _: &Image, _: &[Name]) -> Result<()> {
+            self.answer()
+        }
+        fn types(&mut self, _: &Image, _: u32, _: &[Type]) -> Result<()> {
+            self.answer()
+        }
+        fn plan(&mut self, _: &Image, _: &Kept) -> Result<()> {
             self.answer()
         }
         fn finish(self: Box<Self>, _: u64) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use umbel_values::{Kept, Type};
+
 use crate::recording::{
     ClockPoint, Ended, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessInfo, ProcessSerial,
     Result, ThreadInfo, ThreadSerial, Writer,
@@ -35,6 +37,10 @@ pub trait Sink: Send {
     fn lost(&mut self, lost: &LostInfo) -> Result<()>;
     /// Names of functions that occurred.
     fn names(&mut self, image: &Image, names: &[Name]) -> Result<()>;
+    /// Types of a module's values: those from number `first` on.
+    fn types(&mut self, image: &Image, first: u32, types: &[Type]) -> Result<()>;
+    /// A capture plan, before any event that brought along what it captured.
+    fn plan(&mut self, image: &Image, kept: &Kept) -> Result<()>;
     /// The session ends in good order.
     fn finish(self: Box<Self>, ticks: u64) -> Result<()>;
     /// Bytes stored so far; 0 where nothing is.
@@ -84,6 +90,14 @@ impl Sink for Writer {
 
     fn names(&mut self, image: &Image, names: &[Name]) -> Result<()> {
         self.names(image, names)
+    }
+
+    fn types(&mut self, image: &Image, first: u32, types: &[Type]) -> Result<()> {
+        self.types(image, first, types)
+    }
+
+    fn plan(&mut self, image: &Image, kept: &Kept) -> Result<()> {
+        self.plan(image, kept)
     }
 
     fn finish(self: Box<Self>, ticks: u64) -> Result<()> {

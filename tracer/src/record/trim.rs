@@ -30,6 +30,8 @@ pub struct Trim {
     stacks: Stacks<Vec<Open>>,
     /// Words that go on, with those that are held at the end.
     out: Vec<u64>,
+    /// Time of the last call or return if it was left out: values that it brought along are too.
+    left_out: Option<u64>,
 }
 
 /// A call that has not returned.
@@ -87,13 +89,17 @@ impl Trim {
             rest = after;
             match Word::parse(first) {
                 Word::Call { function, time } => {
+                    let ticks = self.ticks(time);
+                    self.left_out = Some(ticks);
                     if !excludes(function) {
-                        self.call(first, function, self.ticks(time), limits);
+                        self.call(first, function, ticks, limits);
                     }
                 }
                 Word::Return { function, time } => {
+                    let ticks = self.ticks(time);
+                    self.left_out = Some(ticks);
                     if !excludes(function) {
-                        self.ret(first, function, self.ticks(time), limits);
+                        self.ret(first, function, ticks, limits);
                     }
                 }
                 Word::Special {
@@ -195,17 +201,28 @@ impl Trim {
 
     /// Whether the call at `at` is the last thing in `out`, but for a time before it.
     fn is_last(&self, at: usize) -> bool {
-        let after_time = match self.out.get(at).map(|&word| Word::parse(word)) {
+        let word_at = |at: usize| self.out.get(at).map(|&word| Word::parse(word));
+        let after_time = match word_at(at) {
             Some(Word::Special { .. }) => at + 2,
             _ => at,
         };
-        after_time + 1 == self.out.len()
+        let after_values = match word_at(after_time + 1) {
+            Some(Word::Special {
+                code,
+                payload_words,
+            }) if code == Code::Values as u16 => after_time + 2 + usize::from(payload_words),
+            _ => after_time + 1,
+        };
+        after_values == self.out.len()
     }
 
     fn special(&mut self, word: u64, code: u16, payload: &[u64]) {
         if code == Code::Time as u16 {
             // Written anew where it is needed.
             self.time_upper = Some(payload.first().copied().unwrap_or_default() & !LOW);
+            return;
+        }
+        if code == Code::Values as u16 && payload.first().copied() == self.left_out {
             return;
         }
         self.out.push(word);
@@ -275,6 +292,7 @@ impl Trim {
             self.written_upper = Some(upper);
         }
         self.out.push(word);
+        self.left_out = None;
     }
 }
 
@@ -283,6 +301,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::recording::Parser;
 
     fn time(ticks: u64) -> Vec<u64> {
         let word = Word::Special {
@@ -339,6 +358,74 @@ mod tests {
             }
         }
         events
+    }
+
+    /// The same, each with a value: its time once more.
+    fn words_with_values(input: &[(i64, u64)]) -> Vec<u64> {
+        let values = |ticks: u64| {
+            let word = Word::Special {
+                code: Code::Values as u16,
+                payload_words: 2,
+            };
+            [word.pack(), ticks, ticks]
+        };
+        let each = input.iter().flat_map(|event| {
+            let mut all = words(&[*event]);
+            all.extend(values(event.1));
+            all
+        });
+        each.collect()
+    }
+
+    /// Times of the values in `words`; each must belong to the event before it.
+    fn times_of_values(words: &[u64]) -> Vec<u64> {
+        let (mut last, mut times) = (0, Vec::new());
+        Parser::new().parse(words, |_, event| match event.kind {
+            Kind::Values(_) => {
+                assert_eq!(event.ticks, last);
+                times.push(event.ticks);
+            }
+            _ => last = event.ticks,
+        });
+        times
+    }
+
+    #[test]
+    fn values_stay_and_go_with_their_events() {
+        let input = [
+            (1, 0),
+            (2, 10),
+            (-2, 20),
+            (3, 30),
+            (4, 40),
+            (-4, 200),
+            (-3, 210),
+            (-1, 400),
+        ];
+        let trimmed = |limits: &Limits, excluded: u64| {
+            let mut trim = Trim::default();
+            let mut out = Vec::new();
+            // Each event's values come in another part than it.
+            for part in words_with_values(&input).chunks(3) {
+                trim.add(part, limits, |function| function == excluded);
+                trim.decided(0, limits, |words| out.extend_from_slice(words));
+            }
+            trim.finish(|words| out.extend_from_slice(words));
+            times_of_values(&out)
+        };
+        let all = Limits::default();
+        assert_eq!(trimmed(&all, 0), input.map(|(_, ticks)| ticks));
+        assert_eq!(trimmed(&all, 0x3000), [0, 10, 20, 40, 200, 400]);
+        let shallow = Limits {
+            depth_max: Some(2),
+            ticks_min: None,
+        };
+        assert_eq!(trimmed(&shallow, 0), [0, 10, 20, 30, 210, 400]);
+        let long = Limits {
+            depth_max: None,
+            ticks_min: Some(100),
+        };
+        assert_eq!(trimmed(&long, 0), [0, 30, 40, 200, 210, 400]);
     }
 
     #[test]

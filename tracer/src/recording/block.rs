@@ -75,6 +75,10 @@ pub enum BlockKind {
     Names = 9,
     /// [`super::Finish`].
     Finish = 10,
+    /// [`super::TypesPart`].
+    Types = 11,
+    /// [`super::PlanInfo`].
+    Plan = 12,
     /// Events of one thread: see [`super::codec`].
     Events = 16,
 }

@@ -12,8 +12,8 @@ use super::damage::Damage;
 use super::event::Parser;
 use super::live::{Beside, Words};
 use super::metadata::{
-    ClockPoint, Finish, Image, LostInfo, ModuleGone, ModuleInfo, Name, Names, ProcessEnd,
-    ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial,
+    ClockPoint, Finish, Image, LostInfo, ModuleGone, ModuleInfo, Name, Names, PlanInfo, ProcessEnd,
+    ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, TypesPart,
 };
 use super::reader::{Recording, Segment};
 use super::scan::Found;
@@ -30,6 +30,8 @@ pub struct Gather {
     points: Vec<ClockPoint>,
     lost: Vec<LostInfo>,
     names: BTreeMap<Image, BTreeMap<u64, Name>>,
+    types: Vec<TypesPart>,
+    plans: Vec<PlanInfo>,
     blocks: BTreeMap<ThreadSerial, Vec<Found>>,
     finish: Option<Finish>,
     /// What is wrong so far.
@@ -52,6 +54,8 @@ impl Gather {
         const LOST: u8 = BlockKind::Lost as u8;
         const NAMES: u8 = BlockKind::Names as u8;
         const FINISH: u8 = BlockKind::Finish as u8;
+        const TYPES: u8 = BlockKind::Types as u8;
+        const PLAN: u8 = BlockKind::Plan as u8;
         const EVENTS: u8 = BlockKind::Events as u8;
         let kind = found.header.kind;
         if kind == EVENTS {
@@ -59,7 +63,7 @@ impl Gather {
             self.blocks.entry(thread).or_default().push(*found);
             return;
         }
-        if !matches!(kind, SESSION..=FINISH) {
+        if !matches!(kind, SESSION..=PLAN) {
             self.unknown_blocks += 1;
             return;
         }
@@ -82,6 +86,8 @@ impl Gather {
                 named.extend(names.names.into_iter().map(|name| (name.offset, name)));
             }),
             FINISH => parse(&body).map(|finish| self.finish = Some(finish)),
+            TYPES => parse(&body).map(|types| self.types.push(types)),
+            PLAN => parse(&body).map(|plan| self.plans.push(plan)),
             _ => Some(()),
         };
         if understood.is_none() {
@@ -133,6 +139,8 @@ impl Gather {
             modules_gone: self.modules_gone,
             lost: self.lost,
             names: self.names,
+            types: self.types,
+            plans: self.plans,
             segments,
             damage: self.damage,
             unknown_blocks: self.unknown_blocks,

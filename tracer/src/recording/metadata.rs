@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use umbel_values::{Kept, Type};
 
 /// Number of a process in its session, never used twice: an exec makes a new one.
 #[derive(
@@ -265,6 +266,26 @@ pub struct Names {
     pub image: Image,
     /// The functions.
     pub names: Vec<Name>,
+}
+
+/// Types of one module's values, each told once in a recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TypesPart {
+    /// The module.
+    pub image: Image,
+    /// Number of the first.
+    pub first: u32,
+    /// They, by their numbers.
+    pub list: Vec<Type>,
+}
+
+/// A capture plan of one module: before any event that brought along what it captured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanInfo {
+    /// The module.
+    pub image: Image,
+    /// What it captures.
+    pub kept: Kept,
 }
 
 /// Written when a recording ended in good order.

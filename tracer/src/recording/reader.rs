@@ -14,8 +14,8 @@ use super::event::{Event, Kind, Parser};
 use super::gather::Gather;
 use super::live::{self, Beside};
 use super::metadata::{
-    Began, Image, LostInfo, ModuleGone, ModuleInfo, Name, ProcessEnd, ProcessInfo, ProcessSerial,
-    SessionInfo, ThreadInfo, ThreadSerial,
+    Began, Image, LostInfo, ModuleGone, ModuleInfo, Name, PlanInfo, ProcessEnd, ProcessInfo,
+    ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, TypesPart,
 };
 use super::scan;
 
@@ -33,6 +33,8 @@ pub struct Recording {
     pub(super) clock: Clock,
     pub(super) lost: Vec<LostInfo>,
     pub(super) names: BTreeMap<Image, BTreeMap<u64, Name>>,
+    pub(super) types: Vec<TypesPart>,
+    pub(super) plans: Vec<PlanInfo>,
     pub(super) segments: BTreeMap<ThreadSerial, Vec<Segment>>,
     pub(super) damage: Vec<Damage>,
     pub(super) unknown_blocks: u64,
@@ -137,6 +139,16 @@ impl Recording {
     /// Names of functions that the recording keeps, by their addresses without bias.
     pub fn names(&self, image: &Image) -> Option<&BTreeMap<u64, Name>> {
         self.names.get(image)
+    }
+
+    /// Types of values, in the order in which they were told.
+    pub fn types(&self) -> &[TypesPart] {
+        &self.types
+    }
+
+    /// Capture plans of values.
+    pub fn plans(&self) -> &[PlanInfo] {
+        &self.plans
     }
 
     /// Time of a thread's first event, if the recording has not what was before: a forked child's, a flight recorder's.

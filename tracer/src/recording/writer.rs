@@ -7,14 +7,15 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use umbel_values::{Kept, Type};
 
 use super::block::{self, BODY_BYTES_MAX, BlockKind, Header};
 use super::codec::Encoder;
 use super::error::{Error, Result};
 use super::event::{Event, Kind, Parser};
 use super::metadata::{
-    ClockPoint, Ended, Finish, Image, LostInfo, ModuleGone, ModuleInfo, Name, Names, ProcessEnd,
-    ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial,
+    ClockPoint, Ended, Finish, Image, LostInfo, ModuleGone, ModuleInfo, Name, Names, PlanInfo,
+    ProcessEnd, ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, TypesPart,
 };
 
 /// Writes one recording. Everything given to it is in the file when the call returns, whole blocks of it only: a write that
@@ -123,6 +124,28 @@ impl Writer {
             known.extend(part.iter().map(|name| name.offset));
         }
         Ok(())
+    }
+
+    /// Types of a module's values: those from number `first` on.
+    pub fn types(&mut self, image: &Image, first: u32, types: &[Type]) -> Result<()> {
+        for (index, part) in types.chunks(TYPES_MAX).enumerate() {
+            let part = TypesPart {
+                image: image.clone(),
+                first: first + (index * TYPES_MAX) as u32,
+                list: part.to_vec(),
+            };
+            self.describe(BlockKind::Types, &part)?;
+        }
+        Ok(())
+    }
+
+    /// A capture plan, before any event that brought along what it captured.
+    pub fn plan(&mut self, image: &Image, kept: &Kept) -> Result<()> {
+        let plan = PlanInfo {
+            image: image.clone(),
+            kept: kept.clone(),
+        };
+        self.describe(BlockKind::Plan, &plan)
     }
 
     /// What is kept of the words that the thread wrote at `positions`: all of them, or fewer. The first needn't be a `Time`.
@@ -242,6 +265,9 @@ impl Writer {
 
 /// Names in a block: some 100 bytes each, far below what a reader is ready to unpack.
 const NAMES_MAX: usize = 4096;
+
+/// Types in a block: those with the most members have some 100 KiB.
+const TYPES_MAX: usize = 128;
 
 fn frame(mut header: Header, body: &[u8], out: &mut Vec<u8>) {
     header.stored_bytes = body.len() as u32;

@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use umbel_trace_ring::layout;
 use umbel_trace_ring::word::Word;
+use umbel_values::{Kept, Type};
 
 use super::names::Names;
 use super::steps::{Step, Steps};
 use super::story::{self, Lane};
 use super::text::{TextOptions, TreeText};
 use super::units::signal_name;
+use super::values::Plans;
 use crate::record::{Sink, clock_point};
 use crate::recording::{
     Began, Clock, ClockKind, ClockPoint, Ended, Event, Image, Kind, LostInfo, ModuleGone,
@@ -70,6 +72,8 @@ enum News {
     Module(ModuleInfo),
     ModuleGone(ModuleGone),
     Clock(ClockPoint),
+    Types(Image, u32, Vec<Type>),
+    Plan(Image, Box<Kept>),
     Words {
         thread: ThreadSerial,
         process: ProcessSerial,
@@ -104,6 +108,7 @@ impl LiveView {
             modules: BTreeMap::new(),
             symbols: Symbols::default(),
             names: Names::default(),
+            plans: Plans::default(),
             shown: Shown::default(),
             is_closed: false,
         };
@@ -141,6 +146,16 @@ impl LiveView {
     /// One moment on all clocks.
     pub fn clock(&self, point: ClockPoint) {
         self.send(News::Clock(point));
+    }
+
+    /// Types of values.
+    pub fn types(&self, image: &Image, first: u32, types: &[Type]) {
+        self.send(News::Types(image.clone(), first, types.to_vec()));
+    }
+
+    /// A capture plan.
+    pub fn plan(&self, image: &Image, kept: &Kept) {
+        self.send(News::Plan(image.clone(), Box::new(kept.clone())));
     }
 
     /// A thread's next words. The positions are the recording's business.
@@ -264,6 +279,16 @@ impl Sink for Arc<LiveView> {
         Ok(())
     }
 
+    fn types(&mut self, image: &Image, first: u32, types: &[Type]) -> Result<()> {
+        LiveView::types(self, image, first, types);
+        Ok(())
+    }
+
+    fn plan(&mut self, image: &Image, kept: &Kept) -> Result<()> {
+        LiveView::plan(self, image, kept);
+        Ok(())
+    }
+
     fn finish(self: Box<Self>, ticks: u64) -> Result<()> {
         LiveView::finish(&self, ticks);
         Ok(())
@@ -300,6 +325,7 @@ struct Printer {
     modules: BTreeMap<(u64, u64), ModuleInfo>,
     symbols: Symbols,
     names: Names,
+    plans: Plans,
     shown: Shown,
     is_closed: bool,
 }
@@ -319,6 +345,11 @@ impl Printer {
             let first = match self.receiver.recv_timeout(QUIET) {
                 Ok(news) => news,
                 Err(RecvTimeoutError::Timeout) => {
+                    for thread in self.threads.values_mut() {
+                        thread.steps.release();
+                        thread.drain(&self.clock);
+                    }
+                    self.show();
                     self.text.open_all(&self.names, &self.symbols);
                     self.write();
                     continue;
@@ -362,6 +393,8 @@ impl Printer {
                 self.points.push(point);
                 self.clock = Clock::new(&self.session, &self.points, None);
             }
+            News::Types(image, first, types) => self.plans.add_types(&image, first, &types),
+            News::Plan(image, kept) => self.plans.add(&image, *kept),
             News::Words {
                 thread,
                 process,
@@ -462,6 +495,9 @@ impl Printer {
             return;
         };
         let LiveThread { parser, steps, .. } = thread;
+        if !self.plans.is_empty() {
+            steps.expect_values();
+        }
         let mut lost = 0;
         parser.parse(words, |_, event: Event| {
             if let Kind::Lost { count, .. } = event.kind {
@@ -480,6 +516,7 @@ impl Printer {
         let Some(thread) = self.threads.get_mut(&serial.0) else {
             return;
         };
+        thread.steps.release();
         thread.steps.gap();
         let depth = u32::try_from(thread.steps.depth()).unwrap_or(u32::MAX);
         let lane = thread.lane.clone();
@@ -516,8 +553,11 @@ impl Printer {
                 return;
             };
             if let Some(step) = thread.made.pop_front() {
+                let raw = step.values.as_ref();
+                let values = raw.and_then(|raw| self.plans.read(raw, &self.symbols));
+                let (lane, values) = (&thread.lane, values.as_ref());
                 self.text
-                    .step(&thread.lane, &step, &self.names, &self.symbols);
+                    .step(lane, &step, values, &self.names, &self.symbols);
             }
             if self.text.bytes() >= WRITE_BYTES {
                 self.write();

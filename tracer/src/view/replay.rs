@@ -44,7 +44,8 @@ pub fn replay(
                 depth: step.depth.saturating_sub(base),
                 ..step
             };
-            text.step(lane, &step, names, story.symbols());
+            let values = story.values(&step);
+            text.step(lane, &step, values.as_ref(), names, story.symbols());
         }
         if text.bytes() >= WRITE_BYTES {
             result = out.write_all(text.take().as_bytes());

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use umbel_chains::{Chains, Cut, Frame, FrameEnded, Sink};
 
 use super::names::{NameId, Names};
+use super::values::RawValues;
 use crate::recording::{Clock, Event, Kind, Message};
 use crate::symbols::Symbols;
 
@@ -17,6 +18,8 @@ pub struct Step {
     pub depth: u32,
     /// What happens.
     pub kind: StepKind,
+    /// Values that a call or return brought along.
+    pub values: Option<Box<RawValues>>,
 }
 
 /// What happens in a step.
@@ -87,6 +90,17 @@ pub struct Steps {
     stretch: Stretch,
     last_ticks: u64,
     last_ns: u64,
+    /// Calls and returns may bring values along: each waits for what comes next.
+    expects_values: bool,
+    /// The call or return before, if nothing came since.
+    waiting: Option<Waiting>,
+}
+
+/// A call or return whose values may follow.
+struct Waiting {
+    ticks: u64,
+    function: u64,
+    is_return: bool,
 }
 
 /// What the chains told, in ticks.
@@ -100,6 +114,7 @@ struct Raw {
     ticks: u64,
     depth: u32,
     kind: RawKind,
+    values: Option<Box<RawValues>>,
 }
 
 enum RawKind {
@@ -133,7 +148,12 @@ impl Sink<()> for Made {
 impl Made {
     fn push(&mut self, ticks: u64, depth: usize, kind: RawKind) {
         let depth = u32::try_from(depth).unwrap_or(u32::MAX);
-        self.queue.push_back(Raw { ticks, depth, kind });
+        self.queue.push_back(Raw {
+            ticks,
+            depth,
+            kind,
+            values: None,
+        });
     }
 }
 
@@ -149,7 +169,19 @@ impl Steps {
             stretch: Stretch::default(),
             last_ticks: from_the_middle.unwrap_or(0),
             last_ns: 0,
+            expects_values: false,
+            waiting: None,
         }
+    }
+
+    /// From now on calls and returns may bring values along: the last one is held back until the next event.
+    pub fn expect_values(&mut self) {
+        self.expects_values = true;
+    }
+
+    /// Nothing is held back that came so far: nobody knows when more comes.
+    pub fn release(&mut self) {
+        self.waiting = None;
     }
 
     /// Frames that are open now.
@@ -172,6 +204,17 @@ impl Steps {
     pub fn event(&mut self, event: Event, symbols: &Symbols, names: &mut Names) {
         let ticks = event.ticks.max(self.last_ticks);
         self.last_ticks = ticks;
+        if self.expects_values {
+            let Some(event) = self.values(event) else {
+                return;
+            };
+            return self.plain(event, ticks, symbols, names);
+        }
+        self.plain(event, ticks, symbols, names);
+    }
+
+    #[inline]
+    fn plain(&mut self, event: Event, ticks: u64, symbols: &Symbols, names: &mut Names) {
         match event.kind {
             Kind::Call(address) => {
                 let name = self.name(address, ticks, symbols, names);
@@ -185,8 +228,40 @@ impl Steps {
         }
     }
 
+    /// Hands values to the call or return before, if they are its own; notes what may have values. Gives back any other event.
+    fn values(&mut self, event: Event) -> Option<Event> {
+        let before = self.waiting.take();
+        let note = |function, is_return| Waiting {
+            ticks: event.ticks,
+            function,
+            is_return,
+        };
+        match event.kind {
+            Kind::Call(function) => self.waiting = Some(note(function, false)),
+            Kind::Return(function) => self.waiting = Some(note(function, true)),
+            Kind::Values(payload) => {
+                // Another time: a signal handler's events lie between, or those of what was left out.
+                if let Some(before) = before.filter(|before| before.ticks == event.ticks)
+                    && let Some(made) = self.made.queue.back_mut()
+                {
+                    made.values = Some(Box::new(RawValues {
+                        process: self.process,
+                        ticks: event.ticks,
+                        function: before.function,
+                        is_return: before.is_return,
+                        payload,
+                    }));
+                }
+                return None;
+            }
+            _ => {}
+        }
+        Some(event)
+    }
+
     /// There are no more events: what is open ends now, or at `ticks` if that is later.
     pub fn finish(&mut self, ticks: u64) {
+        self.release();
         self.chains
             .finish(ticks.max(self.last_ticks), &mut self.made);
     }
@@ -194,7 +269,15 @@ impl Steps {
     /// The next step made of the events so far.
     #[inline]
     pub fn pop(&mut self, clock: &Clock) -> Option<Step> {
-        let Raw { ticks, depth, kind } = self.made.queue.pop_front()?;
+        if self.waiting.is_some() && self.made.queue.len() == 1 {
+            return None;
+        }
+        let Raw {
+            ticks,
+            depth,
+            kind,
+            values,
+        } = self.made.queue.pop_front()?;
         let ns = self.stretch.ns(ticks, clock).max(self.last_ns);
         self.last_ns = ns;
         let kind = match kind {
@@ -231,7 +314,12 @@ impl Steps {
                 StepKind::Lost { count, until_ns }
             }
         };
-        Some(Step { ns, depth, kind })
+        Some(Step {
+            ns,
+            depth,
+            kind,
+            values,
+        })
     }
 
     #[cold]

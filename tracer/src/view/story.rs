@@ -4,8 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::{Path, PathBuf};
 
+use umbel_values::EventValues;
+
 use super::names::Names;
 use super::steps::{Step, Steps};
+use super::values::Plans;
 use crate::recording::{
     Began, Events, Image, ModuleInfo, ProcessInfo, ProcessSerial, Recording, ThreadInfo,
     ThreadSerial,
@@ -18,6 +21,7 @@ pub struct Story<'a> {
     symbols: Symbols,
     lanes: Vec<Lane>,
     start_ns: u64,
+    plans: Plans,
 }
 
 /// One thread.
@@ -61,6 +65,7 @@ impl<'a> Story<'a> {
             symbols: symbols_of(recording),
             lanes: lanes_of(recording),
             start_ns: recording.clock().monotonic_ns(origin),
+            plans: plans_of(recording),
         }
     }
 
@@ -84,12 +89,21 @@ impl<'a> Story<'a> {
         self.start_ns
     }
 
+    /// The values that a step brought along.
+    pub fn values(&self, step: &Step) -> Option<EventValues> {
+        self.plans.read(step.values.as_ref()?, &self.symbols)
+    }
+
     /// A thread's steps, from the beginning.
     pub fn steps(&self, lane: &Lane) -> LaneSteps<'a> {
         let changes = module_changes(self.recording, lane.process);
+        let mut steps = Steps::new(lane.process.0, lane.middle, changes);
+        if !self.plans.is_empty() {
+            steps.expect_values();
+        }
         LaneSteps {
             events: Some(self.recording.events(lane.serial)),
-            steps: Steps::new(lane.process.0, lane.middle, changes),
+            steps,
             end_ticks: lane.end_ticks,
         }
     }
@@ -185,6 +199,17 @@ pub fn symbols_of(recording: &Recording) -> Symbols {
         }
     }
     symbols
+}
+
+fn plans_of(recording: &Recording) -> Plans {
+    let mut plans = Plans::default();
+    for part in recording.types() {
+        plans.add_types(&part.image, part.first, &part.list);
+    }
+    for plan in recording.plans() {
+        plans.add(&plan.image, plan.kept.clone());
+    }
+    plans
 }
 
 /// A module of a recording, or of a live session, for its names.

@@ -16,8 +16,10 @@ use super::names::{Category, NameId, Names};
 use super::steps::{Step, StepKind, cut_text};
 use super::story::Lane;
 use super::units::{duration, time_of_day};
+use super::values::{arguments_text, locals_text, value_text};
 use crate::recording::Message;
 use crate::symbols::Symbols;
+use umbel_values::EventValues;
 use umbel_wire::codec::message_name;
 use umbel_wire::event::Why;
 
@@ -60,6 +62,10 @@ struct Pending {
     depth: u32,
     name: NameId,
     arguments: Option<[u64; 2]>,
+    /// Its arguments' values.
+    values: String,
+    /// Lines about its callers' variables.
+    callers: Vec<String>,
 }
 
 /// Deeper frames are shown at this indentation: a line must not grow without end.
@@ -70,6 +76,7 @@ const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
 const CYAN: &str = "\x1b[36m";
+const BLUE: &str = "\x1b[94m";
 
 impl TreeText {
     /// Nothing held back yet.
@@ -96,39 +103,17 @@ impl TreeText {
         self.text.len()
     }
 
-    /// Takes a thread's next step.
-    pub fn step(&mut self, lane: &Lane, step: &Step, names: &Names, symbols: &Symbols) {
-        if let StepKind::End {
-            name,
-            begin_ns,
-            cut,
-            ..
-        } = &step.kind
-        {
-            let took = duration(step.ns - begin_ns);
-            let why = cut.map(cut_text);
-            if let Some(call) = self.pending.remove(&lane.serial.0) {
-                self.begin_line(lane, call.ns, call.depth);
-                self.call(names, call.name, call.arguments);
-                self.text.push_str(";  ");
-                self.colored(YELLOW, &took);
-                if let Some(why) = why {
-                    self.comment(RED, why);
-                }
-                self.place(names, call.name, symbols);
-                self.text.push('\n');
-                return;
-            }
-            self.begin_line(lane, step.ns, step.depth);
-            self.text.push_str("}  ");
-            self.colored(YELLOW, &took);
-            let shown = &names.get(*name).shown;
-            match why {
-                None => self.comment(DIM, shown),
-                Some(why) => self.comment(RED, &format!("{shown}, {why}")),
-            }
-            self.text.push('\n');
-            return;
+    /// Takes a thread's next step, with the values that it brought along.
+    pub fn step(
+        &mut self,
+        lane: &Lane,
+        step: &Step,
+        values: Option<&EventValues>,
+        names: &Names,
+        symbols: &Symbols,
+    ) {
+        if matches!(step.kind, StepKind::End { .. }) {
+            return self.end(lane, step, values, names, symbols);
         }
         self.open(lane.serial.0, names, symbols);
         match &step.kind {
@@ -146,6 +131,9 @@ impl TreeText {
                     depth: step.depth,
                     name: *name,
                     arguments: *arguments,
+                    values: values
+                        .map_or_else(String::new, |values| arguments_text(values.arguments())),
+                    callers: values.map_or_else(Vec::new, callers_lines),
                 };
                 self.pending.insert(lane.serial.0, held);
             }
@@ -166,6 +154,63 @@ impl TreeText {
                 self.remark(lane, step, RED, &format!("... {text} ..."));
             }
         }
+    }
+
+    fn end(
+        &mut self,
+        lane: &Lane,
+        step: &Step,
+        values: Option<&EventValues>,
+        names: &Names,
+        symbols: &Symbols,
+    ) {
+        let StepKind::End {
+            name,
+            begin_ns,
+            cut,
+            ..
+        } = &step.kind
+        else {
+            return;
+        };
+        let took = duration(step.ns - begin_ns);
+        let why = cut.map(cut_text);
+        let result = values.and_then(|values| values.result.as_ref());
+        let result = result.map_or_else(String::new, |result| format!(" = {}", value_text(result)));
+        let own = values.map_or_else(String::new, own_line);
+        let is_leaf = |call: &Pending| own.is_empty() && call.callers.is_empty();
+        if self.pending.get(&lane.serial.0).is_some_and(is_leaf)
+            && let Some(call) = self.pending.remove(&lane.serial.0)
+        {
+            self.begin_line(lane, call.ns, call.depth);
+            self.call(names, call.name, call.arguments, &call.values);
+            self.colored(BLUE, &result);
+            self.text.push_str(";  ");
+            self.colored(YELLOW, &took);
+            if let Some(why) = why {
+                self.comment(RED, why);
+            }
+            self.place(names, call.name, symbols);
+            self.text.push('\n');
+            return;
+        }
+        self.open(lane.serial.0, names, symbols);
+        if !own.is_empty() {
+            self.begin_line(lane, step.ns, step.depth + 1);
+            self.colored(BLUE, &own);
+            self.text.push('\n');
+        }
+        self.begin_line(lane, step.ns, step.depth);
+        self.text.push('}');
+        self.colored(BLUE, &result);
+        self.text.push_str("  ");
+        self.colored(YELLOW, &took);
+        let shown = &names.get(*name).shown;
+        match why {
+            None => self.comment(DIM, shown),
+            Some(why) => self.comment(RED, &format!("{shown}, {why}")),
+        }
+        self.text.push('\n');
     }
 
     /// Shows every call that is held back: it goes on, and somebody is looking.
@@ -192,7 +237,7 @@ impl TreeText {
     /// A call that began before its thread left the stack.
     fn goes_on(&mut self, lane: &Lane, step: &Step, name: NameId, names: &Names) {
         self.begin_line(lane, step.ns, step.depth);
-        self.call(names, name, None);
+        self.call(names, name, None, "");
         self.text.push_str(" {");
         self.comment(DIM, "goes on");
         self.text.push('\n');
@@ -201,7 +246,7 @@ impl TreeText {
     /// A call that began before what is shown.
     pub fn began_earlier(&mut self, lane: &Lane, ns: u64, depth: u32, name: NameId, names: &Names) {
         self.begin_line(lane, ns, depth);
-        self.call(names, name, None);
+        self.call(names, name, None, "");
         self.text.push_str(" {");
         self.comment(DIM, "began earlier");
         self.text.push('\n');
@@ -212,10 +257,15 @@ impl TreeText {
             return;
         };
         self.begin_line(&call.lane, call.ns, call.depth);
-        self.call(names, call.name, call.arguments);
+        self.call(names, call.name, call.arguments, &call.values);
         self.text.push_str(" {");
         self.place(names, call.name, symbols);
         self.text.push('\n');
+        for line in &call.callers {
+            self.begin_line(&call.lane, call.ns, call.depth + 1);
+            self.colored(BLUE, line);
+            self.text.push('\n');
+        }
     }
 
     fn remark(&mut self, lane: &Lane, step: &Step, color: &str, text: &str) {
@@ -254,7 +304,7 @@ impl TreeText {
         }
     }
 
-    fn call(&mut self, names: &Names, name: NameId, arguments: Option<[u64; 2]>) {
+    fn call(&mut self, names: &Names, name: NameId, arguments: Option<[u64; 2]>, values: &str) {
         let name = names.get(name);
         let color = if name.category == Category::Function {
             GREEN
@@ -263,7 +313,9 @@ impl TreeText {
         };
         let Some([first, second]) = arguments else {
             self.colored(color, &name.shown);
-            self.text.push_str("()");
+            self.text.push('(');
+            self.colored(BLUE, values);
+            self.text.push(')');
             return;
         };
         let text = match name.category {
@@ -314,6 +366,26 @@ impl TreeText {
             }
             false => self.text.push_str(text),
         }
+    }
+}
+
+/// A line for each caller of which anything is known.
+fn callers_lines(values: &EventValues) -> Vec<String> {
+    let line = |frame: &umbel_values::FrameValues| {
+        let mut all = frame.locals.clone();
+        all.extend_from_slice(&frame.arguments);
+        format!("/* {}: {} */", frame.function, locals_text(&all))
+    };
+    values.callers().map(line).collect()
+}
+
+/// What a function leaves behind: its locals, and its arguments where they are told once more.
+fn own_line(values: &EventValues) -> String {
+    let mut all = values.locals().to_vec();
+    all.extend_from_slice(values.arguments());
+    match all.is_empty() {
+        true => String::new(),
+        false => format!("/* {} */", locals_text(&all)),
     }
 }
 

@@ -6,6 +6,7 @@ use umbel_tracer::recording::{
     Began, ClockKind, ClockPoint, Ended, Event, Image, Kind, Message, ModuleInfo, Name,
     ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, Writer,
 };
+use umbel_values::{Kept, Type};
 
 /// Where the program lies in its process: its functions are at this and a multiple of 16.
 pub const BIAS: u64 = 0x5555_0000_0000;
@@ -45,6 +46,11 @@ impl Drop for Folder {
 
 /// A recording of one process `demo` whose clock counts nanoseconds, with these threads.
 pub fn record(path: &Path, threads: &[Vec<Event>]) {
+    record_values(path, threads, &[], &[]);
+}
+
+/// The same, with types and capture plans.
+pub fn record_values(path: &Path, threads: &[Vec<Event>], types: &[Type], plans: &[Kept]) {
     let session = SessionInfo {
         session: *b"umbel-made-hand!",
         clock: ClockKind::Monotonic,
@@ -94,6 +100,10 @@ pub fn record(path: &Path, threads: &[Vec<Event>]) {
         })
         .collect();
     writer.names(&image, &names).expect("written");
+    writer.types(&image, 0, types).expect("written");
+    for plan in plans {
+        writer.plan(&image, plan).expect("written");
+    }
     for (index, events) in threads.iter().enumerate() {
         let thread = ThreadInfo {
             serial: ThreadSerial(index as u64 + 1),

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use umbel_trace_ring::plan::{CFA, Opcode, RegionState};
+use umbel_trace_ring::plan::{CFA, Op, Opcode, RegionState};
 
 use crate::unwind::FrameAddress;
 use crate::{Absence, Description, Memory, Registers, Types, evaluate};
@@ -34,6 +34,7 @@ pub struct CapturedFrame {
     /// Its plan.
     pub plan: Plan,
     registers: HashMap<u16, u64>,
+    vectors: HashMap<u16, [u8; 16]>,
     /// What the function found in registers when it was called.
     entries: HashMap<u16, u64>,
     frame_address: u64,
@@ -102,6 +103,7 @@ impl CapturedFrame {
         let mut frame = Self {
             plan: plan.clone(),
             registers: HashMap::new(),
+            vectors: HashMap::new(),
             entries: HashMap::new(),
             frame_address: 0,
             stack: Vec::new(),
@@ -110,31 +112,34 @@ impl CapturedFrame {
         let is_unknown = |number: u8| number < 16 && head >> (32 + number) & 1 == 1;
         let mut stack = Vec::new();
         let mut ops = Words(plan.description.words.get(1..).unwrap_or_default());
-        while let Some(op) = ops.next() {
-            let number = (op >> 8) as u8;
-            let bytes = op >> 16 & 0xffff;
-            let offset = i64::from((op >> 32) as i32);
-            let code = op as u8;
-            if code == Opcode::Register as u8 {
-                let Some(value) = words.next() else { break };
-                if !is_unknown(number) {
-                    frame.registers.insert(number.into(), value);
+        while let Some(op) = ops.next().and_then(Op::parse) {
+            let number = op.register;
+            match op.opcode {
+                Opcode::Register => {
+                    let Some(value) = words.next() else { break };
+                    if !is_unknown(number) {
+                        frame.registers.insert(number.into(), value);
+                    }
                 }
-            } else if code == Opcode::Stack as u8 {
-                let Some(data) = words.bytes(bytes) else {
-                    break;
-                };
-                if !is_unknown(number) && head & STACK_MISSING == 0 {
-                    stack.push((number, offset, data));
+                Opcode::Stack => {
+                    let Some(data) = words.bytes(op.bytes.into()) else {
+                        break;
+                    };
+                    if !is_unknown(number) && head & STACK_MISSING == 0 {
+                        stack.push((number, i64::from(op.offset), data));
+                    }
                 }
-            } else if [Opcode::Shape, Opcode::Constant, Opcode::Region]
-                .iter()
-                .any(|two| code == *two as u8)
-            {
-                ops.next();
-            } else if code == Opcode::End as u8 || code == Opcode::Caller as u8 {
-                break;
+                Opcode::Vector => {
+                    let Some(data) = words.bytes(16) else { break };
+                    let data = data.try_into().expect("16 bytes were taken");
+                    frame.vectors.insert(number.into(), data);
+                }
+                Opcode::End | Opcode::Caller => break,
+                _ => {}
             }
+            (1..op.opcode.words()).for_each(|_| {
+                ops.next();
+            });
         }
         frame.place(index, &is_unknown);
         for (base, offset, data) in stack {
@@ -255,6 +260,10 @@ impl Memory for CapturedFrame {
 impl Registers for CapturedFrame {
     fn register(&self, number: u16) -> Option<u64> {
         self.registers.get(&number).copied()
+    }
+
+    fn vector(&self, number: u16) -> Option<[u8; 16]> {
+        self.vectors.get(&number).copied()
     }
 
     fn entry(&self, number: u16) -> Option<u64> {
