@@ -137,14 +137,19 @@ struct Terminal {
 
 impl Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = self.began.send(());
-        if let Some(go_on) = self.go_on.take() {
+        let held_up = self.go_on.take();
+        if let Some(go_on) = &held_up {
+            let _ = self.began.send(());
             go_on.recv().expect("the test says when");
         }
         self.text
             .lock()
             .expect("nobody panics")
             .extend_from_slice(bytes);
+        // Only now: who is told looks at the text.
+        if held_up.is_none() {
+            let _ = self.began.send(());
+        }
         Ok(bytes.len())
     }
 
