@@ -26,7 +26,7 @@
 //!
 //! | word | |
 //! |---|---|
-//! | 0 | bits 0..32: the plan's number; 0: no plan, and no more frames. 32..48: registers (DWARF's numbers) that nobody knows in this frame |
+//! | 0 | bits 0..32: the plan's number; 0: no plan, and no more frames. 32..48: registers (DWARF's numbers) that nobody knows in this frame; [`STACK_MISSING`] |
 //! | then | what its ops append, in whole words |
 //! | then | number of regions |
 //! | then | regions |
@@ -49,7 +49,7 @@ mod region;
 mod request;
 
 pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState};
-pub use interpret::{Captured, Finder, Probe, Registers, Scratch, Unread};
+pub use interpret::{Captured, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
 pub use region::{Lookup, Plans, Region};
 pub use request::{Patience, Request};
 
@@ -75,6 +75,9 @@ pub const REGIONS_OFFSET: u64 = (crate::FILTERS_OFFSET + crate::FILTERS_BYTES) a
 
 /// Words that a payload may have, with its time.
 pub const PAYLOAD_WORDS: usize = 2304;
+
+/// In a frame's first word: something on the stack could not be read, and is zeroes.
+pub const STACK_MISSING: u64 = 1 << 48;
 
 /// Frames of a payload at most.
 pub const FRAMES_MAX: usize = 16;

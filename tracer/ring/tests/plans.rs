@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 use umbel_trace_ring::plan::{
     Arithmetic, CFA, Captured, Follow, Instruction, Op, Opcode, PAYLOAD_WORDS, PlanHead, Probe,
-    RegionState, Registers, Scratch, UNKNOWN, Unread,
+    RegionState, Registers, STACK_MISSING, Scratch, UNKNOWN, UNKNOWN_AT_HOOK, Unread,
 };
 
 const TIME: u64 = 77;
@@ -13,6 +13,12 @@ const RBX: u8 = 3;
 const RBP: u8 = 6;
 const RSP: u8 = 7;
 const R12: u8 = 12;
+const XMM1: u8 = 18;
+
+/// The first word of a frame that called a hook.
+fn first(number: u64) -> u64 {
+    number | UNKNOWN_AT_HOOK << 32
+}
 
 /// Memory: pieces of bytes at addresses; all else can't be read.
 #[derive(Default)]
@@ -51,8 +57,9 @@ impl Probe for Pieces {
 
 fn registers() -> Registers {
     Registers {
-        values: [0xb, 0x1000, 12, 13, 14, 15, 0xf00, 0],
-        unknown: 0,
+        values: [0xb, 0x1000, 12, 13, 14, 15, 0xf00, 0, 0xa, 0xd, 0xc, 8, 9],
+        unknown: UNKNOWN_AT_HOOK,
+        vectors: [[0x11, 0x22]; 8],
     }
 }
 
@@ -116,7 +123,7 @@ fn run_finding(code: &[u64], memory: &Pieces, find: &impl Fn(u64) -> Option<u32>
         finder: find,
         scratch: &scratch,
     };
-    let words = capture.payload(0, registers(), TIME);
+    let words = capture.payload(0, &mut registers(), TIME);
     let payload = scratch.words[..words].iter();
     payload.map(|word| word.load(Ordering::Relaxed)).collect()
 }
@@ -135,8 +142,10 @@ fn text(bytes: &[u8]) -> u64 {
 fn registers_and_stack_are_appended_in_whole_words() {
     let memory = Pieces::default().with(0xff0, b"0123456789abcdef");
     let code = [
-        head(9, 0, 0, 5),
+        head(12, 0, 0, 5),
         op(Opcode::Register, RBX, 0, 0),
+        op(Opcode::Register, 9, 0, 0),
+        op(Opcode::Vector, XMM1, 0, 0),
         op(Opcode::Stack, RBP, 4, -16),
         op(Opcode::Stack, RBP, 11, -16),
         op(Opcode::SetCfa, RSP, 0, 16),
@@ -146,14 +155,29 @@ fn registers_and_stack_are_appended_in_whole_words() {
     let stack = [text(b"0123"), text(b"01234567"), text(b"89a")];
     assert_eq!(
         run(&code, &memory),
-        [TIME, 5, 0xb, stack[0], stack[1], stack[2], 0xf10, 0]
+        [
+            TIME,
+            first(5),
+            0xb,
+            9,
+            0x11,
+            0x22,
+            stack[0],
+            stack[1],
+            stack[2],
+            0xf10,
+            0
+        ]
     );
 }
 
 #[test]
 fn what_lies_on_no_stack_is_zeroes() {
     let code = [head(9, 0, 0, 5), op(Opcode::Stack, RBP, 12, -16), end()];
-    assert_eq!(run(&code, &Pieces::default()), [TIME, 5, 0, 0, 0]);
+    assert_eq!(
+        run(&code, &Pieces::default()),
+        [TIME, first(5) | STACK_MISSING, 0, 0, 0]
+    );
 }
 
 #[test]
@@ -207,7 +231,7 @@ fn regions_of_computed_addresses_come_in_order_and_say_what_could_not_be_read() 
         run(&code, &memory),
         [
             TIME,
-            9,
+            first(9),
             4,
             0x3008,
             state(5, captured),
@@ -253,7 +277,7 @@ fn a_circle_of_nodes_is_gone_round_once() {
         run(&code, &memory),
         [
             TIME,
-            1,
+            first(1),
             12,
             5,
             0x1000,
@@ -313,7 +337,7 @@ fn a_text_goes_to_where_memory_ends() {
     let captured = state(3, RegionState::Captured);
     assert_eq!(
         run(&code, &memory),
-        [TIME, 1, 0x6ffd, 1, 0x6ffd, captured, text(b"xyz")]
+        [TIME, first(1), 0x6ffd, 1, 0x6ffd, captured, text(b"xyz")]
     );
 }
 
@@ -370,19 +394,21 @@ fn callers_frames_have_their_own_registers() {
         op(Opcode::Register, RSP, 0, 0),
         op(Opcode::Register, R12, 0, 0),
         op(Opcode::Register, 13, 0, 0),
+        op(Opcode::Register, 0, 0, 0),
+        op(Opcode::Vector, XMM1, 0, 0),
         op(Opcode::Stack, RSP, 8, 0),
         op(Opcode::Caller, RSP, 0, 0x100),
         0,
         0,
     ];
     let find = |address| (address == 0x1234).then_some(4);
-    let frame = [0xbbb, 0x5150, 0x1018, 12, 0, 99, 0];
-    let mut expected = vec![TIME, 1, 0, 2 | 1 << (32 + 13)];
+    let frame = [0xbbb, 0x5150, 0x1018, 12, 0, 0, 0, 0, 99, 0];
+    let mut expected = vec![TIME, first(1), 0, 2 | 0x2f37 << 32];
     expected.extend(frame);
     // There is no memory where its own caller would be told.
     expected.push(0);
     assert_eq!(run_finding(&code, &memory, &find), expected);
-    assert_eq!(run(&code, &memory), [TIME, 1, 0, 0]);
+    assert_eq!(run(&code, &memory), [TIME, first(1), 0, 0]);
 }
 
 /// Words that are often plans, and never sensible ones.

@@ -45,7 +45,7 @@ impl PlanHead {
 /// | bits | |
 /// |---|---|
 /// | 0..8 | [`Opcode`] |
-/// | 8..16 | a register, by DWARF's number: rbx 3, rbp 6, rsp 7, r12-r15; [`super::CFA`] |
+/// | 8..16 | a register, by DWARF's number: rbx 3, rbp 6, rsp 7, r12-r15; of the frame that called the hook also rax 0, rdx 1, rcx 2, r8, r9; [`super::CFA`] |
 /// | 16..32 | a number of bytes |
 /// | 32..64 | an offset, signed |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub enum Opcode {
     Caller = 9,
     /// Sets the frame's CFA to register plus offset: before any op that uses [`super::CFA`].
     SetCfa = 10,
-    /// Not to be used: no vector register survives the call of a hook.
+    /// Appends all 16 bytes of an xmm register (17 to 24), in the frame that called a hook: zeroes in others.
     Vector = 11,
 }
 

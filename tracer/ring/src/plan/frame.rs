@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::PAYLOAD_WORDS;
 use super::encode::{Arithmetic, Op, Opcode, PlanHead, RegionState};
 use super::interpret::{CFA_PLACE, Probe, Registers, Scratch, Unread};
+use super::{PAYLOAD_WORDS, STACK_MISSING};
 
 /// Numbers on the evaluation stack.
 const STACK: usize = 8;
@@ -50,6 +50,8 @@ pub(super) struct Frame<'a, P> {
     pub(super) scratch: &'a Scratch,
     registers: &'a mut Registers,
     pub(super) room: Room,
+    /// Word of the payload where the frame begins.
+    begin: usize,
     /// Where the number of regions is; 0: not there yet.
     pub(super) count_at: usize,
     pub(super) regions: u32,
@@ -74,6 +76,7 @@ impl<'a, P: Probe> Frame<'a, P> {
             probe,
             scratch,
             registers,
+            begin: room.used,
             room,
             count_at: 0,
             regions: 0,
@@ -90,7 +93,7 @@ impl<'a, P: Probe> Frame<'a, P> {
 
     /// Runs the plan at word `plan`; `None`: it makes no sense, or has no room for what it always appends.
     pub fn run(&mut self, plan: usize) -> Option<After> {
-        let unknown = u64::from(self.registers.unknown) << 32;
+        let unknown = (self.registers.unknown & 0xffff) << 32;
         self.append(u64::from(self.room.head.number) | unknown)?;
         let mut at = plan + 1;
         loop {
@@ -127,7 +130,12 @@ impl<'a, P: Probe> Frame<'a, P> {
                     let detail = self.word(at + 1)?;
                     self.region(op, detail)?;
                 }
-                Opcode::Vector => return None,
+                Opcode::Vector => {
+                    self.begin_append(16)?;
+                    let [low, high] = self.registers.vector(op.register).unwrap_or_default();
+                    self.append(low)?;
+                    self.append(high)?;
+                }
                 Opcode::End => {
                     self.finish()?;
                     return Some(After::Last);
@@ -189,6 +197,9 @@ impl<'a, P: Probe> Frame<'a, P> {
         let from = base.map(|base| base.wrapping_add_signed(i64::from(op.offset)));
         if bytes <= 8 {
             let number = from.and_then(|from| self.probe.number(from, bytes).ok());
+            if number.is_none() {
+                self.say_missing();
+            }
             return self.append(number.unwrap_or(0));
         }
         let words = bytes.div_ceil(8);
@@ -201,11 +212,22 @@ impl<'a, P: Probe> Frame<'a, P> {
         to.last()?.store(0, Ordering::Relaxed);
         let copied = from.and_then(|from| self.probe.copy(from, to, 0, bytes).ok());
         if copied.is_none() {
+            self.say_missing();
             for word in to {
                 word.store(0, Ordering::Relaxed);
             }
         }
         Some(())
+    }
+
+    /// The frame's first word says that some of the stack could not be read.
+    fn say_missing(&self) {
+        if let Some(first) = self.scratch.words.get(self.begin) {
+            first.store(
+                first.load(Ordering::Relaxed) | STACK_MISSING,
+                Ordering::Relaxed,
+            );
+        }
     }
 
     fn load(&mut self, op: Op) -> Option<()> {

@@ -51,18 +51,33 @@ impl<F: Fn(u64) -> Option<u32>> Finder for F {
     }
 }
 
-/// Registers of a frame: those that a call keeps.
+/// Registers of a frame. The hooks in assembly make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Registers {
-    /// rbx, rbp, r12, r13, r14, r15, rsp, and the canonical frame address once it is set.
-    pub values: [u64; 8],
+    /// Those that a call keeps: rbx, rbp, r12, r13, r14, r15, rsp; the canonical frame address, once it is set; and for the frame that
+    /// called a hook rax, rdx, rcx, r8, r9.
+    pub values: [u64; 13],
     /// By DWARF's numbers: those whose value nobody knows.
-    pub unknown: u16,
+    pub unknown: u64,
+    /// xmm0 to xmm7, for the frame that called a hook.
+    pub vectors: [[u64; 2]; VECTORS],
 }
 
-/// Where a register is in [`Registers::values`], by DWARF's number; 8: nowhere.
-const PLACES: [u8; 16] = [8, 8, 8, 0, 8, 8, 1, 6, 8, 8, 8, 8, 2, 3, 4, 5];
+/// Vector registers that are kept.
+const VECTORS: usize = 8;
+
+/// DWARF's number of xmm0.
+const XMM0: u8 = 17;
+
+/// What nobody knows of a frame that called a hook: rsi and rdi have the hook's arguments, r10 and r11 may be the linker's.
+pub const UNKNOWN_AT_HOOK: u64 = 1 << 4 | 1 << 5 | 1 << 10 | 1 << 11;
+
+/// What a call loses: also rax, rdx, rcx, r8, r9.
+const UNKNOWN_BEHIND_CALL: u64 = UNKNOWN_AT_HOOK | 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 9;
+
+/// Where a register is in [`Registers::values`], by DWARF's number; 13: nowhere.
+const PLACES: [u8; 16] = [8, 9, 10, 0, 13, 13, 1, 6, 11, 12, 13, 13, 2, 3, 4, 5];
 
 /// DWARF's numbers of the first six in [`Registers::values`].
 const KEPT: [u8; 6] = [3, 6, 12, 13, 14, 15];
@@ -83,6 +98,16 @@ impl Registers {
             return None;
         }
         self.values.get(place).copied()
+    }
+
+    /// A vector register, if it is one of these and known.
+    pub fn vector(&self, number: u8) -> Option<[u64; 2]> {
+        let place = number.checked_sub(XMM0)?;
+        // They go with rax.
+        if self.unknown & 1 != 0 {
+            return None;
+        }
+        self.vectors.get(usize::from(place)).copied()
     }
 }
 
@@ -126,7 +151,8 @@ pub struct Captured<'a, P, F> {
 
 impl<P: Probe, F: Finder> Captured<'_, P, F> {
     /// Captures what the plan at `plan` says, for an event at `time`: words of the payload, 0 if nothing came of it.
-    pub fn payload(&self, plan: u32, mut registers: Registers, time: u64) -> usize {
+    /// The registers become those of the last frame.
+    pub fn payload(&self, plan: u32, registers: &mut Registers, time: u64) -> usize {
         let mut plan = plan as usize;
         self.scratch.words[0].store(time, Ordering::Relaxed);
         let mut used = 1;
@@ -135,7 +161,7 @@ impl<P: Probe, F: Finder> Captured<'_, P, F> {
                 break;
             };
             let room = Room::new(used, head.load(Ordering::Relaxed));
-            let mut frame = Frame::new(self.code, self.probe, self.scratch, &mut registers, room);
+            let mut frame = Frame::new(self.code, self.probe, self.scratch, registers, room);
             let Some(after) = frame.run(plan) else {
                 break;
             };
@@ -144,7 +170,7 @@ impl<P: Probe, F: Finder> Captured<'_, P, F> {
                 return used;
             };
             let next = self
-                .caller(rules, &mut registers)
+                .caller(rules, registers)
                 .and_then(|address| self.finder.find(address));
             let Some(next) = next else {
                 break;
@@ -163,6 +189,7 @@ impl<P: Probe, F: Finder> Captured<'_, P, F> {
     fn caller(&self, rules: [u64; 2], registers: &mut Registers) -> Option<u64> {
         let cfa = registers.values[CFA_PLACE];
         let return_address = self.probe.number(cfa.wrapping_sub(8), 8).ok()?;
+        registers.unknown |= UNKNOWN_BEHIND_CALL;
         for (place, number) in KEPT.into_iter().enumerate() {
             let rule = (rules[place / 4] >> (16 * (place % 4))) as i16;
             if rule == 0 {
