@@ -7,6 +7,7 @@ use umbel_trace_ring::layout::Mode;
 use umbel_trace_ring::sys::be_quiet;
 use umbel_trace_ring::word::{Code, ContextCall};
 
+use crate::signals;
 use crate::slow::special;
 use crate::sys::global::{live, page, process, thread};
 use crate::sys::libc_calls::{next_function, successor};
@@ -29,9 +30,19 @@ pub mod real {
     pub const SETCONTEXT: usize = 12;
     pub const MAKECONTEXT: usize = 13;
     pub const SWAPCONTEXT: usize = 14;
+    pub const SIGACTION: usize = 15;
+    pub const SIGNAL: usize = 16;
+    pub const SYSV_SIGNAL: usize = 17;
+    pub const SIGPROCMASK: usize = 18;
+    pub const PTHREAD_SIGMASK: usize = 19;
+    pub const SIGSUSPEND: usize = 20;
+    pub const PPOLL: usize = 21;
+    pub const PSELECT: usize = 22;
+    pub const EPOLL_PWAIT: usize = 23;
+    pub const SIGALTSTACK: usize = 24;
 }
 
-const NAMES: [&core::ffi::CStr; 15] = [
+const NAMES: [&core::ffi::CStr; 25] = [
     c"setjmp",
     c"_setjmp",
     c"__sigsetjmp",
@@ -47,9 +58,19 @@ const NAMES: [&core::ffi::CStr; 15] = [
     c"setcontext",
     c"makecontext",
     c"swapcontext",
+    c"sigaction",
+    c"signal",
+    c"__sysv_signal",
+    c"sigprocmask",
+    c"pthread_sigmask",
+    c"sigsuspend",
+    c"ppoll",
+    c"pselect",
+    c"epoll_pwait",
+    c"sigaltstack",
 ];
 
-static ADDRESSES: [AtomicUsize; 15] = [const { AtomicUsize::new(0) }; 15];
+static ADDRESSES: [AtomicUsize; 25] = [const { AtomicUsize::new(0) }; 25];
 
 /// Finds the real functions, once: no program does so in the middle of a signal handler then.
 pub fn find_all() {
@@ -88,6 +109,8 @@ pub extern "C" fn on_jump(first: u64, second: u64, number: usize) -> usize {
             _ => special(Code::LongJump, &[first]),
         }
     }
+    // Jumps may bring other signals to be blocked.
+    signals::forget_here();
     address(number)
 }
 

@@ -19,6 +19,8 @@ mod launch;
 mod message;
 mod modules;
 mod process;
+mod signals;
 mod slow;
 mod start;
 mod sys;
+mod values;

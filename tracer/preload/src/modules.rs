@@ -11,6 +11,7 @@ use crate::process::ask;
 use crate::sys::exclusive::Exclusive;
 use crate::sys::loader::{Module, modules};
 use crate::sys::memory::{current_folder, read_link};
+use crate::values;
 
 /// Modules at most; calls in others are recorded, but nobody knows their names.
 const MODULES_MAX: usize = 2048;
@@ -56,6 +57,7 @@ static TABLE: Exclusive<Table> = Exclusive::new(Table {
 pub fn look(live: &Live) {
     if TABLE.with(|table| table.look(live)) {
         ask(live);
+        values::look(live);
     }
 }
 

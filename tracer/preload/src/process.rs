@@ -23,6 +23,8 @@ const ANSWER_NS: u64 = 2_000_000_000;
 pub struct Beginning {
     pub origin: Origin,
     pub mode: u32,
+    /// The plan region that it begins with.
+    pub region: u32,
 }
 
 /// Takes a page, or the one that this process had before exec.
@@ -52,6 +54,7 @@ pub fn enter(live: &Live, beginning: &mut Beginning) -> Result<()> {
     page.started.store(started, Ordering::Relaxed);
     page.mode.store(beginning.mode, Ordering::Relaxed);
     page.filter_count.store(0, Ordering::Relaxed);
+    page.region.store(beginning.region, Ordering::Relaxed);
     page.lost.store(0, Ordering::Relaxed);
     // No order: any number that nobody else has.
     let serial = live.header().next_process.fetch_add(1, Ordering::Relaxed);
@@ -150,21 +153,23 @@ pub fn on_fork() -> bool {
     }
     let _blocked = block_signals();
     gate().store(Gate::Closed as u32, Ordering::Relaxed);
-    let mode = live
-        .page(usize::from(parent.page))
-        .mode
-        .load(Ordering::Relaxed);
+    let parents = live.page(usize::from(parent.page));
+    let mode = parents.mode.load(Ordering::Relaxed);
+    let region = parents.region.load(Ordering::Relaxed);
     let own = thread();
     own.producer.forget();
     own.armed.store(0, Ordering::Relaxed);
     let mut beginning = Beginning {
         origin: Origin::Fork,
         mode,
+        region,
     };
+    umbel_probe::chain::on_fork();
     own.producer.inside.store(1, Ordering::Relaxed);
     let entered = enter(live, &mut beginning).is_ok();
     if entered {
         open_gate(live);
+        crate::values::look(live);
         tell_process(live, Origin::Fork, None);
         modules::tell_all(live);
         live.ring();

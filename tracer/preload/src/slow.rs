@@ -19,10 +19,11 @@ use umbel_trace_ring::word::Code;
 use umbel_trace_ring::{Live, Producer};
 
 use crate::sys::emit::PAYLOAD_WORDS_MAX;
-use crate::sys::global::{Gate, Thread, gate, live, page, process, thread};
+use crate::sys::global::{Gate, Thread, WITH_VALUES, gate, live, page, process, thread};
 use crate::sys::libc_calls::watch_this_thread;
 use crate::sys::memory::{block_signals, thread_name, tsc};
-use crate::{journal, modules};
+use crate::sys::values::drop_scratch;
+use crate::{journal, modules, signals};
 
 /// A call that the hook could not record.
 pub extern "C" fn on_call(function: usize) {
@@ -36,15 +37,21 @@ pub extern "C" fn on_return(function: usize) {
 
 /// The time, by the session's clock.
 pub fn now(live: &Live) -> u64 {
-    match gate().load(Ordering::Relaxed) {
+    match gate().load(Ordering::Relaxed) & !WITH_VALUES {
         value if value == Gate::Monotonic as u32 => monotonic_ns(),
         value if value == Gate::Coarse as u32 => live.header().coarse_ticks.load(Ordering::Relaxed),
         _ => tsc(),
     }
 }
 
-fn record(word: u64) {
-    with_chunk(|live, thread| thread.producer.event(live, word, || now(live)).is_ok());
+/// Records an event: its time, if it could be recorded.
+pub fn record(word: u64) -> Option<u64> {
+    let ticks = Cell::new(None);
+    with_chunk(|live, thread| {
+        ticks.set(thread.producer.event(live, word, || now(live)).ok());
+        ticks.get().is_some()
+    });
+    ticks.get()
 }
 
 /// Appends a special word whose payload begins with the time.
@@ -83,7 +90,7 @@ fn emit_code<const WORDS: usize>(code: u16, words: &[u64]) {
 }
 
 /// Runs `append` until there is room for it, or nothing to hope for.
-fn with_chunk(append: impl Fn(&'static Live, &'static Thread) -> bool) {
+pub fn with_chunk(append: impl Fn(&'static Live, &'static Thread) -> bool) {
     let Some(live) = live() else { return };
     if gate().load(Ordering::Relaxed) == Gate::Closed as u32 && !crate::process::on_fork() {
         return;
@@ -124,6 +131,7 @@ fn take_chunk(live: &Live, thread: &Thread) -> bool {
     if thread.modules_due.swap(0, Ordering::Relaxed) != 0 {
         modules::look(live);
     }
+    signals::verify();
     let taken = producer.next_chunk(live, &process(), Kind::Events, now(live));
     producer.inside.store(0, Ordering::Relaxed);
     drop(blocked);
@@ -175,6 +183,7 @@ pub fn on_thread_end() {
         return;
     }
     let _blocked = block_signals();
+    drop_scratch(thread);
     let _ = thread.producer.special(live, Code::ThreadEnd, &[now(live)]);
     thread.producer.retire(live, &process());
 }

@@ -19,8 +19,8 @@ use crate::process::{Beginning, enter, first_mode, leave, open_gate, tell_proces
 use crate::sys::global::{FILTER_BASE, page_addresses, set_live, thread};
 use crate::sys::libc_calls::watch_threads_and_forks;
 use crate::sys::memory::zero_page;
-use crate::sys::start::Strings;
-use crate::{interposed, launch, modules};
+use crate::sys::start::{Strings, set_live_path};
+use crate::{interposed, launch, modules, values};
 
 /// Begins the session, if there is one for this program.
 pub fn start(arguments: Strings, environment: Strings) {
@@ -56,11 +56,12 @@ fn session(environment: Strings) -> Option<Live> {
     }
 }
 
-/// Maps where bitmaps will be, if any; without them everything is recorded, and the recorder drops what it doesn't want.
+/// Remembers `path`, and maps where bitmaps will be, if any; without them everything is recorded, and the recorder drops what it doesn't want.
 pub fn map_filters(path: &core::ffi::CStr) {
     let mapped = File::open(path, libc::O_RDONLY)
         .and_then(|file| umbel_trace_ring::sys::Mapping::map_filters(&file));
     FILTER_BASE.store(mapped.unwrap_or(0) as u64, Ordering::Relaxed);
+    set_live_path(path);
 }
 
 /// Is somebody there who empties the chunks?
@@ -74,6 +75,7 @@ fn begin(live: &'static Live, arguments: Strings, environment: Strings) -> Resul
     let mut beginning = Beginning {
         origin: Origin::Start,
         mode: first_mode(live, environment),
+        region: 0,
     };
     // Calls of ours that end in the program's own functions are not the program's.
     let inside = &thread().producer.inside;
@@ -82,6 +84,7 @@ fn begin(live: &'static Live, arguments: Strings, environment: Strings) -> Resul
     open_gate(live);
     tell_process(live, beginning.origin, Some(arguments));
     modules::look(live);
+    values::look(live);
     inside.store(0, Ordering::Relaxed);
     Ok(())
 }

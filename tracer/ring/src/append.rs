@@ -114,6 +114,20 @@ impl<M: Memory> Place<'_, M> {
         code: u16,
         payload: impl ExactSizeIterator<Item = u64> + Clone,
     ) -> Result<(), NoRoom> {
+        self.append_checked(code, payload, || true).map(drop)
+    }
+
+    /// The same, with a payload that may change while it is appended: its first word, the time, becomes 0 if `is_whole` says so
+    /// afterwards; what that said.
+    ///
+    /// # Errors
+    /// As [`Place::append_special`].
+    pub fn append_checked(
+        &self,
+        code: u16,
+        payload: impl ExactSizeIterator<Item = u64> + Clone,
+        is_whole: impl Fn() -> bool,
+    ) -> Result<bool, NoRoom> {
         let bytes = 8 * (1 + payload.len() as u64);
         let payload_words = payload.len() as u16;
         let first = |code: u16| Word::Special {
@@ -137,8 +151,12 @@ impl<M: Memory> Place<'_, M> {
                 let at = slot.at + 8 + 8 * place as u64;
                 self.memory.slot(at).store(value);
             }
+            let whole = is_whole();
+            if !whole {
+                self.memory.slot(slot.at + 8).store(0);
+            }
             cell.store(first(code).pack());
-            return Ok(());
+            return Ok(whole);
         }
     }
 }

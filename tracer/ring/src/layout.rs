@@ -31,6 +31,8 @@ pub struct Header {
     pub when_full: AtomicU32,
     /// Where the time comes from: a [`Clock`]. Fixed for the session.
     pub clock: AtomicU32,
+    /// How programs read memory that may not be there: `umbel_probe::Method`. Set before the first process begins.
+    pub probe: AtomicU32,
     /// The [`Mode`] a new process begins with.
     pub first_mode: AtomicU32,
     /// Ticks of the clock per second; 0 while the recorder doesn't know it well enough.

@@ -127,11 +127,11 @@ impl Producer {
         }
     }
 
-    /// Appends a call or return: `word` without its time.
+    /// Appends a call or return: `word` without its time. The time that it got.
     ///
     /// # Errors
     /// The chunk is full: [`Producer::next_chunk`] first.
-    pub fn event(&self, live: &Live, word: u64, now: impl Fn() -> u64) -> Result<(), NoRoom> {
+    pub fn event(&self, live: &Live, word: u64, now: impl Fn() -> u64) -> Result<u64, NoRoom> {
         let place = self.place(live);
         loop {
             let slot = place.slot()?;
@@ -141,7 +141,7 @@ impl Producer {
                 continue;
             }
             if place.append(slot, word | ticks << 48) == Attempt::Done {
-                return Ok(());
+                return Ok(ticks);
             }
         }
     }
@@ -165,6 +165,22 @@ impl Producer {
         payload: impl ExactSizeIterator<Item = u64> + Clone,
     ) -> Result<(), NoRoom> {
         self.place(live).append_special(code, payload)
+    }
+
+    /// Appends the values of an event. If `is_whole` says afterwards that `payload` was changed meanwhile, by a signal handler, they get a
+    /// time that is no event's, and are nobody's: then this is to be done again.
+    ///
+    /// # Errors
+    /// The chunk hasn't enough room.
+    pub fn values(
+        &self,
+        live: &Live,
+        payload: &[AtomicU64],
+        is_whole: impl Fn() -> bool,
+    ) -> Result<bool, NoRoom> {
+        let payload = payload.iter().map(|word| word.load(RELAXED));
+        let code = Code::Values as u16;
+        self.place(live).append_checked(code, payload, is_whole)
     }
 
     fn time(&self, live: &Live, ticks: u64) -> Result<(), NoRoom> {

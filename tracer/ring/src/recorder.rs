@@ -104,6 +104,11 @@ impl Live {
         self.header().coarse_ticks.store(ticks, Ordering::Relaxed);
     }
 
+    /// Tells programs how to read memory that may not be there: `umbel_probe::Method`.
+    pub fn set_probe(&self, method: u32) {
+        self.header().probe.store(method, Ordering::Relaxed);
+    }
+
     /// Tells everybody how fast the clock is.
     pub fn set_ticks_per_second(&self, ticks: u64) {
         self.header()

@@ -52,6 +52,9 @@ pub enum Gate {
     Monotonic = 3,
 }
 
+/// Added to the gate where values are captured.
+pub const WITH_VALUES: u32 = 4;
+
 /// The gate's word.
 pub fn gate() -> &'static AtomicU32 {
     // SAFETY: a page of ours, which is always mapped; read and written as an atomic only.
@@ -85,22 +88,30 @@ pub struct Thread {
     pub armed: AtomicU32,
     /// 1 when modules may have come since the last look.
     pub modules_due: AtomicU32,
+    /// Where values are captured to: [`umbel_trace_ring::plan::Scratch`]; 0: not there yet.
+    pub scratch: AtomicU64,
+    /// Captures that were begun: a handler that captures changes it.
+    pub captures: AtomicU32,
+    /// Whether SIGSEGV and SIGBUS can be taken: [`crate::signals::Taking`].
+    pub taking: AtomicU32,
+    /// The stack for signal handlers, as the program set it up: address, bytes.
+    pub signal_stack: [AtomicU64; 2],
 }
 
-const _: () = assert!(size_of::<Thread>() <= 128);
+const _: () = assert!(size_of::<Thread>() <= 192);
 const _: () = assert!(offset_of!(Producer, cursor) == 0 && offset_of!(Producer, empty) == 8);
 const _: () = assert!(offset_of!(Producer, time_upper) == 16);
 
-// Initial-exec: a preloaded library's place is fixed when the program starts. Two cache lines of zeroes.
+// Initial-exec: a preloaded library's place is fixed when the program starts. Three cache lines of zeroes.
 global_asm!(
     ".pushsection .tbss.umbel_trace_thread,\"awT\",@nobits",
     ".balign 64",
     ".globl umbel_trace_thread",
     ".hidden umbel_trace_thread",
     ".type umbel_trace_thread,@object",
-    ".size umbel_trace_thread,128",
+    ".size umbel_trace_thread,192",
     "umbel_trace_thread:",
-    ".zero 128",
+    ".zero 192",
     ".popsection",
 );
 
@@ -116,7 +127,7 @@ pub fn thread() -> &'static Thread {
             options(nostack, readonly)
         );
     }
-    // SAFETY: 128 bytes of the thread's own memory, all atomics; 'static for whoever runs on this thread.
+    // SAFETY: 192 bytes of the thread's own memory, all atomics; 'static for whoever runs on this thread.
     unsafe { &*address }
 }
 

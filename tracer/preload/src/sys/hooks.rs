@@ -9,19 +9,29 @@
 //! | Off | any | return |
 //! | Record | Tsc | the fast path |
 //! | Record | Coarse | the same with the time from memory |
-//! | Record | Closed, Monotonic, others | [`crate::slow`], with all argument registers and callee-saved registers as at the call |
+//! | Record | with values | [`crate::values`], with all registers as at the call but r10, r11 and rsi |
+//! | Record | Closed, Monotonic | [`crate::slow`], with all argument registers and callee-saved registers as at the call |
 //! | Filter | any | a bitmap decides, then as Record |
 //!
-//! A variant that records values is another gate: at its label nothing but the flags has changed since the call, so it finds the
-//! function in rdi, the call site in rsi, the return address at rsp and the caller's registers where the debug information has them.
+//! Where values are captured, the variables of the caller are in its registers, as the debug information says: also in those that a
+//! call may change, for nothing has changed them yet.
 
 use core::arch::naked_asm;
+use core::mem::offset_of;
+
+use umbel_trace_ring::plan::{Registers, UNKNOWN_AT_HOOK};
 
 use super::global::{COARSE_TICKS, FILTER_BASE, FILTER_COUNT, FILTERS, GATE, MODE, PAGES};
 use crate::slow::{on_call, on_return};
+use crate::values::{on_call_with_values, on_return_with_values};
+
+// As the hooks below make one.
+const _: () =
+    assert!(offset_of!(Registers, unknown) == 104 && offset_of!(Registers, vectors) == 112);
+const _: () = assert!(size_of::<Registers>() == 240);
 
 macro_rules! hook {
-    ($(#[$doc:meta])* $name:ident, $bit:literal, $slow:ident) => {
+    ($(#[$doc:meta])* $name:ident, $bit:literal, $slow:ident, $values:ident) => {
         $(#[$doc])*
         #[unsafe(no_mangle)]
         #[unsafe(naked)]
@@ -57,6 +67,7 @@ macro_rules! hook {
                 // The coarse clock, or none that can be read here.
                 "50:",
                 "cmp dword ptr [rip + {pages} + {gate}], 2",
+                "ja 60f",
                 "jne 90f",
                 "mov r8, qword ptr [rip + umbel_trace_thread@GOTTPOFF]",
                 "mov r9, qword ptr fs:[r8 + 8]",
@@ -71,32 +82,65 @@ macro_rules! hook {
                 "shl rdx, 48",
                 concat!("lea rdx, [rdx + 2*rdi + ", $bit, "]"),
                 "jmp 40b",
-                // Off, or a bitmap decides.
+                // Values are wanted: all registers go into a `Registers` on the stack.
+                "60:",
+                "cmp dword ptr [rip + {pages} + {gate}], 4",
+                "jb 90f",
+                "sub rsp, 248",
+                "mov qword ptr [rsp], rbx",
+                "mov qword ptr [rsp + 8], rbp",
+                "mov qword ptr [rsp + 16], r12",
+                "mov qword ptr [rsp + 24], r13",
+                "mov qword ptr [rsp + 32], r14",
+                "mov qword ptr [rsp + 40], r15",
+                "lea r10, [rsp + 256]",
+                "mov qword ptr [rsp + 48], r10",
+                "mov qword ptr [rsp + 56], 0",
+                "mov qword ptr [rsp + 64], rax",
+                "mov qword ptr [rsp + 72], rdx",
+                "mov qword ptr [rsp + 80], rcx",
+                "mov qword ptr [rsp + 88], r8",
+                "mov qword ptr [rsp + 96], r9",
+                "mov qword ptr [rsp + 104], {unknown}",
+                "movups xmmword ptr [rsp + 112], xmm0",
+                "movups xmmword ptr [rsp + 128], xmm1",
+                "movups xmmword ptr [rsp + 144], xmm2",
+                "movups xmmword ptr [rsp + 160], xmm3",
+                "movups xmmword ptr [rsp + 176], xmm4",
+                "movups xmmword ptr [rsp + 192], xmm5",
+                "movups xmmword ptr [rsp + 208], xmm6",
+                "movups xmmword ptr [rsp + 224], xmm7",
+                "mov rsi, rsp",
+                "mov rdx, qword ptr [rsp + 248]",
+                "call {values}",
+                "add rsp, 248",
+                "ret",
+                // Off, or a bitmap decides: registers that may hold values stay.
                 "70:",
                 "ja 71f",
                 "ret",
                 "71:",
-                "mov ecx, dword ptr [rip + {pages} + {filter_count}]",
-                "lea r9, [rip + {pages} + {filters}]",
+                "mov r10d, dword ptr [rip + {pages} + {filter_count}]",
+                "lea r11, [rip + {pages} + {filters}]",
                 "72:",
-                "sub ecx, 1",
+                "sub r10d, 1",
                 "jb 20b",
-                "mov rax, rdi",
-                "sub rax, qword ptr [r9]",
-                "cmp rax, qword ptr [r9 + 8]",
+                "mov rsi, rdi",
+                "sub rsi, qword ptr [r11]",
+                "cmp rsi, qword ptr [r11 + 8]",
                 "jb 73f",
-                "add r9, 24",
+                "add r11, 24",
                 "jmp 72b",
                 "73:",
-                "mov rdx, qword ptr [rip + {filter_base}]",
-                "test rdx, rdx",
+                "mov r10, qword ptr [rip + {filter_base}]",
+                "test r10, r10",
                 "jz 20b",
-                "add rdx, qword ptr [r9 + 16]",
-                "mov ecx, eax",
-                "shr rax, 3",
-                "movzx edx, byte ptr [rdx + rax]",
-                "and ecx, 7",
-                "bt edx, ecx",
+                "add r10, qword ptr [r11 + 16]",
+                "mov r11, rsi",
+                "shr r11, 3",
+                "movzx r10d, byte ptr [r10 + r11]",
+                "and esi, 7",
+                "bt r10d, esi",
                 "jnc 20b",
                 "ret",
                 "90:",
@@ -109,6 +153,8 @@ macro_rules! hook {
                 filters = const FILTERS,
                 filter_base = sym FILTER_BASE,
                 slow = sym $slow,
+                values = sym $values,
+                unknown = const UNKNOWN_AT_HOOK,
             );
         }
     };
@@ -118,12 +164,14 @@ hook!(
     /// A function begins.
     __cyg_profile_func_enter,
     "0",
-    on_call
+    on_call,
+    on_call_with_values
 );
 
 hook!(
     /// A function returns, or an exception leaves it.
     __cyg_profile_func_exit,
     "1",
-    on_return
+    on_return,
+    on_return_with_values
 );

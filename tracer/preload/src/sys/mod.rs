@@ -12,5 +12,7 @@ pub mod libc_calls;
 pub mod loader;
 pub mod memory;
 mod plain_functions;
+pub mod signals;
 pub mod spawn;
 pub mod start;
+pub mod values;

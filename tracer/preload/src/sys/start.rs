@@ -1,6 +1,8 @@
 //! The constructor: what the loader calls before everything else.
 
+use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Arguments and environment of the program.
 #[derive(Clone, Copy)]
@@ -46,6 +48,36 @@ extern "C" fn construct(
     environment: *const *const c_char,
 ) {
     crate::start::start(Strings { first: arguments }, Strings { first: environment });
+}
+
+/// Bytes of a path at most.
+const PATH_BYTES: usize = 4096;
+
+struct LivePath(UnsafeCell<[u8; PATH_BYTES]>);
+
+// SAFETY: written once, by the constructor, before `LIVE_PATH_BYTES` says so.
+unsafe impl Sync for LivePath {}
+
+static LIVE_PATH: LivePath = LivePath(UnsafeCell::new([0; PATH_BYTES]));
+static LIVE_PATH_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the session's file is, for mapping more of it later.
+pub fn live_path() -> Option<&'static CStr> {
+    let bytes = LIVE_PATH_BYTES.load(Ordering::Acquire);
+    // SAFETY: never changed again.
+    let path = unsafe { &*LIVE_PATH.0.get() };
+    CStr::from_bytes_with_nul(path.get(..bytes)?).ok()
+}
+
+/// Remembers where the session's file is: once, by the constructor.
+pub fn set_live_path(path: &CStr) {
+    // SAFETY: nobody else looks at it yet.
+    let place = unsafe { &mut *LIVE_PATH.0.get() };
+    let path = path.to_bytes_with_nul();
+    if let Some(place) = place.get_mut(..path.len()) {
+        place.copy_from_slice(path);
+        LIVE_PATH_BYTES.store(path.len(), Ordering::Release);
+    }
 }
 
 /// The loader gives the program's arguments to constructors.

@@ -151,38 +151,47 @@ pub struct Captured<'a, P, F> {
 
 impl<P: Probe, F: Finder> Captured<'_, P, F> {
     /// Captures what the plan at `plan` says, for an event at `time`: words of the payload, 0 if nothing came of it.
-    /// The registers become those of the last frame.
+    /// Of the registers, only the canonical frame address is changed.
     pub fn payload(&self, plan: u32, registers: &mut Registers, time: u64) -> usize {
-        let mut plan = plan as usize;
         self.scratch.words[0].store(time, Ordering::Relaxed);
         let mut used = 1;
-        for _ in 0..FRAMES_MAX {
-            let Some(head) = self.code.get(plan) else {
-                break;
-            };
-            let room = Room::new(used, head.load(Ordering::Relaxed));
-            let mut frame = Frame::new(self.code, self.probe, self.scratch, registers, room);
-            let Some(after) = frame.run(plan) else {
-                break;
-            };
-            used = frame.used();
-            let After::Caller(rules) = after else {
-                return used;
-            };
-            let next = self
-                .caller(rules, registers)
-                .and_then(|address| self.finder.find(address));
-            let Some(next) = next else {
-                break;
-            };
-            plan = next as usize;
-        }
-        if used == 1 {
+        let Some(after) = self.frame(plan, registers, &mut used) else {
             return 0;
+        };
+        if let After::Caller(rules) = after {
+            // Copied only here: most plans have no caller's frame.
+            self.callers(rules, *registers, &mut used);
+        }
+        used
+    }
+
+    fn callers(&self, mut rules: [u64; 2], mut registers: Registers, used: &mut usize) {
+        for _ in 1..FRAMES_MAX {
+            let next = self
+                .caller(rules, &mut registers)
+                .and_then(|address| self.finder.find(address))
+                .and_then(|plan| self.frame(plan, &mut registers, used));
+            match next {
+                Some(After::Caller(next)) => rules = next,
+                Some(After::Last) => return,
+                None => break,
+            }
         }
         // `Room` keeps a word for it.
-        self.scratch.words[used].store(0, Ordering::Relaxed);
-        used + 1
+        if let Some(end) = self.scratch.words.get(*used) {
+            end.store(0, Ordering::Relaxed);
+            *used += 1;
+        }
+    }
+
+    /// Captures a frame, if its plan makes sense.
+    fn frame(&self, plan: u32, registers: &mut Registers, used: &mut usize) -> Option<After> {
+        let plan = plan as usize;
+        let room = Room::new(*used, self.code.get(plan)?.load(Ordering::Relaxed));
+        let mut frame = Frame::new(self.code, self.probe, self.scratch, registers, room);
+        let after = frame.run(plan)?;
+        *used = frame.used();
+        Some(after)
     }
 
     /// Makes the registers those of the caller. Where it waits.

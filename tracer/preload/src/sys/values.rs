@@ -1,0 +1,197 @@
+//! What capturing needs: the plan region, scratch memory, reading.
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use umbel_probe::{Method, guarded, is_hopeless, kernel, victim};
+use umbel_trace_ring::plan::{Plans, Probe, Registers, Scratch, Unread};
+use umbel_trace_ring::sys::{File, call, is_quiet};
+
+use super::global::Thread;
+use super::start::live_path;
+use crate::signals::{Taking, taking};
+
+static PLANS: AtomicUsize = AtomicUsize::new(0);
+
+/// This process's plans, if values are wanted.
+pub fn plans() -> Option<Plans> {
+    match PLANS.load(Ordering::Acquire) {
+        0 => None,
+        // SAFETY: `set_plans` stored it; it stays mapped for ever.
+        address => Some(unsafe { Plans::at(address) }),
+    }
+}
+
+/// From now on these; those before stay mapped, for threads that are reading them.
+pub fn set_plans(plans: Option<Plans>) {
+    PLANS.store(plans.map_or(0, |plans| plans.address()), Ordering::Release);
+}
+
+/// Maps region `number` of the session's file.
+pub fn map_plans(number: u32) -> Option<Plans> {
+    let file = File::open(live_path()?, libc::O_RDWR | libc::O_NOFOLLOW).ok()?;
+    Plans::map(&file, number).ok()
+}
+
+/// The thread's scratch memory; `None`: there's no memory for it.
+pub fn scratch(thread: &Thread) -> Option<&'static Scratch> {
+    let address = match thread.scratch.load(Ordering::Relaxed) {
+        0 => new_scratch(thread)?,
+        address => address,
+    };
+    // SAFETY: mapped by `new_scratch` for this thread: of its size, zeroes at first, atomics; unmapped at the thread's end by
+    // `drop_scratch`, where no capture is going on.
+    Some(unsafe { &*(address as *const Scratch) })
+}
+
+#[cold]
+fn new_scratch(thread: &Thread) -> Option<u64> {
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let arguments = [
+        0,
+        size_of::<Scratch>(),
+        rights as usize,
+        flags as usize,
+        usize::MAX,
+        0,
+    ];
+    // SAFETY: new memory, where the kernel likes.
+    let address = unsafe { call(libc::SYS_mmap, arguments) }.ok()? as u64;
+    // A handler may have been faster: one of the two stays unused until the thread ends, and is lost then.
+    thread.scratch.store(address, Ordering::Relaxed);
+    Some(address)
+}
+
+/// Gives the thread's scratch memory back.
+pub fn drop_scratch(thread: &Thread) {
+    let address = thread.scratch.swap(0, Ordering::Relaxed);
+    if address != 0 {
+        let arguments = [address as usize, size_of::<Scratch>(), 0, 0, 0, 0];
+        // SAFETY: mapped by `new_scratch`, and nobody refers to it: the thread is not in a capture.
+        let _ = unsafe { call(libc::SYS_munmap, arguments) };
+    }
+}
+
+static METHOD: AtomicU32 = AtomicU32::new(0);
+
+/// How memory is read from now on.
+pub fn set_method(method: u32) {
+    METHOD.store(method, Ordering::Relaxed);
+}
+
+/// Pages that could not be read, while one event is captured: not longer, for another thread may map them at any time.
+const BAD_PAGES: usize = 4;
+
+const PAGE_BITS: u32 = 12;
+
+/// Reads for one event, as the thread can now.
+pub struct ThreadProbe {
+    method: Option<Method>,
+    bad_pages: [Cell<u64>; BAD_PAGES],
+    bad_count: Cell<usize>,
+}
+
+impl ThreadProbe {
+    /// For a thread whose hook was called with `registers`.
+    #[inline]
+    pub fn new(thread: &Thread, registers: &Registers) -> Self {
+        let method = match Method::from_number(METHOD.load(Ordering::Relaxed)) {
+            Method::Guarded if taking(thread, registers) == Taking::Yes => Some(Method::Guarded),
+            _ if is_quiet() => None,
+            Method::Guarded => Some(Method::Kernel),
+            method => Some(method),
+        };
+        Self {
+            method,
+            bad_pages: [const { Cell::new(0) }; BAD_PAGES],
+            bad_count: Cell::new(0),
+        }
+    }
+
+    fn is_known_bad(&self, from: u64) -> bool {
+        let page = from >> PAGE_BITS;
+        self.bad_count.get() > 0 && self.bad_pages.iter().any(|bad| bad.get() == page)
+    }
+
+    #[cold]
+    fn note_bad(&self, from: u64) {
+        let count = self.bad_count.get();
+        if let Some(place) = self.bad_pages.get(count % BAD_PAGES) {
+            place.set(from >> PAGE_BITS);
+        }
+        self.bad_count.set(count + 1);
+    }
+
+    /// Copies to `to`, which has room.
+    fn read(&self, from: u64, to: *mut u8, bytes: usize) -> Result<(), Unread> {
+        let address = from as usize;
+        if is_hopeless(address, bytes) {
+            return Err(Unread::Invalid);
+        }
+        match self.method {
+            Some(Method::Guarded) => {
+                // SAFETY: `to` has room (the caller's); `taking` says that the thread takes the signals, and whose handler is first.
+                if unsafe { guarded::copy(address, to, bytes) } {
+                    return Ok(());
+                }
+                Err(Unread::Invalid)
+            }
+            // SAFETY: `to` has room (the caller's).
+            Some(Method::Kernel) => told(unsafe { kernel::copy(address, to, bytes) }),
+            // SAFETY: `to` has room (the caller's).
+            Some(Method::Victim) => told(unsafe { victim::copy(address, to, bytes) }),
+            None => Err(Unread::Untold),
+        }
+    }
+}
+
+fn told(answer: Result<(), umbel_probe::Unread>) -> Result<(), Unread> {
+    answer.map_err(|why| match why {
+        umbel_probe::Unread::Invalid => Unread::Invalid,
+        umbel_probe::Unread::Untold => Unread::Untold,
+    })
+}
+
+impl Probe for ThreadProbe {
+    fn copy(&self, from: u64, to: &[AtomicU64], skip: usize, bytes: usize) -> Result<(), Unread> {
+        if skip + bytes > size_of_val(to) {
+            return Err(Unread::Untold);
+        }
+        if self.is_known_bad(from) {
+            return Err(Unread::Invalid);
+        }
+        // Atomics may be written through a shared reference; the line above keeps it inside.
+        let to = to.as_ptr() as usize + skip;
+        let result = self.read(from, to as *mut u8, bytes);
+        // The first page is the bad one only if all bytes are in it.
+        let one_page = (from % (1 << PAGE_BITS)) + bytes as u64 <= 1 << PAGE_BITS;
+        if result == Err(Unread::Invalid) && one_page {
+            self.note_bad(from);
+        }
+        result
+    }
+
+    #[inline]
+    fn number(&self, from: u64, bytes: usize) -> Result<u64, Unread> {
+        let in_page = from % (1 << PAGE_BITS) <= (1 << PAGE_BITS) - 8;
+        if self.method == Some(Method::Guarded) && in_page && !is_hopeless(from as usize, 8) {
+            if self.is_known_bad(from) {
+                return Err(Unread::Invalid);
+            }
+            // SAFETY: `taking` says that the thread takes the signals, and whose handler is first.
+            let Some(number) = (unsafe { guarded::load(from as usize) }) else {
+                self.note_bad(from);
+                return Err(Unread::Invalid);
+            };
+            // All 8 are in one page: the rest of them is there too.
+            return Ok(match bytes {
+                0..8 => number & ((1 << (8 * bytes)) - 1),
+                _ => number,
+            });
+        }
+        let word = AtomicU64::new(0);
+        self.copy(from, core::slice::from_ref(&word), 0, bytes.min(8))?;
+        Ok(word.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,192 @@
+//! Values: what the hooks do besides, where the recorder has plans for this process.
+//!
+//! The event is recorded first, as without values. Then the plan of the hook's return address is carried out into the thread's scratch
+//! memory, and what came of it is appended. A signal handler may come in between and use the same memory: `captures` tells, and
+//! it is done again.
+//!
+//! A thread waits for the recorder here at most once for each return address: as long as [`PATIENCE_NS`] says, and not at all once
+//! the recorder is gone, has failed to answer too often, or no system calls are allowed.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+
+use umbel_trace_ring::layout::Full;
+use umbel_trace_ring::plan::{Captured, Lookup, Patience, Plans, Registers, Request};
+use umbel_trace_ring::sys::{is_alive, is_quiet};
+use umbel_trace_ring::{Live, Producer};
+
+use crate::signals;
+use crate::slow::{record, with_chunk};
+use crate::sys::global::{Thread, WITH_VALUES, gate, live, page, thread};
+use crate::sys::values::{ThreadProbe, map_plans, plans, scratch, set_plans};
+
+/// How long a thread waits for one plan, where threads wait for the recorder anyway; and where they don't.
+const PATIENCE_NS: u64 = 1_000_000_000;
+const SHORT_PATIENCE_NS: u64 = 20_000_000;
+
+/// Requests without an answer, before nobody asks any more.
+const FAILURES_MAX: u32 = 16;
+
+/// Attempts to capture what handlers disturb.
+const ATTEMPTS: u32 = 4;
+
+static FAILURES: AtomicU32 = AtomicU32::new(0);
+
+/// The region that is mapped, as the process page calls it.
+static REGION: AtomicU32 = AtomicU32::new(0);
+
+/// A function begins.
+pub extern "C" fn on_call_with_values(
+    function: usize,
+    registers: &mut Registers,
+    return_address: u64,
+) {
+    on_event((function as u64) << 1, registers, return_address);
+}
+
+/// A function returns.
+pub extern "C" fn on_return_with_values(
+    function: usize,
+    registers: &mut Registers,
+    return_address: u64,
+) {
+    on_event((function as u64) << 1 | 1, registers, return_address);
+}
+
+#[inline]
+fn on_event(word: u64, registers: &mut Registers, return_address: u64) {
+    let Some(time) = record(word) else { return };
+    let Some(plans) = plans() else { return };
+    let plan = match plans.lookup(return_address) {
+        Lookup::Plan(plan) => plan,
+        Lookup::Nothing => return,
+        Lookup::Unasked => {
+            let request = Request::new(return_address, word >> 1, false, word & 1 != 0);
+            match ask(&plans, &request) {
+                Some(plan) => plan,
+                None => return,
+            }
+        }
+    };
+    for _ in 0..ATTEMPTS {
+        if capture(&plans, plan, registers, word, time) {
+            return;
+        }
+    }
+}
+
+/// Whether it is done.
+fn capture(plans: &Plans, plan: u32, registers: &mut Registers, word: u64, time: u64) -> bool {
+    let thread = thread();
+    let Some(scratch) = scratch(thread) else {
+        return true;
+    };
+    let attempt = thread.captures.load(Ordering::Relaxed).wrapping_add(1);
+    thread.captures.store(attempt, Ordering::Relaxed);
+    // A handler that comes from here on changes `captures`.
+    compiler_fence(Ordering::SeqCst);
+    let find = |return_address| match plans.lookup(return_address) {
+        Lookup::Plan(plan) => Some(plan),
+        Lookup::Nothing => None,
+        Lookup::Unasked => {
+            let request = Request::new(return_address, word >> 1, true, word & 1 != 0);
+            ask(plans, &request)
+        }
+    };
+    let captured = Captured {
+        code: plans.words(),
+        probe: &ThreadProbe::new(thread, registers),
+        finder: &find,
+        scratch,
+    };
+    let words = captured.payload(plan, registers, time);
+    let Some(payload) = scratch.words.get(..words).filter(|words| !words.is_empty()) else {
+        return true;
+    };
+    compiler_fence(Ordering::SeqCst);
+    append(thread, payload, attempt)
+}
+
+fn append(thread: &'static Thread, payload: &[AtomicU64], attempt: u32) -> bool {
+    let is_whole = || {
+        compiler_fence(Ordering::SeqCst);
+        thread.captures.load(Ordering::Relaxed) == attempt
+    };
+    if !is_whole() {
+        return false;
+    }
+    let done = AtomicU32::new(1);
+    with_chunk(|live, thread| {
+        let producer: &Producer = &thread.producer;
+        match producer.values(live, payload, is_whole) {
+            Ok(whole) => {
+                done.store(u32::from(whole), Ordering::Relaxed);
+                true
+            }
+            Err(_) => false,
+        }
+    });
+    done.load(Ordering::Relaxed) != 0
+}
+
+/// Asks the recorder for a plan.
+#[cold]
+fn ask(plans: &Plans, request: &Request) -> Option<u32> {
+    let live = live()?;
+    let inside = thread().producer.inside.load(Ordering::Relaxed) != 0;
+    if is_quiet() || inside || FAILURES.load(Ordering::Relaxed) >= FAILURES_MAX {
+        return None;
+    }
+    // A moment that comes early, and seldom: who took our handlers' place since?
+    signals::verify();
+    let ns = match live.header().when_full.load(Ordering::Relaxed) {
+        full if full == Full::Wait as u32 => PATIENCE_NS,
+        _ => SHORT_PATIENCE_NS,
+    };
+    match plans.ask(live, request, Patience { ns }) {
+        Lookup::Plan(plan) => {
+            FAILURES.store(0, Ordering::Relaxed);
+            Some(plan)
+        }
+        Lookup::Nothing => None,
+        Lookup::Unasked => {
+            let recorder = live.header().recorder_pid.load(Ordering::Relaxed);
+            let failures = if is_alive(recorder) { 1 } else { FAILURES_MAX };
+            FAILURES.fetch_add(failures, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+/// Looks whether the recorder has given this process a plan region, or another one: at start, after each of its answers, and when a child of
+/// fork begins. Opens the gate that is right then.
+pub fn look(live: &Live) {
+    let region = page().region.load(Ordering::Acquire);
+    if region == REGION.load(Ordering::Relaxed) || is_quiet() {
+        return open();
+    }
+    let plans = match region {
+        0 => None,
+        _ => map_plans(region),
+    };
+    let is_there = plans.is_some();
+    set_plans(plans);
+    REGION.store(region, Ordering::Relaxed);
+    if is_there {
+        signals::begin(live);
+    }
+    open();
+}
+
+/// Has the hooks come here, or not.
+pub fn open() {
+    let value = gate().load(Ordering::Relaxed);
+    if value & !WITH_VALUES == 0 {
+        // Not open at all.
+        return;
+    }
+    let wanted = match plans() {
+        Some(_) => value | WITH_VALUES,
+        None => value & !WITH_VALUES,
+    };
+    gate().store(wanted, Ordering::Release);
+}
