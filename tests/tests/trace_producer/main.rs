@@ -5,3 +5,4 @@ mod figures;
 mod many;
 mod plain;
 mod session;
+mod values;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use umbel_trace_ring::journal::{self, Entry};
 use umbel_trace_ring::layout::{Clock, Full, Kind, Mode};
+use umbel_trace_ring::plan::{Op, Opcode, Region, Request};
 use umbel_trace_ring::word::{Code, Word};
 use umbel_trace_ring::{CHUNK_BYTES, Live, Setup, Taker, Untaken, Which};
 
@@ -105,6 +106,10 @@ pub struct How {
     pub takes: bool,
     /// Bytes of the bitmap of excluded functions that a program gets, if any.
     pub bitmap: Option<u8>,
+    /// The plan that a process gets for each return address that it asks for, with its shapes at word offsets from its begin.
+    pub plan: Option<fn(&Request) -> Vec<u64>>,
+    /// How it reads memory that may not be there.
+    pub probe: u32,
 }
 
 impl Default for How {
@@ -116,6 +121,8 @@ impl Default for How {
             mode: Mode::Record,
             takes: true,
             bitmap: None,
+            plan: None,
+            probe: 0,
         }
     }
 }
@@ -148,6 +155,7 @@ impl Session {
         };
         let live = Arc::new(Live::create(&name, &setup).expect("the folder has room"));
         live.set_coarse(1 << 20);
+        live.set_probe(how.probe);
         let ends = Arc::new(AtomicBool::new(false));
         let recorder = std::thread::spawn({
             let (live, ends) = (live.clone(), ends.clone());
@@ -202,6 +210,7 @@ fn record(live: &Live, ends: &AtomicBool, how: How) -> Recorded {
         ..Recorded::default()
     };
     let mut taker = Taker::new();
+    let mut regions = BTreeMap::new();
     loop {
         let ended = ends.load(Ordering::Acquire);
         let rings = live.rings();
@@ -218,8 +227,18 @@ fn record(live: &Live, ends: &AtomicBool, how: How) -> Recorded {
                 if let Some(byte) = how.bitmap {
                     recorded.exclude(live, page.index, byte);
                 }
+                if how.plan.is_some() {
+                    regions.entry(page.serial).or_insert_with(|| {
+                        let region = Region::create(live).expect("the folder has room");
+                        region.give_to(live, page.index);
+                        region
+                    });
+                }
                 live.answer(page.index, page.asked);
             }
+        }
+        for region in regions.values_mut() {
+            recorded.requests += answer(live, region, how.plan);
         }
         if ended {
             for page in live.pages().collect::<Vec<_>>() {
@@ -234,6 +253,35 @@ fn record(live: &Live, ends: &AtomicBool, how: How) -> Recorded {
     }
 }
 
+fn answer(live: &Live, region: &mut Region, plan: Option<fn(&Request) -> Vec<u64>>) -> usize {
+    let requests: Vec<Request> = region.requests().collect();
+    for request in &requests {
+        let words = plan.map_or_else(Vec::new, |plan| plan(request));
+        let place = (!words.is_empty()).then(|| {
+            let place = region.place(live, words.len());
+            place.expect("the folder has room")
+        });
+        if let Some(place) = place {
+            region.write(place, &relocated(words, place));
+        }
+        let published = region.publish(live, request.return_address, place);
+        published.expect("the folder has room");
+        region.answered(request);
+    }
+    requests.len()
+}
+
+/// Shape offsets of the plan's ops are from its begin: the test's plans have no other.
+fn relocated(mut words: Vec<u64>, place: u32) -> Vec<u64> {
+    let shape = Op::plain(Opcode::Shape).pack();
+    for at in 1..words.len() {
+        if words[at - 1] == shape {
+            words[at] += u64::from(place);
+        }
+    }
+    words
+}
+
 /// What was recorded.
 #[derive(Default)]
 pub struct Recorded {
@@ -244,6 +292,8 @@ pub struct Recorded {
     /// Processes by serial: pid.
     pub pids: BTreeMap<u64, u32>,
     pub questions: usize,
+    /// Plans that were asked for.
+    pub requests: usize,
     pub has_gaps: bool,
     pub lost_at_the_end: u64,
 }
@@ -352,6 +402,29 @@ impl Recorded {
             }
         }
         lost
+    }
+
+    /// Payloads of values behind the time of the event before, which must be theirs; with a time that is no event's: left out.
+    pub fn values(&self) -> Vec<Vec<u64>> {
+        let mut values = Vec::new();
+        for words in self.threads.values() {
+            let mut rest = &words[..];
+            while let Some((&word, more)) = rest.split_first() {
+                rest = more;
+                if let Word::Special {
+                    code,
+                    payload_words,
+                } = Word::parse(word)
+                {
+                    let (payload, after) = more.split_at(usize::from(payload_words));
+                    rest = after;
+                    if code == Code::Values as u16 && payload[0] != 0 {
+                        values.push(payload[1..].to_vec());
+                    }
+                }
+            }
+        }
+        values
     }
 
     fn count(&self, mut is: impl FnMut(&Event) -> bool) -> u64 {

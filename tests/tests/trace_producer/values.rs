@@ -1,0 +1,184 @@
+//! Values: plans carried out in real programs, with pointers that lead nowhere.
+
+use umbel_trace_ring::layout::{Clock, Full};
+use umbel_trace_ring::plan::{
+    Follow, Instruction, Op, Opcode, PlanHead, RegionState, Request, UNKNOWN_AT_HOOK,
+};
+
+use crate::session::{Folder, How, Outcome, Recorded, Session, run};
+
+/// Bytes that the plan captures behind a pointer.
+const BYTES: u32 = 64;
+
+/// rbx, whose target is captured; r12; and what lies above the stack pointer, which is r12 too.
+fn plan(_: &Request) -> Vec<u64> {
+    let op = |opcode, register, bytes, offset| {
+        Op {
+            opcode,
+            register,
+            bytes,
+            offset,
+        }
+        .pack()
+    };
+    let head = PlanHead {
+        payload_words: 64,
+        depth: 1,
+        regions: 4,
+        number: 1,
+    };
+    let mut words = vec![
+        head.pack(),
+        op(Opcode::Register, 12, 0, 0),
+        op(Opcode::Stack, 7, 8, 8),
+        op(Opcode::Register, 3, 0, 0),
+        Op::plain(Opcode::Shape).pack(),
+        7,
+        Op::plain(Opcode::End).pack(),
+        1,
+    ];
+    let instruction = Instruction {
+        follow: Follow::Object,
+        number: BYTES,
+        offset: 0,
+        second: 0,
+        shape: 0,
+        most: 0,
+    };
+    words.extend(instruction.pack());
+    words
+}
+
+/// What one event brought along.
+#[derive(Debug, PartialEq, Eq)]
+struct Probed {
+    number: u64,
+    pointer: u64,
+    /// The words there; `None`: invalid.
+    target: Option<Vec<u64>>,
+}
+
+impl Probed {
+    fn parse(payload: &[u64]) -> Self {
+        let [first, number, stack, pointer, count, region @ ..] = payload else {
+            panic!("too short: {payload:x?}");
+        };
+        assert_eq!(*first, 1 | UNKNOWN_AT_HOOK << 32);
+        assert_eq!(number, stack);
+        let target = match region {
+            [] => {
+                assert_eq!((*count, *pointer), (0, 0), "only null has no region");
+                None
+            }
+            [address, state, words @ ..] => {
+                assert_eq!((*count, address), (1, pointer));
+                assert_eq!(*state as u32, BYTES);
+                let state = state >> 32;
+                if state == RegionState::Captured as u64 {
+                    assert_eq!(words.len(), BYTES as usize / 8);
+                } else {
+                    assert_eq!(state, RegionState::Invalid as u64);
+                    assert_eq!(words.len(), 0);
+                }
+                (!words.is_empty()).then(|| words.to_vec())
+            }
+            [_] => panic!("a region has two words: {payload:x?}"),
+        };
+        Self {
+            number: *number,
+            pointer: *pointer,
+            target,
+        }
+    }
+
+    /// Whether each word is its own address, as the program fills its pages.
+    fn is_pattern(&self) -> bool {
+        let words = self.target.as_deref().unwrap_or_default();
+        let (base, shift) = (self.pointer & !7, 8 * (self.pointer % 8) as u32);
+        words.iter().enumerate().all(|(index, &word)| {
+            let at = base + 8 * index as u64;
+            let expected = match shift {
+                0 => at,
+                _ => at >> shift | (at + 8) << (64 - shift),
+            };
+            word == expected
+        })
+    }
+}
+
+fn probed(folder: &Folder, how: How, arguments: &[&str]) -> (Outcome, Recorded, Vec<Probed>) {
+    let program = folder.compile("probed.c", &["-O2", "-fcf-protection=none"]);
+    let session = Session::start(folder, how);
+    let outcome = run(session.command(&program).args(arguments));
+    let recorded = session.finish();
+    let values = recorded.values();
+    let values = values
+        .iter()
+        .map(|payload| Probed::parse(payload))
+        .collect();
+    (outcome, recorded, values)
+}
+
+fn with_plan(probe: u32) -> How {
+    How {
+        plan: Some(plan),
+        probe,
+        ..How::default()
+    }
+}
+
+/// Hostile pointers, with another thread that maps and unmaps: nothing crashes, nothing is wrong, and the program's own
+/// handler gets its own faults before and after.
+#[track_caller]
+fn nothing_hurts(probe: u32, count: u64) {
+    let folder = Folder::new();
+    let (outcome, recorded, values) =
+        probed(&folder, with_plan(probe), &["many", &count.to_string()]);
+    let outcome = outcome.must_succeed();
+    let pages = outcome.number("pages");
+    assert_eq!(outcome.number("faults"), 3);
+    assert!(outcome.stdout.ends_with("faults 6\n"), "{}", outcome.stdout);
+    // Two more in each of the six own faults.
+    let events = count + count / 4 + 12;
+    assert_eq!((recorded.calls(), recorded.lost()), (events, 0));
+    assert_eq!(values.len() as u64, events);
+    assert_eq!(recorded.requests, 1);
+    let (mut read, mut invalid) = (0, 0);
+    for value in &values {
+        let offset = value.pointer.wrapping_sub(pages);
+        match &value.target {
+            Some(_) if offset < 4 * 4096 => assert!(value.is_pattern(), "{value:x?}"),
+            Some(_) => read += 1,
+            None => {
+                invalid += 1;
+                assert!(
+                    offset > 4 * 4096 - u64::from(BYTES),
+                    "there is memory: {value:x?}"
+                );
+            }
+        }
+        assert!(
+            value.target.is_none() || !(4 * 4096..6 * 4096).contains(&offset),
+            "no memory is there: {value:x?}"
+        );
+    }
+    assert!(
+        read > events / 64 && invalid > events / 8,
+        "{read} {invalid}"
+    );
+}
+
+#[test]
+fn a_million_hostile_pointers_are_captured_guarded() {
+    nothing_hurts(0, 1_000_000);
+}
+
+#[test]
+fn hostile_pointers_are_captured_by_the_kernel() {
+    nothing_hurts(1, 100_000);
+}
+
+#[test]
+fn hostile_pointers_are_captured_by_the_victim() {
+    nothing_hurts(2, 10_000);
+}
