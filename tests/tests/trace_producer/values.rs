@@ -168,6 +168,114 @@ fn nothing_hurts(probe: u32, count: u64) {
     );
 }
 
+/// Runs a mode that captures these numbers; whether their pointers lead anywhere.
+#[track_caller]
+fn numbers(arguments: &[&str], expected: &[(u64, bool)]) -> (Outcome, Recorded) {
+    let folder = Folder::new();
+    let (outcome, recorded, values) = probed(&folder, with_plan(0), arguments);
+    let found: Vec<(u64, bool)> = values
+        .iter()
+        .map(|value| (value.number, value.target.is_some()))
+        .collect();
+    assert_eq!(found, expected, "{}{}", outcome.stdout, outcome.stderr);
+    assert!(
+        values
+            .iter()
+            .all(|value| value.target.is_none() || value.is_pattern())
+    );
+    (outcome, recorded)
+}
+
+#[test]
+fn a_fault_of_the_program_is_still_its_end() {
+    let (outcome, _) = numbers(&["default"], &[(0, false)]);
+    assert_eq!(outcome.signal, Some(11));
+}
+
+#[test]
+fn where_signals_are_blocked_the_kernel_reads() {
+    let handler = [(3, false), (4, true)];
+    let mut expected = vec![(5, false), (6, true), (7, false)];
+    expected.extend(handler);
+    expected.extend([(8, false); 3]);
+    expected.extend(handler);
+    let (outcome, _) = numbers(&["blocked"], &expected);
+    assert_eq!(outcome.must_succeed().number("handlers"), 2);
+}
+
+#[test]
+fn a_small_stack_for_handlers_is_enough() {
+    let (outcome, _) = numbers(&["small"], &[(3, false), (4, true)].repeat(100));
+    assert_eq!(outcome.must_succeed().number("handlers"), 100);
+}
+
+#[test]
+fn a_program_that_forbids_itself_system_calls_lives_on() {
+    let folder = Folder::new();
+    let (outcome, _, values) = probed(&folder, with_plan(0), &["sandbox"]);
+    let outcome = outcome.must_succeed();
+    assert_eq!(outcome.number("sandboxed"), 1);
+    let read = |value: &&Probed| value.target.is_some();
+    // Whoever has the plan already needs no system call for it.
+    assert_eq!(values.iter().filter(read).count(), 101);
+    assert_eq!(values.len(), 102);
+}
+
+#[test]
+fn where_there_is_no_clock_any_more_a_message_says_that_nothing_is_recorded() {
+    let folder = Folder::new();
+    let (outcome, recorded, values) = probed(&folder, with_plan(0), &["strict"]);
+    let outcome = outcome.must_succeed();
+    assert_eq!(outcome.number("sandboxed"), 1);
+    assert!(outcome.stderr.contains("nothing more is recorded"));
+    assert_eq!((recorded.calls(), values.len()), (1, 1));
+}
+
+#[test]
+fn a_child_captures_by_its_parents_plans() {
+    let mut expected = vec![(12, true), (13, false), (14, true)];
+    expected.extend([(1, false), (2, true)].repeat(3));
+    let (outcome, recorded) = numbers(&["fork"], &expected);
+    assert_eq!(outcome.must_succeed().number("child"), 0);
+    assert_eq!(recorded.requests, 1);
+}
+
+#[test]
+fn without_an_answer_a_program_goes_on_without_values() {
+    let folder = Folder::new();
+    let how = How {
+        plan: Some(|_| Vec::new()),
+        ..How::default()
+    };
+    let (outcome, recorded, values) = probed(&folder, how, &["small"]);
+    outcome.must_succeed();
+    assert_eq!((values.len(), recorded.calls()), (0, 200));
+    assert_eq!(recorded.requests, 1, "a plan of nothing is remembered");
+}
+
+#[test]
+fn every_clock_and_a_full_buffer_do_with_values() {
+    let folder = Folder::new();
+    for (clock, when_full) in [
+        (Clock::Coarse, Full::Wait),
+        (Clock::Monotonic, Full::Drop),
+        (Clock::Tsc, Full::Overwrite),
+    ] {
+        let how = How {
+            clock,
+            when_full,
+            ..with_plan(0)
+        };
+        let (outcome, recorded, values) = probed(&folder, how, &["small"]);
+        outcome.must_succeed();
+        assert_eq!(
+            (recorded.calls(), values.len()),
+            (200, 200),
+            "{clock:?} {when_full:?}"
+        );
+    }
+}
+
 #[test]
 fn a_million_hostile_pointers_are_captured_guarded() {
     nothing_hurts(0, 1_000_000);

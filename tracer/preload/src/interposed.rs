@@ -1,5 +1,5 @@
 //! The C library's functions that programs find here first: those that end calls without a return, or leave
-//! them for those of another stack,//! those that bring modules, and those that may forbid system calls.
+//! them for those of another stack, those that bring modules, and those that may forbid system calls.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,6 +7,8 @@ use umbel_trace_ring::layout::Mode;
 use umbel_trace_ring::sys::be_quiet;
 use umbel_trace_ring::word::{Code, ContextCall};
 
+use crate::message::tell;
+use crate::process::leave;
 use crate::signals;
 use crate::slow::special;
 use crate::sys::global::{live, page, process, thread};
@@ -119,7 +121,13 @@ fn on_context(call: ContextCall, first: u64, second: u64) {
 }
 
 /// Before the program calls the kernel by one of two functions. Where the real one is.
-pub extern "C" fn on_kernel_call(first: u64, _: u64, number: usize) -> usize {
+pub extern "C" fn on_kernel_call(first: u64, second: u64, number: usize) -> usize {
+    if forbids_clock(first, second, number) && live().is_some() {
+        leave();
+        tell(format_args!(
+            "the program forbids itself to read the clock: nothing more is recorded of it"
+        ));
+    }
     let forbids = match number {
         real::PRCTL => first as i32 == libc::PR_SET_SECCOMP,
         _ => first as libc::c_long == libc::SYS_seccomp,
@@ -129,6 +137,21 @@ pub extern "C" fn on_kernel_call(first: u64, _: u64, number: usize) -> usize {
         be_quiet();
     }
     address(number)
+}
+
+/// Will the time stamp counter kill? So it does in the strict mode of seccomp(2), and where a program asks for that.
+fn forbids_clock(first: u64, second: u64, number: usize) -> bool {
+    match number {
+        real::PRCTL => match first as i32 {
+            libc::PR_SET_SECCOMP => second == u64::from(libc::SECCOMP_MODE_STRICT),
+            libc::PR_SET_TSC => second as i32 == libc::PR_TSC_SIGSEGV,
+            _ => false,
+        },
+        _ => {
+            first as libc::c_long == libc::SYS_seccomp
+                && second == u64::from(libc::SECCOMP_SET_MODE_STRICT)
+        }
+    }
 }
 
 /// Modules may come: their first hook on this thread finds no chunk, and looks. Looking when the real function is back would be too

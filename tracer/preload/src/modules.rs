@@ -11,6 +11,7 @@ use crate::process::ask;
 use crate::sys::exclusive::Exclusive;
 use crate::sys::loader::{Module, modules};
 use crate::sys::memory::{current_folder, read_link};
+use crate::sys::values::plans;
 use crate::values;
 
 /// Modules at most; calls in others are recorded, but nobody knows their names.
@@ -53,7 +54,7 @@ static TABLE: Exclusive<Table> = Exclusive::new(Table {
 });
 
 /// Tells the recorder which modules came and went since the last look. If some came, waits until their call sites are what the
-/// filters say. Signals must be blocked.
+/// filters say; where values are captured also if some went. Signals must be blocked.
 pub fn look(live: &Live) {
     if TABLE.with(|table| table.look(live)) {
         ask(live);
@@ -72,7 +73,7 @@ pub fn tell_all(live: &Live) {
 }
 
 impl Table {
-    /// Whether some came.
+    /// Whether to wait for the recorder: some came; or some went, and their addresses must not bring plans to others any more.
     fn look(&mut self, live: &Live) -> bool {
         let mut came = false;
         for known in self.known.iter_mut().take(self.count) {
@@ -89,8 +90,9 @@ impl Table {
                 place.tell(live);
             }
         });
+        let count = self.count;
         self.forget(live);
-        came
+        came || (self.count < count && plans().is_some())
     }
 
     /// Those that are not there any more.

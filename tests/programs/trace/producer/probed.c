@@ -1,9 +1,12 @@
 // Calls the hooks itself, with chosen registers: rbx is a pointer that the test's plan follows, r12 a number.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +24,7 @@
 __attribute__((noinline)) PLAIN void traced(void) { __asm__ volatile(""); }
 
 // One call site: one plan. The number is in r12, and on the stack at rsp + 8.
-__attribute__((noinline)) PLAIN void event(const volatile void *pointer, uint64_t number) {
+__attribute__((noipa)) PLAIN void event(const volatile void *pointer, uint64_t number) {
     register uint64_t rbx __asm__("rbx") = (uint64_t)pointer;
     register uint64_t r12 __asm__("r12") = number;
     __asm__ volatile(
@@ -209,11 +212,24 @@ PLAIN static void small_stack(void) {
     printf("handlers %d\n", in_handler);
 }
 
-PLAIN static void sandbox(void) {
+#define ALLOW(number) \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+PLAIN static void sandbox(int strict) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        ALLOW(SYS_write),
+        ALLOW(SYS_exit),
+        ALLOW(SYS_rt_sigreturn),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
     // The plan is there already when system calls end.
     event(pages, 9);
     fflush(stdout);
-    FAILS(prctl(PR_SET_SECCOMP, 1));
+    FAILS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    if (strict) FAILS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT));
+    else FAILS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
     for (int i = 0; i < 100; i++) event(pages, 10);
     event((void *)0x1000, 11);
     char text[] = "sandboxed 1\n";
@@ -261,7 +277,9 @@ PLAIN int main(int argc, char **argv) {
     } else if (!strcmp(mode, "small")) {
         small_stack();
     } else if (!strcmp(mode, "sandbox")) {
-        sandbox();
+        sandbox(0);
+    } else if (!strcmp(mode, "strict")) {
+        sandbox(1);
     } else if (!strcmp(mode, "fork")) {
         own_handler();
         forked();
