@@ -109,7 +109,9 @@ impl Show<'_> {
     ) -> Result<Value, Absence> {
         let (first, inner) = dimensions.split_first().ok_or(Absence::Damaged)?;
         let count = self.count(&first.count, source)?;
-        if let (Some(unit), []) = (self.character(element), inner) {
+        if let (Some(unit), []) = (self.character(element), inner)
+            && (unit > 1 || self.is_text(element, source, count))
+        {
             return self.text_in(source, unit, count);
         }
         let mut stride = self.types.size(element).ok_or(Absence::Damaged)?;
@@ -127,6 +129,22 @@ impl Show<'_> {
                     .unwrap_or_else(Value::Absent),
             }
         })
+    }
+
+    /// Whether an array of bytes is to be read as text: of `char` always; of `unsigned char`, which mostly are numbers, if nothing
+    /// but zeros is behind its end and no control character before.
+    fn is_text(&self, element: TypeId, source: &Source, count: u64) -> bool {
+        let bare = self.types.bare(element).map(|(_, found)| &found.kind);
+        if !matches!(bare, Some(Kind::Base(Encoding::UnsignedChar))) {
+            return true;
+        }
+        let Ok(bytes) = source.bytes(0, count.min(self.limits.text as u64), self.memory) else {
+            return true;
+        };
+        let end = bytes.iter().position(|byte| *byte == 0);
+        let (text, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        let is_plain = |byte: &u8| *byte >= b' ' || b"\t\n\r".contains(byte);
+        !text.is_empty() && text.iter().all(is_plain) && rest.iter().all(|byte| *byte == 0)
     }
 
     /// `count` elements side by side, equal ones as one.
@@ -361,7 +379,9 @@ impl Show<'_> {
         match (&found.kind, found.size?) {
             (Kind::Base(Encoding::SignedChar | Encoding::UnsignedChar), 1) => Some(1),
             (Kind::Base(Encoding::Utf), size @ (1 | 2 | 4)) => Some(size),
-            (Kind::Base(Encoding::Signed), 4) if &*found.name == "wchar_t" => Some(4),
+            (Kind::Base(Encoding::Signed | Encoding::Unsigned), size @ (2 | 4)) => {
+                self.wide_name(of).map(|_| size)
+            }
             _ => None,
         }
     }

@@ -83,12 +83,12 @@ impl Display for Value {
                     return Ok(());
                 }
                 write!(out, "{separator}{{")?;
-                for (index, entry) in entries.iter().enumerate() {
-                    out.write_str(if index > 0 { ", " } else { "" })?;
-                    entry.fmt(out)?;
+                let mut separator = "";
+                for entry in entries.iter().filter(|entry| !is_empty_base(entry)) {
+                    write!(out, "{separator}{entry}")?;
+                    separator = ", ";
                 }
                 if *left_out > 0 {
-                    let separator = if entries.is_empty() { "" } else { ", " };
                     write!(out, "{separator}... {left_out} more")?;
                 }
                 out.write_char('}')
@@ -111,6 +111,13 @@ impl Display for Entry {
             times => write!(out, " <repeats {times} times>"),
         }
     }
+}
+
+/// A base class without members says nothing.
+fn is_empty_base(entry: &Entry) -> bool {
+    let is_base = entry.name.starts_with('<');
+    is_base
+        && matches!(&entry.value, Value::Compound { entries, left_out: 0, .. } if entries.iter().all(is_empty_base))
 }
 
 /// Bytes as a text in quotes. What is UTF-8 stays, control characters and other bytes are escaped.

@@ -133,7 +133,8 @@ impl<'a> Show<'a> {
             Kind::Base(encoding) => {
                 let size = found.size.ok_or(Absence::Damaged)?;
                 let bytes = source.bytes(0, size, self.memory)?;
-                scalar::base(&found.name, *encoding, &bytes)
+                let name = self.wide_name(of).unwrap_or(&found.name);
+                scalar::base(name, *encoding, &bytes)
             }
             Kind::Enum { enumerators, .. } => {
                 let size = found.size.ok_or(Absence::Damaged)?;
@@ -157,6 +158,22 @@ impl<'a> Show<'a> {
             Kind::Void | Kind::Function => Ok(Value::scalar("void")),
             Kind::Alias(_) | Kind::Qualified { .. } | Kind::Unknown(_) => Err(Absence::Damaged),
         }
+    }
+
+    /// The name of a type of wide characters, which in C is another name of an integer.
+    fn wide_name(&self, mut of: TypeId) -> Option<&'a str> {
+        // As many as `Types::bare` follows.
+        for _ in 0..64 {
+            let found = self.types.get(of)?;
+            if ["wchar_t", "char16_t", "char32_t"].contains(&&*found.name) {
+                return Some(&found.name);
+            }
+            match &found.kind {
+                Kind::Alias(target) | Kind::Qualified { target, .. } => of = *target,
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// Remembers that the object in `source` is being shown.

@@ -16,7 +16,11 @@ pub(super) fn base(name: &str, encoding: Encoding, bytes: &[u8]) -> Result<Value
             None => hex(bytes),
         },
         Encoding::Signed | Encoding::Unsigned | Encoding::SignedChar | Encoding::UnsignedChar => {
-            number(name, encoding, bytes)
+            match (name, integer(bytes, is_signed(encoding))) {
+                ("wchar_t", Some(code)) => wide(code, "L"),
+                ("char16_t" | "char32_t", Some(code)) => wide(code, prefix(bytes.len())),
+                _ => number(encoding, bytes),
+            }
         }
         Encoding::Utf => match integer(bytes, false) {
             Some(code) => wide(code, prefix(bytes.len())),
@@ -37,27 +41,15 @@ pub(super) fn base(name: &str, encoding: Encoding, bytes: &[u8]) -> Result<Value
     Ok(Value::scalar(text))
 }
 
-/// A bit field's bits, or any integer's bytes, by its type.
-pub(super) fn number(name: &str, encoding: Encoding, bytes: &[u8]) -> String {
-    if is_signed(encoding) {
-        return signed(name, encoding, bytes);
-    }
-    match integer(bytes, false) {
-        Some(value) if encoding == Encoding::UnsignedChar && bytes.len() == 1 => {
+/// An integer, or a character of one byte: its number and itself.
+fn number(encoding: Encoding, bytes: &[u8]) -> String {
+    let is_character = matches!(encoding, Encoding::SignedChar | Encoding::UnsignedChar);
+    match integer(bytes, is_signed(encoding)) {
+        Some(value) if is_character && bytes.len() == 1 => {
             format!("{value} {}", character(value as u8))
         }
+        Some(value) if is_signed(encoding) => value.to_string(),
         Some(value) => (value as u128).to_string(),
-        None => hex(bytes),
-    }
-}
-
-fn signed(name: &str, encoding: Encoding, bytes: &[u8]) -> String {
-    match integer(bytes, true) {
-        Some(value) if encoding == Encoding::SignedChar && bytes.len() == 1 => {
-            format!("{value} {}", character(value as u8))
-        }
-        Some(value) if name == "wchar_t" => wide(value, "L"),
-        Some(value) => value.to_string(),
         None => hex(bytes),
     }
 }
