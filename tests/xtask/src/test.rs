@@ -45,9 +45,10 @@ pub fn run() -> Result<()> {
 }
 
 /// What is fuzzed, one after the other: packages and test programs of theirs that take their seconds and seed from the environment.
-const FUZZED: [(&str, &str, &str); 3] = [
+const FUZZED: [(&str, &str, &str); 4] = [
     ("umbel-wire", "fuzz", "the wire decoders"),
     ("umbel-tracer", "fuzz", "the readers of recordings"),
+    ("umbel-values", "fuzz", "the readers of values"),
     (
         "umbel-tracer",
         "fuzz_rules",

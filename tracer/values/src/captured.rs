@@ -206,38 +206,35 @@ impl CapturedFrame {
         description.entries.iter().filter_map(entry).collect()
     }
 
-    fn find(&self, address: u64) -> impl Iterator<Item = &Region> {
-        let all = self.stack.iter().chain(self.regions.iter());
-        // What was captured comes before what was not: of two regions one may be shorter.
-        let near =
-            all.filter(move |region| address.wrapping_sub(region.address) < region.bytes.max(1));
-        let mut near: Vec<&Region> = near.collect();
-        near.sort_by_key(|region| region.data.is_none());
-        near.into_iter()
+    /// What is known of the byte at `address`, and of those behind it.
+    fn bytes_at(&self, address: u64) -> Result<&[u8], Absence> {
+        let mut absence = Absence::NotCaptured(address);
+        for region in self.stack.iter().chain(self.regions.iter()) {
+            let offset = address.wrapping_sub(region.address);
+            match &region.data {
+                Some(data) if offset < data.len() as u64 => return Ok(&data[offset as usize..]),
+                // Captured elsewhere perhaps: of two regions one may be shorter.
+                None if region.is_invalid && offset < region.bytes.max(1) => {
+                    absence = Absence::Invalid(region.address);
+                }
+                _ => {}
+            }
+        }
+        Err(absence)
     }
 }
 
 impl Memory for CapturedFrame {
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Absence> {
-        let mut done = 0_usize;
-        'more: while done < bytes.len() {
-            let at = address.wrapping_add(done as u64);
-            for region in self.find(at) {
-                let offset = at.wrapping_sub(region.address) as usize;
-                let Some(data) = &region.data else {
-                    return Err(match region.is_invalid {
-                        true => Absence::Invalid(region.address),
-                        false => Absence::NotCaptured(at),
-                    });
-                };
-                if let Some(part) = data.get(offset..).filter(|part| !part.is_empty()) {
-                    let count = part.len().min(bytes.len() - done);
-                    bytes[done..done + count].copy_from_slice(&part[..count]);
-                    done += count;
-                    continue 'more;
-                }
-            }
-            return Err(Absence::NotCaptured(at));
+        let mut rest = bytes;
+        let mut at = address;
+        while !rest.is_empty() {
+            let known = self.bytes_at(at)?;
+            let count = known.len().min(rest.len());
+            let (part, after) = rest.split_at_mut(count);
+            part.copy_from_slice(&known[..count]);
+            rest = after;
+            at = at.wrapping_add(count as u64);
         }
         Ok(())
     }
@@ -245,13 +242,16 @@ impl Memory for CapturedFrame {
     fn text(&self, address: u64, limit: usize) -> Result<(Vec<u8>, bool), Absence> {
         let mut text = Vec::new();
         while text.len() < limit {
-            let mut byte = [0];
-            match self.read(address.wrapping_add(text.len() as u64), &mut byte) {
-                Ok(()) if byte[0] == 0 => return Ok((text, true)),
-                Ok(()) => text.push(byte[0]),
+            let known = match self.bytes_at(address.wrapping_add(text.len() as u64)) {
+                Ok(known) => &known[..known.len().min(limit - text.len())],
                 Err(absence) if text.is_empty() => return Err(absence),
                 Err(_) => break,
+            };
+            if let Some(end) = known.iter().position(|byte| *byte == 0) {
+                text.extend_from_slice(&known[..end]);
+                return Ok((text, true));
             }
+            text.extend_from_slice(known);
         }
         Ok((text, false))
     }

@@ -152,6 +152,9 @@ pub struct DequePlace {
 /// How deep bases and members are searched.
 const DEPTH_MAX: u32 = 12;
 
+/// Types that are looked at for one member or alignment: those of a damaged file may lie within each other in many ways.
+const LOOKED_AT_MAX: u32 = 1024;
+
 /// Elements of a tuple, alternatives of a variant.
 const PARTS_MAX: usize = 64;
 
@@ -288,7 +291,7 @@ impl Record<'_> {
     fn path(&self, names: &[&str]) -> Option<(u64, TypeId)> {
         let (mut offset, mut id) = (0_u64, self.id);
         for name in names {
-            let (inner, of) = member(self.types, id, name, 0)?;
+            let (inner, of) = member(self.types, id, name)?;
             (offset, id) = (offset.checked_add(inner)?, of);
         }
         Some((offset, id))
@@ -301,10 +304,18 @@ impl Record<'_> {
 }
 
 /// Offset and type of the member with this name, also of base classes and anonymous members.
-pub fn member(types: &Types, id: TypeId, name: &str, depth: u32) -> Option<(u64, TypeId)> {
-    if depth > DEPTH_MAX {
-        return None;
-    }
+pub fn member(types: &Types, id: TypeId, name: &str) -> Option<(u64, TypeId)> {
+    member_at(types, id, name, &mut { LOOKED_AT_MAX }, 0)
+}
+
+fn member_at(
+    types: &Types,
+    id: TypeId,
+    name: &str,
+    left: &mut u32,
+    depth: u32,
+) -> Option<(u64, TypeId)> {
+    *left = left.checked_sub(1).filter(|_| depth <= DEPTH_MAX)?;
     let (_, found) = types.bare(id)?;
     let Kind::Record { bases, members, .. } = &found.kind else {
         return None;
@@ -321,7 +332,7 @@ pub fn member(types: &Types, id: TypeId, name: &str, depth: u32) -> Option<(u64,
         let Offset::Fixed(offset) = offset else {
             return None;
         };
-        let (inner, found) = member(types, of, name, depth + 1)?;
+        let (inner, found) = member_at(types, of, name, left, depth + 1)?;
         Some((offset.checked_add(inner)?, found))
     })
 }
@@ -380,7 +391,7 @@ fn tree(record: &Record, is_map: bool) -> Option<Container> {
     let (_, tree) = record.path(&["_M_t"])?;
     let value = *arguments(types, tree).get(1)?;
     let (header, base) = record.path(&["_M_t", "_M_impl", "_M_header"])?;
-    let link = |name| member(types, base, name, 0).map(|(offset, _)| offset);
+    let link = |name| member(types, base, name).map(|(offset, _)| offset);
     Some(Container::Tree {
         header,
         count: record.offset(&["_M_t", "_M_impl", "_M_node_count"])?,
@@ -413,7 +424,7 @@ fn hash(record: &Record, is_map: bool) -> Option<Container> {
 fn list(record: &Record, value: TypeId) -> Option<Container> {
     let types = record.types;
     let (_, header) = record.path(&["_M_impl", "_M_node"])?;
-    let next = member(types, header, "_M_next", 0)?.0;
+    let next = member(types, header, "_M_next")?.0;
     Some(Container::Chain {
         first: record.offset(&["_M_impl", "_M_node", "_M_next"])?,
         count: Some(record.offset(&["_M_impl", "_M_node", "_M_size"])?),
@@ -470,7 +481,7 @@ fn tuple_parts(types: &Types, id: TypeId, offset: u64, depth: u32, parts: &mut V
         })
     };
     if let Some((at, head)) = named("std::_Head_base").and_then(placed) {
-        match member(types, head, "_M_head_impl", 0) {
+        match member(types, head, "_M_head_impl") {
             Some((inner, of)) => parts.push((at.saturating_add(inner), of)),
             // An empty class is a base itself.
             None => parts.extend(arguments(types, head).first().map(|of| (at, *of))),
@@ -498,12 +509,12 @@ fn variant(record: &Record) -> Option<Container> {
     let (offset, mut union) = record.path(&["_M_u"])?;
     let mut alternatives = Vec::new();
     while alternatives.len() < PARTS_MAX
-        && let Some((_, first)) = member(types, union, "_M_first", 0)
+        && let Some((_, first)) = member(types, union, "_M_first")
     {
-        let (_, storage) = member(types, first, "_M_storage", 0)?;
+        let (_, storage) = member(types, first, "_M_storage")?;
         let inner = arguments(types, first).first().copied();
         alternatives.push(inner.unwrap_or(storage));
-        match member(types, union, "_M_rest", 0) {
+        match member(types, union, "_M_rest") {
             Some((_, rest)) => union = rest,
             None => break,
         }
@@ -518,11 +529,13 @@ fn variant(record: &Record) -> Option<Container> {
 
 /// The alignment of a type: what its parts ask for.
 pub fn align(types: &Types, id: TypeId) -> u64 {
-    align_at(types, id, 0)
+    align_at(types, id, &mut { LOOKED_AT_MAX }, 0)
 }
 
-fn align_at(types: &Types, id: TypeId, depth: u32) -> u64 {
-    let Some((_, found)) = types.bare(id).filter(|_| depth <= DEPTH_MAX) else {
+fn align_at(types: &Types, id: TypeId, left: &mut u32, depth: u32) -> u64 {
+    *left = left.saturating_sub(1);
+    let is_near = *left > 0 && depth <= DEPTH_MAX;
+    let Some((_, found)) = types.bare(id).filter(|_| is_near) else {
         return 8;
     };
     match &found.kind {
@@ -538,14 +551,14 @@ fn align_at(types: &Types, id: TypeId, depth: u32) -> u64 {
             element, is_vector, ..
         } => match is_vector {
             true => found.size.unwrap_or(16).clamp(1, 64),
-            false => align_at(types, *element, depth + 1),
+            false => align_at(types, *element, left, depth + 1),
         },
         Kind::Record { bases, members, .. } => {
             let parts = bases.iter().map(|base| base.of);
             let parts = parts.chain(members.iter().map(|member| member.of));
             parts
                 .take(256)
-                .map(|of| align_at(types, of, depth + 1))
+                .map(|of| align_at(types, of, left, depth + 1))
                 .max()
                 .unwrap_or(1)
         }

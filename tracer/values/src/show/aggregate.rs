@@ -8,9 +8,6 @@ use crate::{
     Variant,
 };
 
-/// Elements that are looked at to find equal ones.
-const SCANNED_MAX: u64 = 1 << 14;
-
 /// Equal elements that are shown as one, as in gdb.
 const REPEATS_MIN: u64 = 10;
 
@@ -191,17 +188,19 @@ impl Show<'_> {
     }
 
     /// How many elements from `index` on have the same bytes.
-    fn run(&self, source: &Source, stride: u64, index: u64, count: u64) -> u64 {
+    fn run(&mut self, source: &Source, stride: u64, index: u64, count: u64) -> u64 {
         if stride > COMPARED_BYTES_MAX {
             return 1;
         }
-        let bytes = |index: u64| source.bytes(index.saturating_mul(stride), stride, self.memory);
+        let memory = self.memory;
+        let bytes = |index: u64| source.bytes(index.saturating_mul(stride), stride, memory);
         let Ok(first) = bytes(index) else { return 1 };
-        let end = count.min(index.saturating_add(SCANNED_MAX));
+        let end = count.min(index.saturating_add(self.compared_left));
         let mut next = index + 1;
         while next < end && bytes(next).is_ok_and(|bytes| bytes == first) {
             next += 1;
         }
+        self.compared_left -= (next - index).min(self.compared_left);
         next - index
     }
 

@@ -14,11 +14,15 @@ use serde_json::{Map, Value as Json, json as make};
 
 use crate::{Absence, Entry, Shape, Value};
 
-/// Elements that repeats are written out as, over all of one array.
+/// Values that repeats are written out as, over all of one value.
 const WRITTEN_OUT_MAX: u64 = 1 << 14;
 
 /// `value` as JSON.
 pub fn json(value: &Value) -> Json {
+    made(value, &mut { WRITTEN_OUT_MAX })
+}
+
+fn made(value: &Value, left: &mut u64) -> Json {
     match value {
         Value::Absent(absence) => make!({ "absent": absent(absence) }),
         Value::Scalar(text) => Json::String(text.to_string()),
@@ -38,7 +42,7 @@ pub fn json(value: &Value) -> Json {
                 fields.insert("ptr".into(), format!("{address:#x}").into());
             }
             if let Some(target) = target {
-                fields.insert("to".into(), json(target));
+                fields.insert("to".into(), made(target, left));
             }
             if let Some(symbol) = symbol {
                 fields.insert("symbol".into(), symbol.to_string().into());
@@ -52,7 +56,7 @@ pub fn json(value: &Value) -> Json {
             shape: Shape::Record,
             entries,
             ..
-        } => record(entries),
+        } => record(entries, left),
         Value::Compound {
             shape: Shape::Map,
             entries,
@@ -60,8 +64,9 @@ pub fn json(value: &Value) -> Json {
             ..
         } => {
             let pair = |entry: &Entry| {
-                let key = entry.key.as_ref().map_or(Json::Null, json);
-                make!([key, json(&entry.value)])
+                let key = entry.key.as_ref();
+                let key = key.map_or(Json::Null, |key| made(key, left));
+                make!([key, made(&entry.value, left)])
             };
             let mut pairs: Vec<Json> = entries.iter().map(pair).collect();
             more(&mut pairs, *left_out);
@@ -72,7 +77,7 @@ pub fn json(value: &Value) -> Json {
             entries,
             left_out,
             ..
-        } => list(entries, *left_out),
+        } => list(entries, *left_out, left),
     }
 }
 
@@ -85,7 +90,7 @@ fn absent(absence: &Absence) -> String {
     }
 }
 
-fn record(entries: &[Entry]) -> Json {
+fn record(entries: &[Entry], left: &mut u64) -> Json {
     let mut fields = Map::new();
     let mut anonymous = 0;
     for entry in entries {
@@ -97,24 +102,39 @@ fn record(entries: &[Entry]) -> Json {
                 number => format!("<anonymous {number}>"),
             };
         }
-        fields.insert(name, json(&entry.value));
+        fields.insert(name, made(&entry.value, left));
     }
     Json::Object(fields)
 }
 
-fn list(entries: &[Entry], left_out: u64) -> Json {
+fn list(entries: &[Entry], left_out: u64, left: &mut u64) -> Json {
     let mut elements = Vec::new();
-    let mut left = WRITTEN_OUT_MAX;
     let mut rest = left_out;
     for entry in entries {
-        let times = entry.times.min(left);
+        let element = made(&entry.value, left);
+        let times = match entry.times {
+            1 => 1,
+            times => {
+                let size = values_in(&element);
+                let times = times.min(*left / size).max(1);
+                *left = left.saturating_sub(times * size);
+                times
+            }
+        };
         rest = rest.saturating_add(entry.times - times);
-        left -= times;
-        let element = json(&entry.value);
         elements.extend((0..times).map(|_| element.clone()));
     }
     more(&mut elements, rest);
     Json::Array(elements)
+}
+
+/// Values in this one, with it.
+fn values_in(json: &Json) -> u64 {
+    match json {
+        Json::Array(parts) => 1 + parts.iter().map(values_in).sum::<u64>(),
+        Json::Object(parts) => 1 + parts.values().map(values_in).sum::<u64>(),
+        _ => 1,
+    }
 }
 
 fn more(elements: &mut Vec<Json>, left_out: u64) {

@@ -309,8 +309,8 @@ impl Show<'_> {
             let value = self.value(walk.value, &place, level);
             return (!value.is_absent()).then(|| Entry::element(value));
         }
-        let (first, key) = member(self.types, walk.value, "first", 0)?;
-        let (second, value) = member(self.types, walk.value, "second", 0)?;
+        let (first, key) = member(self.types, walk.value, "first")?;
+        let (second, value) = member(self.types, walk.value, "second")?;
         let key = self.value(key, &place.part(first).ok()?, level);
         let value = self.value(value, &place.part(second).ok()?, level);
         if key.is_absent() {

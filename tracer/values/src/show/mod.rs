@@ -39,6 +39,9 @@ impl Default for Limits {
     }
 }
 
+/// Elements that are compared with others to find equal ones, in all of a value.
+const COMPARED_MAX: u64 = 1 << 14;
+
 /// Records within records, arrays within arrays.
 const NESTED_MAX: u32 = 48;
 
@@ -66,6 +69,8 @@ pub(crate) struct Show<'a> {
     pub limits: &'a Limits,
     /// Values that may still be made.
     left: u32,
+    /// Elements that may still be compared with others.
+    compared_left: u64,
     /// Objects that are being shown: a pointer to one of them is a cycle.
     path: Vec<(u64, TypeId)>,
 }
@@ -108,6 +113,7 @@ impl<'a> Show<'a> {
             memory,
             limits,
             left: limits.values,
+            compared_left: COMPARED_MAX,
             path: Vec::new(),
         }
     }
