@@ -9,13 +9,21 @@ use std::time::Duration;
 
 use umbel_tests::cluster::{holds_within, new_folder, signal, start, umbel};
 use umbel_tracer::stuck::text::Text;
-use umbel_tracer::stuck::{Error, Report, Seen, State, Thread, Wishes, look};
+use umbel_tracer::stuck::{Error, Limits, Named, Report, Seen, State, Thread, Wishes, look};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 const WISHES: Wishes = Wishes {
     frames: 64,
+    limits: Some(LIMITS),
     never_stop: false,
+};
+
+const LIMITS: Limits = Limits {
+    follow: 1,
+    elements: 16,
+    text: 64,
+    values: 4096,
 };
 
 /// `tests/programs/trace/stuck/places.c`, compiled and started.
@@ -130,6 +138,30 @@ fn is_settled(report: &Report) -> bool {
         && has(report, "sorting", &["sleeps", "sorting"])
 }
 
+/// `n=5`, of all variables that the text shows in one line.
+fn shown(variables: &[Named]) -> Vec<String> {
+    let one = |one: &Named| format!("{}={}", one.name, one.value);
+    variables.iter().map(one).collect()
+}
+
+/// What the variables of the functions hold, also of those that may not be stopped.
+fn check_values(report: &Report) {
+    let waiting = thread(report, "waiting").expect("it was found");
+    for (below, frame) in waiting.frames[1..5].iter().enumerate() {
+        let arguments = shown(&frame.arguments);
+        assert_eq!(arguments[0], format!("below={below}"), "{}", Text(report));
+        assert!(arguments[1].ends_with("\"text\""), "{arguments:?}");
+        assert_eq!(shown(&frame.locals)[0], format!("room=\"text{below}\""));
+    }
+    let spinning = thread(report, "spinning").expect("it was found");
+    assert_eq!(shown(&spinning.frames[0].arguments), ["from=7"]);
+    let sorting = thread(report, "sorting").expect("it was found");
+    let mut frames = sorting.frames.iter();
+    let caller = frames.find(|frame| frame.function.as_deref() == Some("sorting"));
+    let locals = shown(&caller.expect("it was found").locals);
+    assert!(locals.contains(&"numbers={2, 1}".to_owned()), "{locals:?}");
+}
+
 fn plain(program: &Path) -> Command {
     Command::new(program)
 }
@@ -160,6 +192,9 @@ fn all_threads_are_seen_and_none_notices() {
             let in_call = matches!(&blocked.state, State::Blocked { call: seen, .. } if seen.starts_with(call) || seen.ends_with(call) || seen == "semtimedop");
             assert!(in_call, "{blocked:#?}");
             assert_eq!(blocked.seen, Seen::Asleep, "its call would fail");
+        }
+        if flags.contains(&"-O0") {
+            check_values(&report);
         }
         let text = report.files.first().expect("it has files open");
         assert!(

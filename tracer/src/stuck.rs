@@ -10,6 +10,8 @@
 
 use std::time::{Duration, Instant};
 
+pub use umbel_values::show::Limits;
+
 mod calls;
 mod error;
 mod files;
@@ -22,6 +24,7 @@ mod stop;
 mod task;
 pub mod text;
 mod unwind;
+mod values;
 
 pub use error::{Error, Result};
 pub use files::OpenFile;
@@ -30,12 +33,15 @@ use frames::Walker;
 use memory::LiveMemory;
 use modules::Modules;
 use task::{Clocks, Process, Task};
+pub use values::Named;
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Wishes {
     /// At most so many frames of a thread.
     pub frames: usize,
+    /// How much of variables is shown; `None`: none are.
+    pub limits: Option<Limits>,
     /// No thread may be stopped, not even for microseconds.
     pub never_stop: bool,
 }
@@ -125,6 +131,7 @@ pub fn look(pid: i32, wishes: &Wishes) -> Result<Report> {
         modules: &modules,
         memory: &memory,
         limit: wishes.frames,
+        limits: wishes.limits,
     };
     for tid in process.tasks()? {
         // Threads end while we look: then there is nothing to tell of them.

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use umbel_values::show::Limits;
+
 use super::memory::LiveMemory;
 use super::modules::{Module, Modules};
 use super::search;
 use super::unwind::{RBP, RSP, Registers, Step};
+use super::values::{FrameRegisters, Named, View, values};
 use crate::symbols::{Place, short_name};
 
 /// The name of the frame between a signal's handler and what it interrupted.
@@ -27,6 +30,12 @@ pub struct Frame {
     pub module: Option<PathBuf>,
     /// Where in the source.
     pub place: Option<Place>,
+    /// Its body lies in the frame behind it: it was inlined there.
+    pub is_inline: bool,
+    /// Its arguments, as far as the debug information has them.
+    pub arguments: Vec<Named>,
+    /// Its locals in the blocks around the place, the innermost block first.
+    pub locals: Vec<Named>,
     /// It was not called but interrupted by a signal: its handler is the frame before.
     pub is_interrupted: bool,
     /// Its frame pointer wasn't known: it was found by its code and by what lies on the stack.
@@ -51,6 +60,29 @@ pub struct Walker<'a> {
     pub memory: &'a LiveMemory,
     /// At most so many frames.
     pub limit: usize,
+    /// How much of variables is read; `None`: none are.
+    pub limits: Option<Limits>,
+}
+
+impl Frame {
+    fn at(pc: u64, module: Option<PathBuf>) -> Self {
+        Self {
+            pc,
+            function: None,
+            offset: 0,
+            module,
+            place: None,
+            is_inline: false,
+            arguments: Vec::new(),
+            locals: Vec::new(),
+            is_interrupted: false,
+            is_searched: false,
+        }
+    }
+
+    fn has_variables(&self) -> bool {
+        !self.arguments.is_empty() || !self.locals.is_empty()
+    }
 }
 
 impl Stack {
@@ -84,17 +116,25 @@ impl Walker<'_> {
                 break Some(format!("{:#x} is no code of a file", registers.pc));
             }
             let is_interrupted = is_exact && !frames.is_empty();
-            frames.push(frame(&registers, lookup, module, is_interrupted));
-            if frames.len() == self.limit {
+            if frames.len() >= self.limit {
                 break Some(format!("more than {} frames", self.limit));
             }
             let mut step = self.step(lookup, &registers, module);
+            let mut is_searched = false;
             if step.is_none() && may_search {
                 is_complete = false;
                 step = self.searched(lookup, &registers, module, is_exact);
-                if let Some(last) = frames.last_mut() {
-                    last.is_searched = step.is_some();
-                }
+                is_searched = step.is_some();
+            }
+            let first = frames.len();
+            self.frames(&mut frames, &registers, lookup, module, step.as_ref());
+            let has_variables = frames[first..].iter().any(Frame::has_variables);
+            is_complete &= !has_variables || registers.are_complete();
+            if let Some(physical) = frames.last_mut() {
+                physical.is_searched = is_searched;
+            }
+            if let Some(innermost) = frames.get_mut(first) {
+                innermost.is_interrupted = is_interrupted;
             }
             let Some(step) = step else {
                 break Some("how to get to the caller isn't known there".to_owned());
@@ -120,6 +160,70 @@ impl Walker<'_> {
             frames,
             cut,
         }
+    }
+
+    /// Appends the frames at one place of the code: functions that were inlined, and the one they are in.
+    fn frames(
+        &self,
+        frames: &mut Vec<Frame>,
+        registers: &Registers,
+        lookup: u64,
+        module: Option<&Module>,
+        step: Option<&Step>,
+    ) {
+        let mut physical = Frame::at(registers.pc, module.map(|module| module.path.clone()));
+        let Some(module) = module else {
+            frames.push(physical);
+            return;
+        };
+        let address = lookup.wrapping_sub(module.bias);
+        if let Some((name, begin)) = module.image.name(address) {
+            // Symbols of shared libraries may carry a version.
+            let name = name.split('@').next().unwrap_or(&name);
+            physical.function = Some(short_name(name).into_owned());
+            physical.offset = address - begin;
+        }
+        let mut place = module.image.place(address);
+        let mut debug = match self.limits.is_some() {
+            true => module.debug().map(|debug| debug.borrow_mut()),
+            false => None,
+        };
+        let found = debug.as_mut().map(|debug| debug.frames(address));
+        let view = View {
+            memory: self.memory,
+            modules: self.modules,
+        };
+        let around = FrameRegisters {
+            registers,
+            frame_address: step.map(|step| step.frame_address),
+            bias: module.bias,
+        };
+        for known in found.into_iter().flatten() {
+            let mut frame = physical.clone();
+            frame.is_inline = known.is_inline;
+            if known.is_inline {
+                frame.function = Some(known.name.to_string());
+                frame.offset = 0;
+            }
+            if let (Some(debug), Some(limits)) = (debug.as_mut(), &self.limits) {
+                let arguments = debug.arguments(&known, address);
+                let locals = debug.locals(&known, address);
+                frame.arguments = values(debug, &arguments, &around, &view, limits);
+                frame.locals = values(debug, &locals, &around, &view, limits);
+            }
+            frame.place = place;
+            place = known.call.map(|(file, line)| Place {
+                file: file.into(),
+                line,
+            });
+            let is_physical = !frame.is_inline;
+            frames.push(frame);
+            if is_physical {
+                return;
+            }
+        }
+        physical.place = place;
+        frames.push(physical);
     }
 
     fn step(&self, lookup: u64, registers: &Registers, module: Option<&Module>) -> Option<Step> {
@@ -154,9 +258,11 @@ impl Walker<'_> {
             };
             let leads_to_begin = || match step.caller {
                 Some(caller) => {
-                    let mut stack = self.walk_from(caller, false);
-                    stack.frames.clear();
-                    stack.cut.is_none()
+                    let plain = Walker {
+                        limits: None,
+                        ..*self
+                    };
+                    plain.walk_from(caller, false).cut.is_none()
                 }
                 None => true,
             };
@@ -191,36 +297,9 @@ impl Walker<'_> {
         caller.general[RBP as usize] = Some(saved);
         caller.general[RSP as usize] = Some(base + 16);
         Some(Step {
+            frame_address: base + 16,
             caller: Some(caller),
             is_signal: false,
         })
     }
-}
-
-fn frame(
-    registers: &Registers,
-    lookup: u64,
-    module: Option<&Module>,
-    is_interrupted: bool,
-) -> Frame {
-    let mut frame = Frame {
-        pc: registers.pc,
-        function: None,
-        offset: 0,
-        module: module.map(|module| module.path.clone()),
-        place: None,
-        is_interrupted,
-        is_searched: false,
-    };
-    if let Some(module) = module {
-        let address = lookup.wrapping_sub(module.bias);
-        if let Some((name, begin)) = module.image.name(address) {
-            // Symbols of shared libraries may carry a version.
-            let name = name.split('@').next().unwrap_or(&name);
-            frame.function = Some(short_name(name).into_owned());
-            frame.offset = address - begin;
-        }
-        frame.place = module.image.place(address);
-    }
-    frame
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
+use umbel_values::Absence;
 
 const PAGE_BYTES: u64 = 4096;
 
@@ -67,6 +68,14 @@ impl LiveMemory {
             done += count;
         }
         Some(())
+    }
+
+    /// Why nothing could be read at `address`.
+    pub fn absence(&self, address: u64) -> Absence {
+        match WINDOW.contains(&address) {
+            true => Absence::NotCaptured(address),
+            false => Absence::Invalid(address),
+        }
     }
 
     /// The 8 bytes at `address`.

@@ -1,12 +1,14 @@
 //! The files whose code a process has in memory.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use object::Endianness;
 use object::elf::{self, FileHeader64, PT_LOAD, PT_NOTE};
 use object::read::elf::{FileHeader, NoteIterator, ProgramHeader};
+
+use umbel_values::DebugFile;
 
 use super::error::Result;
 use super::memory::LiveMemory;
@@ -23,6 +25,9 @@ const HEADER_BYTES: usize = 4096;
 /// The vdso is two pages; the kernel may need more one day.
 const VDSO_BYTES_MAX: u64 = 1 << 20;
 
+/// Where the system's libraries are.
+const SYSTEM: [&str; 5] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/libexec"];
+
 /// A file with code.
 pub struct Module {
     /// As the kernel names it.
@@ -37,7 +42,9 @@ pub struct Module {
     pub image: Image,
     /// Where it can be read now: another name than `path` if the process sees other files than we.
     file: PathBuf,
+    build_id: Vec<u8>,
     frames: OnceCell<Option<FrameTable>>,
+    debug: OnceCell<Option<RefCell<DebugFile>>>,
     vdso: Option<Vec<u8>>,
 }
 
@@ -137,7 +144,9 @@ impl Module {
                 end: code.end,
                 image: Image::new(Path::new("[vdso]"), &[]),
                 file: PathBuf::new(),
+                build_id: Vec::new(),
                 frames: OnceCell::new(),
+                debug: OnceCell::new(),
                 vdso: Some(image),
             });
         }
@@ -172,13 +181,26 @@ impl Module {
             begin: first.begin,
             end,
             file,
+            build_id,
             frames: OnceCell::new(),
+            debug: OnceCell::new(),
             vdso: None,
         })
     }
 
     fn contains(&self, address: u64) -> bool {
         (self.begin..self.end).contains(&address)
+    }
+
+    /// Its variables and types; `None`: it has none, or it is one of the system's, whose variables say nothing to users.
+    pub fn debug(&self) -> Option<&RefCell<DebugFile>> {
+        let open = || {
+            let is_system = SYSTEM.iter().any(|folder| self.path.starts_with(folder));
+            let is_wanted = self.vdso.is_none() && !is_system;
+            let file = is_wanted.then(|| DebugFile::open(&self.file, &self.build_id).ok());
+            file.flatten().map(RefCell::new)
+        };
+        self.debug.get_or_init(open).as_ref()
     }
 
     /// Its call frame information.

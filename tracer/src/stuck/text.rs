@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Frame, OpenFile, Report, Seen, State, Thread};
+use umbel_values::show::{json as value_json, one_line};
+
+use super::{Frame, Named, OpenFile, Report, Seen, State, Thread};
+
+/// A value takes at most so much of a line.
+const VALUE_COLUMNS: usize = 160;
 
 /// Files that are listed; more are counted.
 const FILES_SHOWN: usize = 20;
@@ -61,6 +66,9 @@ fn write_thread(out: &mut fmt::Formatter, thread: &Thread, files: &[OpenFile]) -
     writeln!(out, "; {} of processor time", time(thread.cpu))?;
     for (number, frame) in thread.frames.iter().enumerate() {
         writeln!(out, "  #{number:<2} {}", line(frame))?;
+        for local in &frame.locals {
+            writeln!(out, "        {}", named(local))?;
+        }
     }
     match &thread.cut {
         Some(why) if thread.frames.is_empty() => writeln!(out, "  no stack: {why}"),
@@ -92,11 +100,25 @@ fn what(thread: &Thread, files: &[OpenFile]) -> String {
     }
 }
 
+/// `n = 5`, in one line.
+fn named(variable: &Named) -> String {
+    let value = one_line(&variable.value, VALUE_COLUMNS);
+    format!("{} = {value}", variable.name)
+}
+
 fn line(frame: &Frame) -> String {
     let mut line = match &frame.function {
         Some(name) => name.clone(),
         None => format!("{:#x}", frame.pc),
     };
+    if !frame.arguments.is_empty() {
+        let argument = |one: &Named| named(one).replacen(" = ", "=", 1);
+        let arguments: Vec<String> = frame.arguments.iter().map(argument).collect();
+        line += &format!("({})", arguments.join(", "));
+    }
+    if frame.is_inline {
+        line += " [inlined]";
+    }
     if let Some(place) = frame.place.as_ref().filter(|place| place.line > 0) {
         line += &format!(" at {}:{}", place.file, place.line);
     } else if let Some(module) = &frame.module {
@@ -207,10 +229,15 @@ fn thread_json(thread: &Thread) -> Value {
 }
 
 fn frame_json(frame: &Frame) -> Value {
+    let named = |list: &[Named]| -> Vec<Value> {
+        let one = |one: &Named| json!({"name": one.name, "type": one.of, "value": value_json(&one.value)});
+        list.iter().map(one).collect()
+    };
     json!({
         "pc": format!("{:#x}", frame.pc), "function": frame.function, "offset": frame.offset,
         "module": frame.module.as_ref().map(|module| module.to_string_lossy()),
         "file": frame.place.as_ref().map(|place| &place.file), "line": frame.place.as_ref().map(|place| place.line),
         "interrupted": frame.is_interrupted, "searched": frame.is_searched,
+        "inlined": frame.is_inline, "arguments": named(&frame.arguments), "locals": named(&frame.locals),
     })
 }

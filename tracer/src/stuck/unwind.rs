@@ -35,11 +35,18 @@ impl Registers {
     pub fn get(&self, number: u16) -> Option<u64> {
         *self.general.get(number as usize)?
     }
+
+    /// All that a call keeps are known.
+    pub fn are_complete(&self) -> bool {
+        KEPT.iter().all(|number| self.get(*number).is_some())
+    }
 }
 
 /// One step up.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
+    /// The canonical frame address of the frame that was left.
+    pub frame_address: u64,
     /// The caller's; `None`: there is no caller, the stack ends here.
     pub caller: Option<Registers>,
     /// The frame that was left is a signal's: its caller was interrupted, not waiting for a call.
@@ -151,6 +158,7 @@ impl FrameTable {
             false => None,
         };
         Some(Step {
+            frame_address,
             caller: caller.map(|pc| Registers { general, pc }),
             is_signal: entry.is_signal_trampoline(),
         })

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use umbel_tracer::stuck::{Wishes, look, text};
+use umbel_tracer::stuck::{Limits, Wishes, look, text};
 
-/// Says where a process is: the stacks of all its threads, while it runs on.
+/// Says where a process is: the stacks of all its threads with arguments and locals, while it runs on.
 ///
 /// Any process of yours, traced or not. A thread that waits in a system call is looked at as it sleeps; one that runs is stopped for
 /// some microseconds, never one whose system call would fail by that. Names and lines come from the program's symbols and
@@ -34,6 +34,18 @@ pub struct StuckOptions {
     #[arg(long)]
     never_stop: bool,
 
+    /// Functions only, no variables.
+    #[arg(long)]
+    no_values: bool,
+
+    /// Follow so many pointers, one after the other.
+    #[arg(long, value_name = "DEPTH", default_value = "1")]
+    follow: u32,
+
+    /// Show so many elements of an array or container.
+    #[arg(long, value_name = "N", default_value = "16")]
+    elements: u64,
+
     /// At most so many frames of each thread.
     #[arg(long, value_name = "N", default_value = "256")]
     frames: usize,
@@ -41,9 +53,15 @@ pub struct StuckOptions {
 
 /// Looks; the command's exit status.
 pub fn run(options: &StuckOptions) -> Result<u8, String> {
+    let limits = Limits {
+        follow: options.follow,
+        elements: options.elements,
+        ..Limits::default()
+    };
     let wishes = Wishes {
         frames: options.frames.max(1),
         never_stop: options.never_stop,
+        limits: (!options.no_values).then_some(limits),
     };
     let report = look(options.pid, &wishes).map_err(|error| error.to_string())?;
     let mut out = io::stdout().lock();
