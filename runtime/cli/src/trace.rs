@@ -22,6 +22,7 @@ mod serve;
 mod stuck;
 mod summary;
 mod tui;
+mod values;
 
 /// Records and shows each call of a program that was built with -finstrument-functions.
 #[derive(Args)]

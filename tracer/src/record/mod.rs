@@ -24,6 +24,7 @@ mod sites;
 mod sys;
 mod taker;
 mod trim;
+mod values;
 mod wake;
 
 pub use clock::point as clock_point;
@@ -34,3 +35,4 @@ pub use program::{Untraceable, examine};
 pub use session::{Outcome, Program, Session, Settings, control_path, live_path};
 pub use sink::Sink;
 pub use sys::spawn::with_mask;
+pub use umbel_values::plan::Wishes;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use umbel_trace_ring::layout::{Clock, Full, Mode};
 use umbel_trace_ring::{Live, Setup};
+use umbel_values::plan::Wishes;
 
 use super::coarse::Ticker;
 use super::code::Files;
@@ -25,6 +26,7 @@ use super::process::{Bitmaps, Process, Wish};
 use super::sink::Sink;
 use super::taker::{self, Order, Rules, Shared};
 use super::trim;
+use super::values::Planner;
 use super::wake::{self, Woken};
 use super::{clock, taker::News};
 use crate::filter::Filter;
@@ -60,6 +62,8 @@ pub struct Settings {
     pub patches: bool,
     /// Triggers that are set from the beginning.
     pub triggers: Vec<Trigger>,
+    /// What is captured of variables; `None`: nothing.
+    pub values: Option<Wishes>,
     /// Program and arguments, for readers.
     pub command: Vec<String>,
     /// Options that decide what is missing, for readers.
@@ -166,7 +170,8 @@ impl Session {
         }
         let mut output = Output::new(sinks);
         output.clock(first_clock);
-        let shared = Arc::new(Shared::new(live, clock, is_flight, output));
+        let planner = settings.values.clone().map(Planner::new);
+        let shared = Arc::new(Shared::new(live, clock, is_flight, output, planner));
         let (orders, taker_orders) = channel();
         let (taker_news, news) = channel();
         let (waker, woken) = wake::pair()

@@ -21,6 +21,7 @@ use super::code::Verdict;
 use super::flow::Flow;
 use super::output::Output;
 use super::trim::Limits;
+use super::values::Planner;
 use super::wake::Waker;
 use crate::filter;
 use crate::recording::{
@@ -106,6 +107,7 @@ pub struct Shared {
     /// Whether calls stay in the chunks until they are asked for.
     pub is_flight: bool,
     output: Mutex<Output>,
+    planner: Option<Mutex<Planner>>,
     rules: RwLock<Arc<Rules>>,
 }
 
@@ -145,12 +147,19 @@ pub struct ExcludedModule {
 
 impl Shared {
     /// A session's.
-    pub fn new(live: Live, clock: Clock, is_flight: bool, output: Output) -> Self {
+    pub fn new(
+        live: Live,
+        clock: Clock,
+        is_flight: bool,
+        output: Output,
+        planner: Option<Planner>,
+    ) -> Self {
         Self {
             live,
             clock,
             is_flight,
             output: Mutex::new(output),
+            planner: planner.map(Mutex::new),
             rules: RwLock::default(),
         }
     }
@@ -158,6 +167,12 @@ impl Shared {
     /// What was taken, and where it goes.
     pub fn output(&self) -> MutexGuard<'_, Output> {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who makes capture plans, if values are wanted.
+    pub fn planner(&self) -> Option<MutexGuard<'_, Planner>> {
+        let planner = self.planner.as_ref()?;
+        Some(planner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What is left out.
@@ -273,11 +288,14 @@ impl Work {
         self.grow_first();
         loop {
             let rings = self.shared.live.rings();
+            // First: somebody waits.
+            self.answer();
             let usual = match self.shared.is_flight {
                 true => Which::Journals,
                 false => Which::All,
             };
             let taken = self.take(&mut taker, usual);
+            self.answer();
             if self.obey(&mut taker, orders).is_break() {
                 break;
             }
@@ -293,6 +311,13 @@ impl Work {
             pause = begin.elapsed().clamp(BUSY, pause);
         }
         self.news.send(News::Stopped);
+    }
+
+    /// Makes the capture plans that hooks ask for.
+    fn answer(&self) {
+        if let Some(mut planner) = self.shared.planner() {
+            planner.answer(&self.shared);
+        }
     }
 
     /// Takes what is there, and passes on the questions that were asked before.

@@ -129,6 +129,11 @@ impl DebugFile {
         self.find_return_type(frame)
     }
 
+    /// Whether a value of this type is returned in memory, whatever its size; `None`: nothing says so.
+    pub(crate) fn is_by_reference(&self, of: TypeId) -> Option<bool> {
+        self.types.is_by_reference(&self.units, of)
+    }
+
     /// How to get to the caller from a frame at `pc`.
     pub fn unwind(&mut self, pc: u64) -> Result<Recipe, Error> {
         self.unwinder

@@ -10,6 +10,7 @@ use umbel_tracer::filter::Filter;
 use umbel_tracer::record::Settings;
 use umbel_tracer::trigger::Trigger;
 
+use super::values::ValueOptions;
 use crate::run::memory::size;
 
 /// Options of tracing.
@@ -84,6 +85,9 @@ pub struct TracingOptions {
     /// Leave the program's call sites as they are: excluded functions cost a call of the hook each.
     #[arg(long)]
     no_patch: bool,
+
+    #[command(flatten)]
+    values: ValueOptions,
 }
 
 /// What a recorder that is late may have before it: some seconds of the busiest thread.
@@ -136,6 +140,7 @@ impl TracingOptions {
                 ClockName::Monotonic => Clock::Monotonic,
                 ClockName::Coarse => Clock::Coarse,
             }),
+            values: self.values.wishes(),
             patches: !self.no_patch,
             command,
         })

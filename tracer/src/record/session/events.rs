@@ -24,12 +24,18 @@ impl Session {
         match news {
             News::Process(info) => self.on_process(info),
             News::Module(info) => {
+                if let Some(mut planner) = self.shared.planner() {
+                    planner.add_module(&self.shared.live, &info);
+                }
                 if let Some(process) = self.processes.get_mut(&info.process.0) {
                     process.add_module(info, &mut self.files);
                 }
             }
             News::ModuleGone(gone) => {
                 self.write_names();
+                if let Some(mut planner) = self.shared.planner() {
+                    planner.remove_module(&gone);
+                }
                 if let Some(process) = self.processes.get_mut(&gone.process.0) {
                     process.remove_module(gone.bias);
                 }
@@ -79,6 +85,9 @@ impl Session {
         if self.stopping {
             self.shared.live.set_mode(page.index, Mode::Off);
         }
+        if let Some(mut planner) = self.shared.planner() {
+            planner.add_process(&self.shared.live, &info, page.index);
+        }
         let process = Process::new(info, &page);
         self.processes.insert(serial, process);
     }
@@ -90,6 +99,9 @@ impl Session {
         for earlier in earlier {
             self.processes.remove(&earlier);
             self.excluded.remove(&earlier);
+            if let Some(mut planner) = self.shared.planner() {
+                planner.remove_process(earlier);
+            }
             self.order(Order::Forget(earlier));
             let process = crate::recording::ProcessSerial(earlier);
             self.shared.output().ended(process, ticks, ended);
@@ -120,6 +132,9 @@ impl Session {
             return;
         };
         self.excluded.remove(&serial);
+        if let Some(mut planner) = self.shared.planner() {
+            planner.remove_process(serial);
+        }
         let ended = self
             .end_of_child(process.info.pid)
             .unwrap_or_else(|| process.how_it_ended());

@@ -157,6 +157,20 @@ impl TypeTable {
         made
     }
 
+    /// Whether a record is passed and returned by its address; `None`: nothing says so.
+    pub fn is_by_reference(&self, units: &Units, id: TypeId) -> Option<bool> {
+        let (id, _) = self.types.bare(id)?;
+        let die = self.dies.get(id.0 as usize).copied().flatten()?;
+        let unit = units.get(die.unit)?;
+        let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
+        match entry.attr_value(gimli::DW_AT_calling_convention) {
+            Some(AttributeValue::CallingConvention(gimli::DW_CC_pass_by_reference)) => Some(true),
+            Some(AttributeValue::CallingConvention(gimli::DW_CC_pass_by_value)) => Some(false),
+            // Classes of C are all alike.
+            _ => unit.is_plain_c().then_some(false),
+        }
+    }
+
     fn push(&mut self, new: Type, die: Option<Die>) -> TypeId {
         let id = TypeId(u32::try_from(self.types.list.len()).unwrap_or(u32::MAX));
         self.types.list.push(new);

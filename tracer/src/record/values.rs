@@ -1,0 +1,236 @@
+//! Makes the capture plans that hooks ask for, and keeps their descriptions in the recording.
+//!
+//! A process has a plan region; a forked child has its parent's until it loads or unloads something. The hooks ask for the plan of a return
+//! address when they first see it; the answer may be that there's nothing to capture.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use umbel_trace_ring::Live;
+use umbel_trace_ring::plan::{Region, Request};
+use umbel_values::plan::{self, Site, Wishes};
+use umbel_values::{DebugFile, Kept};
+
+use super::taker::Shared;
+use crate::recording::{Began, Image, ModuleGone, ModuleInfo, ProcessInfo};
+
+/// Answers what hooks ask.
+pub struct Planner {
+    wishes: Wishes,
+    files: HashMap<Image, Option<File>>,
+    /// By number.
+    regions: HashMap<u32, Mapped>,
+    /// Number of the region and index of the page of each process.
+    processes: HashMap<u64, (u32, usize)>,
+    last_number: u32,
+}
+
+/// A region, and what its addresses mean.
+struct Mapped {
+    region: Region,
+    modules: Vec<ModuleInfo>,
+    /// Processes that have it.
+    users: u32,
+}
+
+/// A file with debug information.
+struct File {
+    debug: DebugFile,
+    /// Types that the recording has.
+    written: usize,
+}
+
+impl Planner {
+    /// Captures what `wishes` say.
+    pub fn new(wishes: Wishes) -> Self {
+        Self {
+            wishes,
+            files: HashMap::new(),
+            regions: HashMap::new(),
+            processes: HashMap::new(),
+            last_number: 0,
+        }
+    }
+
+    /// A process begins, on this page. Before its first question is answered.
+    pub fn add_process(&mut self, live: &Live, info: &ProcessInfo, page: usize) {
+        if info.began == Began::Fork {
+            // It has its parent's page, copied: and so its plans.
+            let number = live
+                .page(page)
+                .region
+                .load(std::sync::atomic::Ordering::Acquire);
+            if let Some(mapped) = self.regions.get_mut(&number) {
+                mapped.users += 1;
+                self.processes.insert(info.serial.0, (number, page));
+                return;
+            }
+        }
+        self.give_own(live, info.serial.0, page, Vec::new());
+    }
+
+    /// A process is gone.
+    pub fn remove_process(&mut self, serial: u64) {
+        let Some((number, _)) = self.processes.remove(&serial) else {
+            return;
+        };
+        if let Some(mapped) = self.regions.get_mut(&number) {
+            mapped.users = mapped.users.saturating_sub(1);
+            if mapped.users == 0 {
+                self.regions.remove(&number);
+            }
+        }
+    }
+
+    /// A module is there. Before the question that its process asks then is answered.
+    pub fn add_module(&mut self, live: &Live, info: &ModuleInfo) {
+        if let Some(mapped) = self.own(live, info.process.0) {
+            mapped.region.forget(&info.addresses());
+            mapped
+                .modules
+                .retain(|known| known.bias != info.bias || known.path != info.path);
+            mapped.modules.push(info.clone());
+        }
+    }
+
+    /// A module is gone: its addresses may become another's.
+    pub fn remove_module(&mut self, gone: &ModuleGone) {
+        let Some((number, _)) = self.processes.get(&gone.process.0) else {
+            return;
+        };
+        let Some(mapped) = self.regions.get_mut(number) else {
+            return;
+        };
+        // Another process may still have it: what it asks for then is not known, and nothing is captured.
+        for module in &mapped.modules {
+            if module.bias == gone.bias {
+                mapped.region.forget(&module.addresses());
+            }
+        }
+        mapped.modules.retain(|module| module.bias != gone.bias);
+    }
+
+    /// Answers all there is.
+    pub fn answer(&mut self, shared: &Shared) {
+        let numbers: Vec<u32> = self.regions.keys().copied().collect();
+        for number in numbers {
+            while self.answer_region(shared, number) {}
+        }
+    }
+
+    /// Whether anybody asked.
+    fn answer_region(&mut self, shared: &Shared, number: u32) -> bool {
+        let Some(mut mapped) = self.regions.remove(&number) else {
+            return false;
+        };
+        let requests: Vec<Request> = mapped.region.requests().collect();
+        for request in &requests {
+            let plan = self.plan(shared, &mut mapped, request);
+            // A full region answers no more: hooks go on without values.
+            let _ = mapped
+                .region
+                .publish(&shared.live, request.return_address, plan);
+            mapped.region.answered(request);
+        }
+        self.regions.insert(number, mapped);
+        !requests.is_empty()
+    }
+
+    /// Where the plan is that `request` asks for; `None`: there's nothing to capture.
+    fn plan(&mut self, shared: &Shared, mapped: &mut Mapped, request: &Request) -> Option<u32> {
+        let return_address = request.return_address;
+        let before = return_address.checked_sub(1)?;
+        let holds = |module: &&ModuleInfo| module.addresses().contains(&before);
+        let module = mapped.modules.iter().rev().find(holds)?;
+        let image = module.image();
+        let bias = module.bias;
+        let file = self
+            .files
+            .entry(image.clone())
+            .or_insert_with(|| File::open(&image))
+            .as_mut()?;
+        let function = Some(request.function)
+            .filter(|function| module.addresses().contains(function))
+            .map(|function| function.wrapping_sub(bias));
+        let address = return_address.wrapping_sub(bias);
+        let site = Site {
+            address,
+            kind: kind(file, address, request),
+            function,
+        };
+        let description = plan::compile(&mut file.debug, &site, &self.wishes, bias)?;
+        let number = self.last_number.checked_add(1)?;
+        let offset = mapped
+            .region
+            .place(&shared.live, description.words.len())
+            .ok()?;
+        let words = plan::place_words(&description.words, number, offset);
+        self.last_number = number;
+        mapped.region.write(offset, &words);
+        // Before the first event that needs it can be taken.
+        let types = &file.debug.types().list;
+        let mut output = shared.output();
+        if let (Some(new @ [_, ..]), Ok(first)) =
+            (types.get(file.written..), u32::try_from(file.written))
+        {
+            output.types(&image, first, new);
+        }
+        output.plan(
+            &image,
+            &Kept {
+                number,
+                bias,
+                description,
+            },
+        );
+        file.written = types.len();
+        Some(offset)
+    }
+
+    /// The region of a process, which no other has.
+    fn own(&mut self, live: &Live, serial: u64) -> Option<&mut Mapped> {
+        let (number, page) = *self.processes.get(&serial)?;
+        let mapped = self.regions.get_mut(&number)?;
+        if mapped.users > 1 {
+            mapped.users -= 1;
+            let modules = mapped.modules.clone();
+            self.give_own(live, serial, page, modules);
+        }
+        let (number, _) = self.processes.get(&serial)?;
+        self.regions.get_mut(number)
+    }
+
+    /// Makes a region for a process. Without one it captures nothing.
+    fn give_own(&mut self, live: &Live, serial: u64, page: usize, modules: Vec<ModuleInfo>) {
+        let Ok(region) = Region::create(live) else {
+            return;
+        };
+        region.give_to(live, page);
+        let number = region.number();
+        self.processes.insert(serial, (number, page));
+        let mapped = Mapped {
+            region,
+            modules,
+            users: 1,
+        };
+        self.regions.insert(number, mapped);
+    }
+}
+
+impl File {
+    fn open(image: &Image) -> Option<Self> {
+        let debug = DebugFile::open(Path::new(&image.path), &image.build_id).ok()?;
+        Some(Self { debug, written: 0 })
+    }
+}
+
+/// What is called there. A function that ends with a jump to its exit hook has its caller's frame then.
+fn kind(file: &File, address: u64, request: &Request) -> plan::Kind {
+    if request.is_caller || file.debug.calls_hook(address) == Some(false) {
+        return plan::Kind::Caller;
+    }
+    match request.is_return {
+        true => plan::Kind::Exit,
+        false => plan::Kind::Enter,
+    }
+}
