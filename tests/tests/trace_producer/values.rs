@@ -290,3 +290,75 @@ fn hostile_pointers_are_captured_by_the_kernel() {
 fn hostile_pointers_are_captured_by_the_victim() {
     nothing_hurts(2, 10_000);
 }
+
+/// Three numbers: two registers, one on the stack.
+fn three_numbers(_: &Request) -> Vec<u64> {
+    let op = |opcode, register, bytes, offset| {
+        Op {
+            opcode,
+            register,
+            bytes,
+            offset,
+        }
+        .pack()
+    };
+    let head = PlanHead {
+        payload_words: 8,
+        depth: 0,
+        regions: 0,
+        number: 1,
+    };
+    vec![
+        head.pack(),
+        op(Opcode::Register, 12, 0, 0),
+        op(Opcode::Stack, 7, 4, 8),
+        op(Opcode::Register, 3, 0, 0),
+        Op::plain(Opcode::End).pack(),
+    ]
+}
+
+/// What values cost. Asserts nothing: `UMBEL_PREFIX=... cargo test -p umbel-tests --test trace_producer value_figures -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+fn value_figures() {
+    const EVENTS: &str = "400000";
+    const BAD: &str = "0x10000";
+    let folder = Folder::new();
+    let program = folder.compile("probed.c", &["-O2", "-fcf-protection=none"]);
+    let ns = |plan: Option<fn(&Request) -> Vec<u64>>, probe: u32, pointer: &[&str]| {
+        let how = How {
+            plan,
+            probe,
+            when_full: Full::Overwrite,
+            takes: false,
+            chunks: 32,
+            ..How::default()
+        };
+        let session = Session::start(&folder, how);
+        let mut command = session.command(&program);
+        command.arg("time").arg(EVENTS).args(pointer);
+        let outcome = run(&mut command).must_succeed();
+        session.finish();
+        outcome.number("ns") as f64 / EVENTS.parse::<f64>().expect("it is a number")
+    };
+    let nothing: fn(&Request) -> Vec<u64> = |_| Vec::new();
+    for round in 0..3 {
+        let bare = ns(None, 0, &[]);
+        println!("round {round}: bare event {bare:.1} ns; besides:");
+        let show = |name: &str, ns: f64| println!("  {name:40} {:7.1} ns", ns - bare);
+        show("nothing captured here", ns(Some(nothing), 0, &[]));
+        show("three numbers", ns(Some(three_numbers), 0, &[]));
+        show("and 64 bytes: null", ns(Some(plan), 0, &["0"]));
+        show("and 64 bytes: there", ns(Some(plan), 0, &[]));
+        show(
+            "and 64 bytes: can't be an address",
+            ns(Some(plan), 0, &["0x8000000000000000"]),
+        );
+        show("and 64 bytes: not there", ns(Some(plan), 0, &[BAD]));
+        show("the same by the kernel: there", ns(Some(plan), 1, &[]));
+        show(
+            "the same by the kernel: not there",
+            ns(Some(plan), 1, &[BAD]),
+        );
+    }
+}

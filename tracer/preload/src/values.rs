@@ -7,16 +7,18 @@
 //! A thread waits for the recorder here at most once for each return address: as long as [`PATIENCE_NS`] says, and not at all once
 //! the recorder is gone, has failed to answer too often, or no system calls are allowed.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use umbel_trace_ring::layout::Full;
-use umbel_trace_ring::plan::{Captured, Lookup, Patience, Plans, Registers, Request};
+use umbel_trace_ring::plan::{
+    Captured, Lookup, Patience, Plans, Registers, Request, SCALAR_WORDS, scalars,
+};
 use umbel_trace_ring::sys::{is_alive, is_quiet};
 use umbel_trace_ring::{Live, Producer};
 
 use crate::signals;
 use crate::slow::{record, with_chunk};
-use crate::sys::global::{Thread, WITH_VALUES, gate, live, page, thread};
+use crate::sys::global::{WITH_VALUES, gate, live, page, thread};
 use crate::sys::values::{ThreadProbe, map_plans, plans, scratch, set_plans};
 
 /// How long a thread waits for one plan, where threads wait for the recorder anyway; and where they don't.
@@ -67,6 +69,14 @@ fn on_event(word: u64, registers: &mut Registers, return_address: u64) {
             }
         }
     };
+    let thread = thread();
+    let mut payload = [0; SCALAR_WORDS];
+    let probe = ThreadProbe::new(thread, registers);
+    let few = scalars(plans.words(), plan, registers, &probe, time, &mut payload);
+    if let Some(payload) = few.and_then(|words| payload.get(..words)) {
+        append(payload.iter().copied(), || true);
+        return;
+    }
     for _ in 0..ATTEMPTS {
         if capture(&plans, plan, registers, word, time) {
             return;
@@ -102,22 +112,24 @@ fn capture(plans: &Plans, plan: u32, registers: &mut Registers, word: u64, time:
     let Some(payload) = scratch.words.get(..words).filter(|words| !words.is_empty()) else {
         return true;
     };
-    compiler_fence(Ordering::SeqCst);
-    append(thread, payload, attempt)
-}
-
-fn append(thread: &'static Thread, payload: &[AtomicU64], attempt: u32) -> bool {
     let is_whole = || {
         compiler_fence(Ordering::SeqCst);
         thread.captures.load(Ordering::Relaxed) == attempt
     };
-    if !is_whole() {
-        return false;
-    }
+    let payload = payload.iter().map(|word| word.load(Ordering::Relaxed));
+    is_whole() && append(payload, is_whole)
+}
+
+/// Appends a payload; whether `is_whole` said so.
+#[inline]
+fn append(
+    payload: impl ExactSizeIterator<Item = u64> + Clone,
+    is_whole: impl Fn() -> bool + Copy,
+) -> bool {
     let done = AtomicU32::new(1);
     with_chunk(|live, thread| {
         let producer: &Producer = &thread.producer;
-        match producer.values(live, payload, is_whole) {
+        match producer.values(live, payload.clone(), is_whole) {
             Ok(whole) => {
                 done.store(u32::from(whole), Ordering::Relaxed);
                 true

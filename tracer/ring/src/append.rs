@@ -40,6 +40,13 @@ pub trait Memory {
     type Cell: Cell;
     /// The word at `address`, which a cursor held.
     fn slot(&self, address: u64) -> &Self::Cell;
+
+    /// Sets the words from `address` on.
+    fn store_all(&self, address: u64, values: impl Iterator<Item = u64>) {
+        for (place, value) in values.enumerate() {
+            self.slot(address + 8 * place as u64).store(value);
+        }
+    }
 }
 
 /// Where a thread appends.
@@ -68,6 +75,7 @@ impl<M: Memory> Place<'_, M> {
     ///
     /// # Errors
     /// The chunk is full.
+    #[inline]
     pub fn slot(&self) -> Result<Slot, NoRoom> {
         loop {
             let chunk = self.chunk.load();
@@ -96,6 +104,7 @@ impl<M: Memory> Place<'_, M> {
     }
 
     /// Appends one word.
+    #[inline]
     pub fn append(&self, slot: Slot, word: u64) -> Attempt {
         let cell = self.memory.slot(slot.at);
         if cell.replace(slot.empty, word).is_err() {
@@ -122,6 +131,7 @@ impl<M: Memory> Place<'_, M> {
     ///
     /// # Errors
     /// As [`Place::append_special`].
+    #[inline]
     pub fn append_checked(
         &self,
         code: u16,
@@ -147,10 +157,7 @@ impl<M: Memory> Place<'_, M> {
                 continue;
             }
             self.cursor.store(slot.at + bytes);
-            for (place, value) in payload.clone().enumerate() {
-                let at = slot.at + 8 + 8 * place as u64;
-                self.memory.slot(at).store(value);
-            }
+            self.memory.store_all(slot.at + 8, payload.clone());
             let whole = is_whole();
             if !whole {
                 self.memory.slot(slot.at + 8).store(0);

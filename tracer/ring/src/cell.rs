@@ -17,14 +17,17 @@ pub trait Cell {
 }
 
 impl Cell for AtomicU64 {
+    #[inline]
     fn load(&self) -> u64 {
         self.load(Ordering::Acquire)
     }
 
+    #[inline]
     fn store(&self, value: u64) {
         self.store(value, Ordering::Release);
     }
 
+    #[inline]
     fn replace(&self, current: u64, new: u64) -> Result<u64, u64> {
         self.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
     }

@@ -47,11 +47,13 @@ mod frame;
 mod interpret;
 mod region;
 mod request;
+mod scalars;
 
 pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState};
 pub use interpret::{Captured, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
 pub use region::{Lookup, Plans, Region};
 pub use request::{Patience, Request};
+pub use scalars::{SCALAR_WORDS, scalars};
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 

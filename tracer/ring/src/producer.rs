@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::append::{Attempt, NoRoom, Place};
 use crate::layout::{ChunkState, Full, Kind, WORDS_OFFSET};
 use crate::pool::{self, Entry, Owner};
-use crate::sys::Mapping;
+use crate::sys::{Mapping, Own};
 use crate::word::{Code, TIME_BITS, empty};
 use crate::{CHUNK_BYTES, CHUNKS_OFFSET, Live};
 
@@ -120,9 +120,9 @@ impl Producer {
 
     fn place<'a>(&'a self, live: &'a Live) -> Place<'a, Mapping> {
         Place {
-            cursor: &self.cursor,
-            chunk: &self.chunk,
-            empty: &self.empty,
+            cursor: Own::of(&self.cursor),
+            chunk: Own::of(&self.chunk),
+            empty: Own::of(&self.empty),
             memory: &live.mapping,
         }
     }
@@ -131,6 +131,7 @@ impl Producer {
     ///
     /// # Errors
     /// The chunk is full: [`Producer::next_chunk`] first.
+    #[inline]
     pub fn event(&self, live: &Live, word: u64, now: impl Fn() -> u64) -> Result<u64, NoRoom> {
         let place = self.place(live);
         loop {
@@ -175,10 +176,9 @@ impl Producer {
     pub fn values(
         &self,
         live: &Live,
-        payload: &[AtomicU64],
+        payload: impl ExactSizeIterator<Item = u64> + Clone,
         is_whole: impl Fn() -> bool,
     ) -> Result<bool, NoRoom> {
-        let payload = payload.iter().map(|word| word.load(RELAXED));
         let code = Code::Values as u16;
         self.place(live).append_checked(code, payload, is_whole)
     }

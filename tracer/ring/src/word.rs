@@ -82,6 +82,7 @@ pub fn empty(use_number: u64) -> u64 {
 }
 
 /// Is nothing written here? 0 is what a file has where no chunk was ever used.
+#[inline]
 pub fn is_empty(word: u64) -> bool {
     word == 0 || word << 16 == (Code::Empty as u64) << 17
 }
@@ -158,6 +159,7 @@ impl Word {
     }
 
     /// The word as it is written.
+    #[inline]
     pub fn pack(self) -> u64 {
         match self {
             Self::Call { function, time } => function << 1 | u64::from(time) << 48,

@@ -30,6 +30,7 @@ impl PlanHead {
     }
 
     /// What `word` says: every word is one.
+    #[inline]
     pub fn parse(word: u64) -> Self {
         Self {
             payload_words: word as u16,
@@ -80,6 +81,7 @@ impl Op {
     }
 
     /// What `word` says, if it is one.
+    #[inline]
     pub fn parse(word: u64) -> Option<Self> {
         Some(Self {
             opcode: Opcode::parse(word as u8)?,
@@ -126,6 +128,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
+    #[inline]
     fn parse(byte: u8) -> Option<Self> {
         const ALL: [Opcode; 12] = [
             Opcode::End,
@@ -145,6 +148,7 @@ impl Opcode {
     }
 
     /// Words of the op with its first one.
+    #[inline]
     pub fn words(self) -> usize {
         match self {
             Self::Shape | Self::Constant | Self::Region => 2,
@@ -283,6 +287,7 @@ pub enum Follow {
 }
 
 impl Follow {
+    #[inline]
     fn parse(byte: u8) -> Option<Self> {
         Some(match byte {
             1 => Self::Object,

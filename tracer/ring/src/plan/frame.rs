@@ -168,10 +168,12 @@ impl<'a, P: Probe> Frame<'a, P> {
         }
     }
 
+    #[inline]
     pub(super) fn word(&self, at: usize) -> Option<u64> {
         Some(self.code.get(at)?.load(Ordering::Relaxed))
     }
 
+    #[inline]
     pub(super) fn append(&mut self, value: u64) -> Option<()> {
         if self.room.used >= self.room.end {
             return None;

@@ -89,6 +89,7 @@ pub(super) const CFA_PLACE: usize = 7;
 
 impl Registers {
     /// A register's value, if it is one of these and known.
+    #[inline]
     pub fn get(&self, number: u8) -> Option<u64> {
         let place = match number {
             CFA => CFA_PLACE,

@@ -269,6 +269,7 @@ impl Plans {
     }
 
     /// The words that are there.
+    #[inline]
     pub fn words(&self) -> &[AtomicU64] {
         let index: &Index = self.area.second_page();
         let words = index.words.load(Ordering::Acquire);
@@ -276,6 +277,7 @@ impl Plans {
     }
 
     /// Looks a return address up.
+    #[inline]
     pub fn lookup(&self, return_address: u64) -> Lookup {
         let index: &Index = self.area.second_page();
         // Acquire: pairs with the store in `make_table`.

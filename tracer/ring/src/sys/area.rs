@@ -71,6 +71,7 @@ impl Area {
     ///
     /// # Safety
     /// It is, and has `bytes` bytes.
+    #[inline]
     pub unsafe fn at(address: usize, bytes: usize) -> Self {
         Self {
             base: address as *const u8,
@@ -95,6 +96,7 @@ impl Area {
     }
 
     /// Its second page.
+    #[inline]
     pub fn second_page<T: InPage>(&self) -> &T {
         // SAFETY: an area has more than two pages.
         let page = unsafe { self.base.add(PAGE_BYTES) };
@@ -103,6 +105,7 @@ impl Area {
     }
 
     /// Its first `count` words, at most all: the caller knows that the file has those which are looked at.
+    #[inline]
     pub fn words(&self, count: usize) -> &[AtomicU64] {
         let count = count.min(self.bytes / 8);
         // SAFETY: mapped, aligned, and all of them words that are accessed as atomics.

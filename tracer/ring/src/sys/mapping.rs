@@ -1,8 +1,9 @@
 //! The file in memory.
 
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::kernel::{File, call};
+use super::own::Own;
 use crate::append::Memory;
 use crate::layout::{ChunkHeader, Header, ProcessPage, WORDS_OFFSET};
 use crate::{
@@ -137,12 +138,14 @@ impl Mapping {
     }
 
     /// Its words.
+    #[inline]
     pub fn words(&self, index: usize) -> &[AtomicU64; CHUNK_WORDS] {
         assert!(index < self.chunk_max);
         self.at(CHUNKS_OFFSET + index * CHUNK_BYTES + WORDS_OFFSET)
     }
 
     /// The index of the chunk in which an address lies.
+    #[inline]
     pub fn chunk_of(&self, address: usize) -> Option<usize> {
         let offset = address.checked_sub(self.base() + CHUNKS_OFFSET)?;
         Some(offset / CHUNK_BYTES).filter(|&index| index < self.chunk_max)
@@ -200,16 +203,31 @@ impl Drop for Mapping {
 static NOWHERE: AtomicU64 = AtomicU64::new(2);
 
 impl Memory for Mapping {
-    type Cell = AtomicU64;
+    type Cell = Own;
 
-    fn slot(&self, address: u64) -> &AtomicU64 {
+    #[inline]
+    fn slot(&self, address: u64) -> &Own {
         let address = address as usize;
         let word = (address % CHUNK_BYTES)
             .checked_sub(WORDS_OFFSET)
             .map(|offset| offset / 8);
         match (self.chunk_of(address), word) {
-            (Some(index), Some(word)) if address.is_multiple_of(8) => &self.words(index)[word],
-            _ => &NOWHERE,
+            (Some(index), Some(word)) if address.is_multiple_of(8) => {
+                Own::of(&self.words(index)[word])
+            }
+            _ => Own::of(&NOWHERE),
+        }
+    }
+
+    #[inline]
+    fn store_all(&self, address: u64, values: impl Iterator<Item = u64>) {
+        let address = address as usize;
+        let word = (address % CHUNK_BYTES).checked_sub(WORDS_OFFSET);
+        if let (Some(index), Some(offset)) = (self.chunk_of(address), word) {
+            let words = self.words(index).iter().skip(offset / 8);
+            for (place, value) in words.zip(values) {
+                place.store(value, Ordering::Release);
+            }
         }
     }
 }

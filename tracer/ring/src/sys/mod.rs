@@ -4,9 +4,11 @@
 mod area;
 mod kernel;
 mod mapping;
+mod own;
 mod plain;
 
 pub use area::Area;
 pub use kernel::*;
 pub use mapping::Mapping;
+pub use own::Own;
 pub use plain::Plain;
