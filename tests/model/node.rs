@@ -1,5 +1,8 @@
 //! One node as the machine's driver sees it: a machine, its outbox, memory, and rights.
 
+mod gather;
+mod places;
+
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -7,9 +10,10 @@ use std::sync::Arc;
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, OperationKind, Protocol, Token};
 
 use super::data::Cells;
-use crate::subject::{
-    Config, Counters, Effect, HomeMap, Homes, Machine, Memory, Outgoing, Policy, Violation,
-};
+use crate::subject::{Config, Counters, Effect, HomeMap, Homes, Machine, Outgoing, Violation};
+use places::{Bytes, index_of};
+
+pub use places::{Fixed, Place, Value};
 
 /// Objects of one node are numbered from `rank << HOMES.objects_per_node_log2`.
 pub const HOMES: Homes = Homes {
@@ -24,123 +28,6 @@ pub const fn object_of(home: u16, index: u64) -> ObjectId {
 /// The home of an object.
 pub fn home_of(object: ObjectId) -> usize {
     usize::from(HOMES.home(object).0)
-}
-
-/// A value of a cell.
-pub trait Value: Copy + Ord + Default + std::fmt::Debug + From<u8> + Into<u64> {
-    /// This and one.
-    fn next(self) -> Self;
-
-    /// Whether a comparison of bytes finds no difference.
-    fn is_same(self, other: Self) -> bool;
-}
-
-/// A version. Every other one has the value that was there before: who stores twice restores.
-impl Value for u8 {
-    fn next(self) -> Self {
-        self + 1
-    }
-
-    fn is_same(self, other: Self) -> bool {
-        self % 2 == other % 2
-    }
-}
-
-impl Value for u64 {
-    fn next(self) -> Self {
-        self + 1
-    }
-
-    fn is_same(self, other: Self) -> bool {
-        self == other
-    }
-}
-
-/// What a node has of one object.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place<V, const N: usize> {
-    /// What the engine view shows.
-    pub bytes: [V; N],
-    /// The clean copy, if there is one.
-    pub twin: Option<[V; N]>,
-    /// What the threads' view allows.
-    pub view: Option<Access>,
-    /// A thread waits to load.
-    pub reader_waits: bool,
-    /// A thread waits to store.
-    pub writer_waits: bool,
-    /// Holds begun and not expired.
-    pub holds: u8,
-}
-
-impl<V: Value, const N: usize> Place<V, N> {
-    /// What leaves the node when the object does: what was told to nobody stays, for it may be changed back,
-    /// and then no diff would tell.
-    pub fn clean(&self) -> &[V; N] {
-        self.twin.as_ref().unwrap_or(&self.bytes)
-    }
-
-    /// What the threads changed since it was last told to anybody.
-    pub fn changes(&self) -> Option<Cells<V, N>> {
-        Cells::between(self.twin.as_ref()?, &self.bytes)
-    }
-}
-
-/// What every node knows of an object, and never changes.
-#[derive(Clone, Debug)]
-pub struct Fixed {
-    /// The object.
-    pub object: ObjectId,
-    /// What its source says.
-    pub policy: Policy,
-    /// Whether its home knows of it.
-    pub exists: bool,
-    /// Whether the kernel tells which of its pages were written.
-    pub tracks_writes: bool,
-}
-
-/// The node's memory, as the machine asks for it.
-struct Bytes<'a, V, const N: usize> {
-    objects: &'a [Fixed],
-    places: &'a mut [Place<V, N>],
-}
-
-impl<V, const N: usize> Bytes<'_, V, N> {
-    fn index(&self, object: ObjectId) -> usize {
-        index_of(self.objects, object)
-    }
-}
-
-impl<V: Value, const N: usize> Memory<Cells<V, N>> for Bytes<'_, V, N> {
-    fn policy(&self, object: ObjectId) -> Policy {
-        self.objects[self.index(object)].policy
-    }
-
-    fn exists(&self, object: ObjectId) -> bool {
-        self.objects[self.index(object)].exists
-    }
-
-    fn tracks_writes(&self, object: ObjectId) -> bool {
-        self.objects[self.index(object)].tracks_writes
-    }
-
-    fn take_diff(&mut self, object: ObjectId) -> Option<Cells<V, N>> {
-        let index = self.index(object);
-        let place = &mut self.places[index];
-        let diff = place.changes();
-        if diff.is_some() {
-            place.twin = Some(place.bytes);
-        }
-        diff
-    }
-
-    fn is_changed(&self, object: ObjectId) -> bool {
-        self.places[self.index(object)].changes().is_some()
-    }
-
-    fn differs(&self, object: ObjectId, data: &Cells<V, N>) -> bool {
-        self.places[self.index(object)].bytes != data.into_whole()
-    }
 }
 
 /// What carrying out one effect means for the world outside the node.
@@ -216,6 +103,8 @@ pub struct Node<V, const N: usize> {
     replies: VecDeque<Reply<Cells<V, N>>>,
     /// Messages that came too early, in order of arrival.
     pub postponed: Vec<(NodeId, Coherence<Cells<V, N>>)>,
+    /// The last message's sender and object, if its effects are put off and others may join them.
+    put_off: Option<(NodeId, ObjectId)>,
     /// Shared by all states: a state is cloned for every step out of it.
     objects: Arc<[Fixed]>,
     /// Counters tell states apart that behave alike.
@@ -229,6 +118,7 @@ impl<V: Hash, const N: usize> Hash for Node<V, N> {
         self.outbox.hash(state);
         self.replies.hash(state);
         self.postponed.hash(state);
+        self.put_off.hash(state);
     }
 }
 
@@ -258,6 +148,7 @@ impl<V: Value, const N: usize> Node<V, N> {
             outbox: VecDeque::new(),
             replies: VecDeque::new(),
             postponed: Vec::new(),
+            put_off: None,
             objects: Arc::clone(objects),
             forgets_counters: false,
         }
@@ -360,6 +251,7 @@ impl<V: Value, const N: usize> Node<V, N> {
 
     /// Carries out the next effect, or tells the machine what it waits to hear. Panics if there is neither.
     pub fn carry_out(&mut self) -> Done<V, N> {
+        self.put_off = None;
         let Some(effect) = self.outbox.pop_front() else {
             return match self.reply() {
                 Ok(()) => Done::Local,
@@ -547,7 +439,7 @@ impl<V: Value, const N: usize> Node<V, N> {
             places: &mut self.places,
         };
         let result = input(&mut self.machine, &mut memory, &mut out);
-        self.outbox = out.into();
+        self.outbox.extend(out);
         if self.forgets_counters {
             self.machine.reset_counters();
             for effect in &mut self.outbox {
@@ -588,11 +480,4 @@ pub fn result_of<V: Value>(operation: Operation, found: V) -> V {
 /// The rank as messages carry it.
 pub fn node_id(rank: usize) -> NodeId {
     NodeId(u16::try_from(rank).expect("worlds are small"))
-}
-
-fn index_of(objects: &[Fixed], object: ObjectId) -> usize {
-    objects
-        .iter()
-        .position(|known| known.object == object)
-        .expect("the world lists its objects")
 }

@@ -115,6 +115,8 @@ pub struct Scenario {
     pub objects: Vec<Declared>,
     /// Whether grants come with a hold.
     pub minimum_hold: bool,
+    /// Whether drivers may put off the effects of a message until they have taken the next ones.
+    pub gathers: bool,
     /// Faults per node; `None`: any number.
     pub faults_per_node: Option<u8>,
     /// Stores per cell; `None`: any number, for sequential objects alone.
@@ -138,6 +140,7 @@ impl Scenario {
             node_count,
             objects,
             minimum_hold: false,
+            gathers: false,
             faults_per_node: None,
             stores_per_cell: None,
             reclaims_per_object: Some(0),

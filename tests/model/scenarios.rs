@@ -147,6 +147,30 @@ pub fn a_flag(protocol: Protocol, flag_home: u16) -> Scenario {
     }
 }
 
+/// As `a_flag` of the home of the weak bytes, where what is about the flag comes first of what comes together.
+pub fn a_flag_first(protocol: Protocol) -> Scenario {
+    let flag = Declared {
+        writers: [Only(1), Nobody],
+        ..Declared::sequential(object_of(0, 0), Protocol::Invalidate)
+    };
+    let data = Declared::weak(object_of(0, 1), protocol, [Only(1), Nobody]);
+    Scenario {
+        stores_per_cell: Some(1),
+        faults_per_node: Some(3),
+        ..Scenario::new(3, vec![flag, data])
+    }
+}
+
+/// Two sequential objects of one home.
+pub fn two_objects() -> Scenario {
+    let objects =
+        [0, 1].map(|index| Declared::sequential(object_of(0, index), Protocol::Invalidate));
+    Scenario {
+        faults_per_node: Some(2),
+        ..Scenario::new(3, objects.to_vec())
+    }
+}
+
 /// The home of the weak bytes writes them and then a flag.
 pub fn a_flag_of_the_home(protocol: Protocol, flag_home: u16) -> Scenario {
     let data = Declared::weak(object_of(0, 0), protocol, [Only(0), Nobody]);
@@ -324,6 +348,14 @@ pub fn lost(scenario: Scenario, rank: usize) -> Scenario {
 pub fn held(scenario: Scenario) -> Scenario {
     Scenario {
         minimum_hold: true,
+        ..scenario
+    }
+}
+
+/// Drivers gather the effects of several messages.
+pub fn gathered(scenario: Scenario) -> Scenario {
+    Scenario {
+        gathers: true,
         ..scenario
     }
 }

@@ -4,7 +4,7 @@ use umbel_wire::{Access, ObjectId};
 
 use super::node::home_of;
 use super::scenario::{CELL_COUNT, Declared, Scenario};
-use super::world::{ModelNode, Step, World};
+use super::world::{ModelNode, Sent, Step, World};
 use crate::subject::CopyState;
 
 impl World {
@@ -14,6 +14,12 @@ impl World {
         for (rank, node) in self.nodes.iter().enumerate() {
             if !node.is_free() {
                 steps.push(Step::CarryOut(rank));
+                let joins = |from: &usize| match self.links[*from][rank].front() {
+                    Some(Sent::Message(message)) => node.may_gather(*from, message),
+                    Some(Sent::News(_)) | None => false,
+                };
+                let senders = (0..self.nodes.len()).filter(joins);
+                steps.extend(senders.map(|from| Step::Deliver(from, rank)));
                 continue;
             }
             if self.unaware[rank] {

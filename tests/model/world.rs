@@ -268,7 +268,11 @@ impl World {
                 match sent {
                     Sent::News(knew) => self.knowledge_mut().learnt(rank, &knew),
                     Sent::Message(message) => {
-                        let taken = self.node_mut(rank).message(from, message);
+                        let node = self.node_mut(rank);
+                        let taken = match scenario.gathers {
+                            true => node.message_to_gather(from, message),
+                            false => node.message(from, message),
+                        };
                         taken.map_err(unexpected)?;
                     }
                 }
@@ -413,7 +417,7 @@ impl World {
     /// between. What is skipped are orders of independent steps: an effect touches this node alone,
     /// but for a message that only becomes deliverable earlier.
     fn settle(&mut self, scenario: &Scenario, rank: usize) -> Result<(), Broken> {
-        while !self.nodes[rank].is_free() {
+        while !self.nodes[rank].is_free() && !self.nodes[rank].is_put_off() {
             if self.nodes[rank]
                 .next_touches()
                 .is_some_and(|object| self.nodes[rank].place(object).view == Some(Access::Write))

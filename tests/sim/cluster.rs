@@ -1,5 +1,7 @@
 //! Nodes, links and clocks of one run, in virtual time.
 
+mod checks;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use umbel_wire::{Access, Coherence, ObjectId, Operation, Protocol, Token};
 use super::coverage::Coverage;
 use super::history::{Event, History};
 use super::observe;
-use super::plan::{Accident, CELL_COUNT, Plan, is_weak};
+use super::plan::{Accident, CELL_COUNT, Plan};
 use super::program::Cell;
 use super::random::Random;
 use super::threads::{Lock, Thread, Wait};
@@ -254,7 +256,7 @@ impl Cluster {
         if self.members[rank].is_lost {
             return Ok(());
         }
-        if self.members[rank].node.is_free() {
+        if self.members[rank].node.is_free() || self.may_gather(rank) {
             if let Some(input) = self.members[rank].inbox.pop_front() {
                 self.take(rank, input)?;
             }
@@ -268,6 +270,17 @@ impl Cluster {
             self.after(self.plan.service_ns, Happening::Service(rank));
         }
         self.check_views(rank)
+    }
+
+    /// Whether the next input joins what is put off.
+    fn may_gather(&self, rank: usize) -> bool {
+        let Member { node, inbox, .. } = &self.members[rank];
+        match inbox.front() {
+            Some(Input::Message(from, message)) => {
+                self.plan.gathers() && node.may_gather(*from, message)
+            }
+            Some(_) | None => false,
+        }
     }
 
     fn take(&mut self, rank: usize, input: Input) -> Result<(), String> {
@@ -285,8 +298,11 @@ impl Cluster {
                 if is_home_lost(object) => {}
             Input::Fault(object, access) => node.fault(object, access),
             Input::Message(from, message) => {
-                node.message(from, message)
-                    .map_err(|violation| format!("every message is expected: {violation}"))?;
+                let taken = match self.plan.gathers() {
+                    true => node.message_to_gather(from, message),
+                    false => node.message(from, message),
+                };
+                taken.map_err(|violation| format!("every message is expected: {violation}"))?;
             }
             Input::HoldExpired(object) => node.hold_expired(object),
             Input::Flush(token) => node.flush(token, None),
@@ -490,120 +506,10 @@ impl Cluster {
         }
     }
 
-    /// One writer or many readers of a sequential object; a weak one is written with a twin, or alone.
-    fn check_rights(&self, object: ObjectId) -> Result<(), String> {
-        let is_sequential =
-            !is_weak(self.plan.fixed(object)) || self.strengthened.contains(&object);
-        let present = self.members.iter().filter(|member| !member.is_lost);
-        let places: Vec<_> = present.map(|member| member.node.place(object)).collect();
-        let is_alone = |place: &&&crate::model::node::Place<u64, CELL_COUNT>| {
-            place.view == Some(Access::Write) && (is_sequential || place.twin.is_none())
-        };
-        let holders = places.iter().filter(|place| place.view.is_some()).count();
-        // Nobody keeps the copies of a lost home current.
-        let is_kept = is_sequential || !self.members[home_of(object)].is_lost;
-        if is_kept && holders > 1 && places.iter().any(|place| is_alone(&place)) {
-            let rule = if is_sequential {
-                "one writer or many readers"
-            } else {
-                "a weak copy is written with a twin, or alone"
-            };
-            return Err(format!("{rule}: {object:?} {places:?}"));
-        }
-        Ok(())
-    }
-
-    /// No view above what its machine gave.
-    fn check_views(&self, rank: usize) -> Result<(), String> {
-        let node = &self.members[rank].node;
-        if !node.is_free() {
-            return Ok(());
-        }
-        for fixed in &self.plan.objects {
-            let object = fixed.object;
-            if node.place(object).view > node.machine.rights(object) {
-                return Err(format!(
-                    "a view has no more rights than the machine gave: node {rank} {object:?}"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Threads that have not ended: node, what they wait for, what they do next.
-    fn unfinished(&self) -> Vec<(usize, Wait, Option<super::program::Operation>)> {
-        let threads = self
-            .present()
-            .flat_map(|(rank, member)| member.threads.iter().map(move |thread| (rank, thread)));
-        threads
-            .filter(|(_, thread)| !thread.has_ended())
-            .map(|(rank, thread)| (rank, thread.waits, thread.next()))
-            .collect()
-    }
-
-    fn check_end(&self) -> Result<(), String> {
-        for (rank, member) in self.present() {
-            for thread in &member.threads {
-                if !thread.has_ended() {
-                    return Err(format!(
-                        "every program ends: node {rank} waits for {:?}",
-                        thread.waits
-                    ));
-                }
-            }
-            for fixed in self.plan.objects.iter() {
-                if home_of(fixed.object) == rank {
-                    self.check_copies(fixed.object)?;
-                }
-            }
-        }
-        let is_lost = |object: ObjectId| self.members[home_of(object)].is_lost;
-        let mut unfinished = self.reclaiming.iter().filter(|object| !is_lost(**object));
-        if let Some(object) = unfinished.next() {
-            return Err(format!("every reclaim ends: {object:?}"));
-        }
-        if let Some(asked) = self.strengthening.first() {
-            return Err(format!("every operation is answered: {asked:?}"));
-        }
-        self.history
-            .check(|cell| self.plan.is_judged(cell.object))
-            .map_err(|error| format!("the history is one memory's: {error}"))
-    }
-
     pub(super) fn present(&self) -> impl Iterator<Item = (usize, &Member)> {
         self.members
             .iter()
             .enumerate()
             .filter(|(_, member)| !member.is_lost)
-    }
-
-    /// At rest a clean copy shows what the home shows, or what the home's threads have not flushed.
-    fn check_copies(&self, object: ObjectId) -> Result<(), String> {
-        let home = &self.members[home_of(object)].node;
-        let Some(entry) = home.machine.entry(object) else {
-            return Ok(());
-        };
-        if entry.is_busy() {
-            return Err(format!("nothing is pending at rest: {entry:?}"));
-        }
-        let own = home.place(object);
-        let told = own.twin.unwrap_or(own.bytes);
-        for reader in entry.copyset().iter().map(|node| usize::from(node.0)) {
-            let copy = self.members[reader].node.place(object);
-            let clean = copy.twin.unwrap_or(copy.bytes);
-            let differs = |index: &usize| {
-                let index = *index;
-                let went_early =
-                    clean[index] != copy.bytes[index] && copy.bytes[index] == told[index];
-                let is_dirty = own.bytes[index] != told[index];
-                clean[index] != told[index] && !is_dirty && !went_early
-            };
-            if (0..CELL_COUNT).any(|index| differs(&index)) {
-                return Err(format!(
-                    "at rest every copy equals the home's: node {reader} has {copy:?}, the home {own:?}"
-                ));
-            }
-        }
-        Ok(())
     }
 }

@@ -134,6 +134,11 @@ impl Plan {
         }
     }
 
+    /// Whether the drivers put off the effects of messages: in half of the runs.
+    pub fn gathers(&self) -> bool {
+        self.node_count.is_multiple_of(2)
+    }
+
     /// Whether the object's life ends in this run.
     pub fn has_reclaim(&self, object: ObjectId) -> bool {
         let is_end = |(_, accident): &(u64, Accident)| matches!(accident, Accident::Reclaim(ended) if *ended == object);

@@ -81,6 +81,14 @@ explored! {
     news_and_then_a_flag_elsewhere: news_and_a_flag(Update, 2) => (160_223, 37, 2192);
 
     held_two_caches_write: held(faults(two_caches_write(Invalidate), 3)) => (46_066, 40, 3594);
+    gathered_flag_invalidate: gathered(a_flag(Invalidate, 0)) => (131_260, 47, 1922);
+    gathered_flag_update: gathered(a_flag(Update, 0)) => (115_645, 44, 1845);
+    gathered_flag_first_invalidate: gathered(a_flag_first(Invalidate)) => (131_640, 47, 1922);
+    gathered_flag_first_update: gathered(a_flag_first(Update)) => (116_150, 44, 1845);
+    gathered_flag_of_the_home: gathered(a_flag_of_the_home(Invalidate, 0)) => (141_031, 47, 2879);
+    gathered_news_and_a_flag: gathered(news_and_a_flag(Invalidate, 0)) => (144_784, 37, 1794);
+    gathered_two_objects_held: gathered(held(faults(two_objects(), 1))) => (4041, 18, 119);
+
     tracked_two_caches_write_invalidate: tracked(two_caches_write(Invalidate)) => (10_333, 34, 359);
     tracked_two_caches_write_update: tracked(two_caches_write(Update)) => (8567, 31, 323);
 
@@ -152,6 +160,8 @@ mod deep {
         operations_reclaimed: reclaimed(faults(operations(Remote), 1)) => (1_443_587, 29, 4480);
         #[ignore = "takes minutes"]
         strengthened_lost: lost(strengthened(faults(two_caches_write(Invalidate), 2), 1), 2) => (373_505, 46, 9241);
+        #[ignore = "takes minutes"]
+        gathered_two_objects: gathered(two_objects()) => (813_150, 31, 1720);
         #[ignore = "takes minutes"]
         news_goes_around_migratory: news(Migratory, 0) => (1_108_828, 36, 8046);
         #[ignore = "takes minutes"]
