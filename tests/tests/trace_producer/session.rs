@@ -239,6 +239,10 @@ fn record(live: &Live, ends: &AtomicBool, how: How) -> Recorded {
         }
         for region in regions.values_mut() {
             recorded.requests += answer(live, region, how.plan);
+            for held in region.held() {
+                recorded.held += 1;
+                region.let_go(&held);
+            }
         }
         if ended {
             for page in live.pages().collect::<Vec<_>>() {
@@ -294,6 +298,8 @@ pub struct Recorded {
     pub questions: usize,
     /// Plans that were asked for.
     pub requests: usize,
+    /// Threads that were held, and let go.
+    pub held: usize,
     pub has_gaps: bool,
     pub lost_at_the_end: u64,
 }

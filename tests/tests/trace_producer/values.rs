@@ -2,8 +2,10 @@
 
 use umbel_trace_ring::layout::{Clock, Full};
 use umbel_trace_ring::plan::{
-    Follow, Instruction, Op, Opcode, PlanHead, RegionState, Request, UNKNOWN_AT_HOOK,
+    Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState, Request, UNKNOWN_AT_HOOK,
 };
+
+use umbel_trace_ring::word::Code;
 
 use crate::session::{Folder, How, Outcome, Recorded, Session, run};
 
@@ -315,6 +317,49 @@ fn three_numbers(_: &Request) -> Vec<u64> {
         op(Opcode::Register, 3, 0, 0),
         Op::plain(Opcode::End).pack(),
     ]
+}
+
+/// Triggers 5 where r12 is 4, and holds the thread.
+fn triggering(_: &Request) -> Vec<u64> {
+    let op = |opcode, register, offset| {
+        Op {
+            opcode,
+            register,
+            bytes: 0,
+            offset,
+        }
+        .pack()
+    };
+    let head = PlanHead {
+        payload_words: 8,
+        depth: 0,
+        regions: 0,
+        number: 1,
+    };
+    vec![
+        head.pack(),
+        op(Opcode::Push, 12, 0),
+        op(Opcode::Constant, 0, 0),
+        4,
+        op(Opcode::Combine, 0, Arithmetic::Eq as i32),
+        op(Opcode::Trigger, 1, 5),
+        Op::plain(Opcode::End).pack(),
+    ]
+}
+
+#[test]
+fn a_condition_triggers_and_holds_its_thread_until_it_is_let_go() {
+    let folder = Folder::new();
+    let program = folder.compile("probed.c", &["-O2", "-fcf-protection=none"]);
+    let how = How {
+        plan: Some(triggering),
+        ..How::default()
+    };
+    let session = Session::start(&folder, how);
+    run(session.command(&program).arg("small")).must_succeed();
+    let recorded = session.finish();
+    assert_eq!(recorded.specials(Code::Triggered), 100);
+    assert_eq!(recorded.held, 100);
 }
 
 /// What values cost. Asserts nothing: `UMBEL_PREFIX=... cargo test -p umbel-tests --test trace_producer value_figures -- --ignored --nocapture`

@@ -11,13 +11,14 @@ use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use umbel_trace_ring::layout::Full;
 use umbel_trace_ring::plan::{
-    Captured, Lookup, Patience, Plans, Registers, Request, SCALAR_WORDS, scalars,
+    Captured, Lookup, Patience, Plans, Registers, Request, SCALAR_WORDS, Triggered, scalars,
 };
 use umbel_trace_ring::sys::{is_alive, is_quiet};
+use umbel_trace_ring::word::Code;
 use umbel_trace_ring::{Live, Producer};
 
 use crate::signals;
-use crate::slow::{record, with_chunk};
+use crate::slow::{record, special, with_chunk};
 use crate::sys::global::{WITH_VALUES, gate, live, page, thread};
 use crate::sys::values::{ThreadProbe, map_plans, plans, scratch, set_plans};
 
@@ -117,7 +118,27 @@ fn capture(plans: &Plans, plan: u32, registers: &mut Registers, word: u64, time:
         thread.captures.load(Ordering::Relaxed) == attempt
     };
     let payload = payload.iter().map(|word| word.load(Ordering::Relaxed));
-    is_whole() && append(payload, is_whole)
+    let (count, triggers) = scratch.triggers.all();
+    if !is_whole() || !append(payload, is_whole) {
+        return false;
+    }
+    for triggered in triggers.iter().take(count) {
+        trigger(plans, triggered);
+    }
+    true
+}
+
+/// Says that something was triggered, and waits if that is wanted.
+#[cold]
+fn trigger(plans: &Plans, triggered: &Triggered) {
+    special(Code::Triggered, &[u64::from(triggered.number)]);
+    let Some(live) = live().filter(|_| !is_quiet()) else {
+        return;
+    };
+    live.ring();
+    if triggered.holds {
+        plans.hold(live, triggered.number);
+    }
 }
 
 /// Appends a payload; whether `is_whole` said so.

@@ -48,12 +48,14 @@ mod interpret;
 mod region;
 mod request;
 mod scalars;
+mod triggers;
 
 pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState};
 pub use interpret::{Captured, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
 pub use region::{Lookup, Plans, Region};
 pub use request::{Patience, Request};
 pub use scalars::{SCALAR_WORDS, scalars};
+pub use triggers::{Held, Triggered, Triggers};
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -65,6 +67,9 @@ pub const UNKNOWN: i16 = i16::MIN;
 
 /// Threads that can ask at one time; others go without.
 pub const REQUESTS: usize = 32;
+
+/// Threads that can be held at one time; others go on.
+pub const HELD: usize = 64;
 
 /// Bytes of a region: 2 Mi words, for a hundred thousand plans.
 pub const REGION_BYTES: usize = 16 << 20;
@@ -100,6 +105,9 @@ pub struct Desk {
     pub requests: [AtomicU64; REQUESTS],
     /// What the hook knew of each request: bit 0: 1 for a caller's frame; 2: a return; address of the function above.
     pub details: [AtomicU64; REQUESTS],
+    /// Threads that wait to be let go: tid, and the number of the trigger in the upper half; 0: free. The thread takes a place; the recorder
+    /// puts 0 and wakes the low half.
+    pub held: [AtomicU64; HELD],
 }
 
 /// What the recorder tells of a region: its second page.

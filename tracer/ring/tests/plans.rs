@@ -411,6 +411,57 @@ fn callers_frames_have_their_own_registers() {
     assert_eq!(run(&code, &memory), [TIME, first(1), 0, 0]);
 }
 
+#[test]
+fn conditions_trigger_where_they_hold_and_can_be_judged() {
+    let constant = op(Opcode::Constant, 0, 0, 0);
+    let combine = |arithmetic: Arithmetic| op(Opcode::Combine, 0, 0, arithmetic as i32);
+    let float = u64::from((-1.5f32).to_bits());
+    let code = [
+        head(16, 0, 0, 1),
+        // r12 > 11, signed.
+        op(Opcode::Push, R12, 0, 0),
+        constant,
+        11,
+        combine(Arithmetic::Gt),
+        op(Opcode::Trigger, 0, 0, 7),
+        // r12 > -1, unsigned: not.
+        op(Opcode::Push, R12, 0, 0),
+        constant,
+        u64::MAX,
+        combine(Arithmetic::GtUnsigned),
+        op(Opcode::Trigger, 0, 0, 8),
+        // Nothing is there to be compared.
+        constant,
+        0x9000,
+        op(Opcode::Load, 0, 8, 0),
+        constant,
+        0,
+        combine(Arithmetic::Ge),
+        op(Opcode::Trigger, 0, 0, 9),
+        // A float of the program, less than a number.
+        constant,
+        float,
+        combine(Arithmetic::Widen),
+        constant,
+        (-1.25f64).to_bits(),
+        combine(Arithmetic::LtFloat),
+        op(Opcode::Trigger, 1, 0, 10),
+        end(),
+    ];
+    let code: Vec<AtomicU64> = code.iter().map(|&word| AtomicU64::new(word)).collect();
+    let scratch = Box::new(Scratch::new());
+    let capture = Captured {
+        code: &code,
+        probe: &Pieces::default(),
+        finder: &|_| None,
+        scratch: &scratch,
+    };
+    assert_eq!(capture.payload(0, &mut registers(), TIME), 3);
+    let (count, triggers) = scratch.triggers.all();
+    let number_and_hold = triggers[..count].iter().map(|one| (one.number, one.holds));
+    assert!(number_and_hold.eq([(7, false), (10, true)]));
+}
+
 /// Words that are often plans, and never sensible ones.
 fn garbage() -> impl Strategy<Value = Vec<u64>> {
     let op = (

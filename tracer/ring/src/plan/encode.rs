@@ -110,9 +110,9 @@ pub enum Opcode {
     Constant = 5,
     /// Replaces the top by what lies there, guarded: 1 to 8 bytes, sign-extended if the offset is 1. Nothing there: the
     /// plan's ops up to the next [`Opcode::Region`] are left out, which appends an invalid region of no bytes at the address that
-    /// couldn't be read.
+    /// couldn't be read; or up to the next [`Opcode::Trigger`].
     Load = 6,
-    /// Takes two, pushes their combination; the offset is a [`Arithmetic`].
+    /// Takes two, pushes their combination; the offset is a [`Arithmetic`], of which [`Arithmetic::Widen`] takes one.
     Combine = 7,
     /// Takes an address from the stack: a region of so many bytes as the next word says in its low half; its upper half is the
     /// offset of its shape, or 0. Bits 16..32: bytes of an element, not 0: takes a count from the stack first, the low half is
@@ -125,12 +125,15 @@ pub enum Opcode {
     SetCfa = 10,
     /// Appends all 16 bytes of an xmm register (17 to 24), in the frame that called a hook: zeroes in others.
     Vector = 11,
+    /// Takes the top of the stack: if it isn't 0, the event triggers what the offset numbers, and register 1 holds the thread. If something
+    /// before could not be loaded, it doesn't.
+    Trigger = 12,
 }
 
 impl Opcode {
     #[inline]
     fn parse(byte: u8) -> Option<Self> {
-        const ALL: [Opcode; 12] = [
+        const ALL: [Opcode; 13] = [
             Opcode::End,
             Opcode::Register,
             Opcode::Stack,
@@ -143,6 +146,7 @@ impl Opcode {
             Opcode::Caller,
             Opcode::SetCfa,
             Opcode::Vector,
+            Opcode::Trigger,
         ];
         ALL.get(usize::from(byte)).copied()
     }
@@ -160,12 +164,13 @@ impl Opcode {
             | Self::Load
             | Self::Combine
             | Self::SetCfa
-            | Self::Vector => 1,
+            | Self::Vector
+            | Self::Trigger => 1,
         }
     }
 }
 
-/// Combinations of two numbers; the first is the one below the top.
+/// Combinations of two numbers; the first is the one below the top. Comparisons are 1 or 0; those of floats are of doubles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "they are called as in DWARF")]
@@ -179,12 +184,30 @@ pub enum Arithmetic {
     Shl = 6,
     Shr = 7,
     Shra = 8,
+    Eq = 9,
+    Ne = 10,
+    Lt = 11,
+    Le = 12,
+    Gt = 13,
+    Ge = 14,
+    LtUnsigned = 15,
+    LeUnsigned = 16,
+    GtUnsigned = 17,
+    GeUnsigned = 18,
+    EqFloat = 19,
+    NeFloat = 20,
+    LtFloat = 21,
+    LeFloat = 22,
+    GtFloat = 23,
+    GeFloat = 24,
+    /// The number that the top's low half is as a float, as a double.
+    Widen = 25,
 }
 
 impl Arithmetic {
     /// Which one an op's offset names.
     pub fn parse(number: i32) -> Option<Self> {
-        const ALL: [Arithmetic; 9] = [
+        const ALL: [Arithmetic; 26] = [
             Arithmetic::Plus,
             Arithmetic::Minus,
             Arithmetic::Mul,
@@ -194,6 +217,23 @@ impl Arithmetic {
             Arithmetic::Shl,
             Arithmetic::Shr,
             Arithmetic::Shra,
+            Arithmetic::Eq,
+            Arithmetic::Ne,
+            Arithmetic::Lt,
+            Arithmetic::Le,
+            Arithmetic::Gt,
+            Arithmetic::Ge,
+            Arithmetic::LtUnsigned,
+            Arithmetic::LeUnsigned,
+            Arithmetic::GtUnsigned,
+            Arithmetic::GeUnsigned,
+            Arithmetic::EqFloat,
+            Arithmetic::NeFloat,
+            Arithmetic::LtFloat,
+            Arithmetic::LeFloat,
+            Arithmetic::GtFloat,
+            Arithmetic::GeFloat,
+            Arithmetic::Widen,
         ];
         ALL.get(usize::try_from(number).ok()?).copied()
     }
@@ -201,6 +241,8 @@ impl Arithmetic {
     /// The combination; shifts by 64 and more give what shifting bit by bit would.
     pub fn of(self, first: u64, second: u64) -> u64 {
         let shift = u32::try_from(second).unwrap_or(u32::MAX);
+        let signed = (first as i64).cmp(&(second as i64));
+        let floats = (f64::from_bits(first), f64::from_bits(second));
         match self {
             Self::Plus => first.wrapping_add(second),
             Self::Minus => first.wrapping_sub(second),
@@ -211,6 +253,23 @@ impl Arithmetic {
             Self::Shl => first.checked_shl(shift).unwrap_or(0),
             Self::Shr => first.checked_shr(shift).unwrap_or(0),
             Self::Shra => (first as i64 >> shift.min(63)) as u64,
+            Self::Eq => u64::from(first == second),
+            Self::Ne => u64::from(first != second),
+            Self::Lt => u64::from(signed.is_lt()),
+            Self::Le => u64::from(signed.is_le()),
+            Self::Gt => u64::from(signed.is_gt()),
+            Self::Ge => u64::from(signed.is_ge()),
+            Self::LtUnsigned => u64::from(first < second),
+            Self::LeUnsigned => u64::from(first <= second),
+            Self::GtUnsigned => u64::from(first > second),
+            Self::GeUnsigned => u64::from(first >= second),
+            Self::EqFloat => u64::from(floats.0 == floats.1),
+            Self::NeFloat => u64::from(floats.0 != floats.1),
+            Self::LtFloat => u64::from(floats.0 < floats.1),
+            Self::LeFloat => u64::from(floats.0 <= floats.1),
+            Self::GtFloat => u64::from(floats.0 > floats.1),
+            Self::GeFloat => u64::from(floats.0 >= floats.1),
+            Self::Widen => f64::from(f32::from_bits(second as u32)).to_bits(),
         }
     }
 }
@@ -326,8 +385,8 @@ mod tests {
             number: 0x8000_0001,
         };
         assert_eq!(PlanHead::parse(head.pack()), head);
-        for number in 0..12 {
-            let opcode = Opcode::parse(number).expect("all numbers below 12 are opcodes");
+        for number in 0..13 {
+            let opcode = Opcode::parse(number).expect("all numbers below 13 are opcodes");
             assert_eq!(opcode as u8, number);
             let op = Op {
                 opcode,
@@ -337,9 +396,9 @@ mod tests {
             };
             assert_eq!(Op::parse(op.pack()), Some(op));
         }
-        assert_eq!(Op::parse(12), None);
-        for number in 0..9 {
-            let arithmetic = Arithmetic::parse(number).expect("all numbers below 9 are one");
+        assert_eq!(Op::parse(13), None);
+        for number in 0..26 {
+            let arithmetic = Arithmetic::parse(number).expect("all numbers below 26 are one");
             assert_eq!(arithmetic as i32, number);
         }
         let instruction = Instruction {

@@ -136,6 +136,13 @@ impl<'a, P: Probe> Frame<'a, P> {
                     self.append(low)?;
                     self.append(high)?;
                 }
+                Opcode::Trigger => {
+                    if self.numbers.failed.take().is_some() {
+                        self.numbers.clear();
+                    } else if self.numbers.pop()? != 0 {
+                        self.scratch.triggers.push(op);
+                    }
+                }
                 Opcode::End => {
                     self.finish()?;
                     return Some(After::Last);
@@ -156,13 +163,14 @@ impl<'a, P: Probe> Frame<'a, P> {
         }
     }
 
-    /// The next op that takes what could not be computed.
+    /// The next op that knows what to do about what could not be computed.
     fn next_region(&self, mut at: usize) -> Option<usize> {
         loop {
             let op = Op::parse(self.word(at)?)?;
             match op.opcode {
-                Opcode::Region => return Some(at),
-                Opcode::End | Opcode::Caller => return Some(at),
+                Opcode::Region | Opcode::Trigger | Opcode::End | Opcode::Caller => {
+                    return Some(at);
+                }
                 _ => at += op.opcode.words(),
             }
         }
@@ -388,7 +396,10 @@ impl Numbers {
 
     fn combine(&mut self, arithmetic: Arithmetic) -> Option<()> {
         let second = self.pop()?;
-        let first = self.pop()?;
+        let first = match arithmetic {
+            Arithmetic::Widen => 0,
+            _ => self.pop()?,
+        };
         self.push(arithmetic.of(first, second))
     }
 }

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::follow::Sources;
 use super::frame::{After, Frame, Room};
+use super::triggers::Triggers;
 use super::{CFA, FRAMES_MAX, PAYLOAD_WORDS, UNKNOWN};
 
 /// Why memory was not read.
@@ -118,6 +119,8 @@ impl Registers {
 pub struct Scratch {
     /// The payload.
     pub words: [AtomicU64; PAYLOAD_WORDS],
+    /// What was triggered.
+    pub triggers: Triggers,
     pub(super) sources: Sources,
 }
 
@@ -126,6 +129,7 @@ impl Scratch {
     pub const fn new() -> Self {
         Self {
             words: [const { AtomicU64::new(0) }; PAYLOAD_WORDS],
+            triggers: Triggers::new(),
             sources: Sources::new(),
         }
     }
@@ -155,6 +159,7 @@ impl<P: Probe, F: Finder> Captured<'_, P, F> {
     /// Of the registers, only the canonical frame address is changed.
     pub fn payload(&self, plan: u32, registers: &mut Registers, time: u64) -> usize {
         self.scratch.words[0].store(time, Ordering::Relaxed);
+        self.scratch.triggers.clear();
         let mut used = 1;
         let Some(after) = self.frame(plan, registers, &mut used) else {
             return 0;
