@@ -27,6 +27,8 @@ EQUAL, CUT, OURS, MISSING, DIFFERENT = range(5)
 CLASSES = ["equal", "cut", "ours", "missing", "different"]
 LABELS = ["equal", "missing", "ours", "different", "cut", "neither"]
 OPTIMIZED_OUT = "optimized out"
+# `-1.40129846e-45`: so much is written of a float of 4 bytes.
+LONGEST_FLOAT = 15
 
 
 def absence(tree):
@@ -58,12 +60,24 @@ def compare(gdb, ours):
         return compare_absent(gdb_absent, our_absent, gdb, ours)
     if isinstance(gdb, dict) and isinstance(ours, dict):
         return compare_objects(gdb, ours)
+    if is_initializer_list(gdb) and isinstance(ours, list):
+        return CUT
+    if isinstance(gdb, dict) and set(gdb) == {"ptr"} and isinstance(ours, str):
+        # A pointer to a member is a number for us.
+        return EQUAL if int(gdb["ptr"], 16) == int(ours, 0) & (1 << 64) - 1 else DIFFERENT
     gdb, ours = as_list(gdb), as_list(ours)
     if isinstance(gdb, list) and isinstance(ours, list):
         return compare_lists(gdb, ours)
     if isinstance(gdb, str) and isinstance(ours, str):
         return EQUAL if same_scalar(gdb, ours) else DIFFERENT
-    return DIFFERENT
+    # The garbage of a container that isn't made yet: gdb prints what it can, we its members.
+    return CUT if is_unprintable(gdb) else DIFFERENT
+
+
+def is_unprintable(tree):
+    if isinstance(tree, dict):
+        return "unprintable" in tree or any(is_unprintable(part) for part in tree.values())
+    return isinstance(tree, list) and any(is_unprintable(part) for part in tree)
 
 
 def compare_absent(gdb_absent, our_absent, gdb, ours):
@@ -75,7 +89,16 @@ def compare_absent(gdb_absent, our_absent, gdb, ours):
     if our_absent is not None:
         # Memory that gdb could read is not invalid.
         return DIFFERENT if our_absent.startswith("invalid") else MISSING
-    return DIFFERENT if gdb_absent.startswith("invalid") else OURS
+    if not gdb_absent.startswith("invalid"):
+        return OURS
+    # gdb gives up a whole record for a virtual base that can't be found; we leave out the base.
+    return CUT if isinstance(ours, dict) and has_absent(ours) else DIFFERENT
+
+
+def has_absent(tree):
+    if isinstance(tree, dict):
+        return absence(tree) is not None or any(has_absent(part) for part in tree.values())
+    return isinstance(tree, list) and any(has_absent(part) for part in tree)
 
 
 def compare_objects(gdb, ours):
@@ -105,16 +128,25 @@ def compare_objects(gdb, ours):
 
 
 def compare_members(gdb, ours):
-    """Members by name; bases by their order, as their names may be written in more than one way."""
-    gdb_bases = [name for name in gdb if name.startswith("<") and not name.startswith("<anonymous")]
-    our_bases = [name for name in ours if name.startswith("<") and not name.startswith("<anonymous")]
-    classes = [compare(gdb[a], ours[b]) for a, b in zip(gdb_bases, our_bases)]
-    if len(gdb_bases) != len(our_bases):
-        classes.append(DIFFERENT)
+    """Members by name; bases too, whose names may be written in more than one way."""
+    classes = []
+    bases = {plain_type(name): ours[name] for name in ours if is_base(name)}
     for name in gdb:
-        if name not in gdb_bases:
+        if is_base(name):
+            known = plain_type(name)
+            classes.append(compare(gdb[name], bases[known]) if known in bases else MISSING)
+        else:
             classes.append(compare(gdb[name], ours[name]) if name in ours else MISSING)
     return worst(classes)
+
+
+def is_base(name):
+    return name.startswith("<") and not name.startswith("<anonymous")
+
+
+def plain_type(name):
+    name = re.sub(r"\b(long|short) (unsigned )?int\b", r"\2\1", name)
+    return name.replace("long unsigned", "unsigned long").replace(" ", "")
 
 
 def as_list(tree):
@@ -122,6 +154,11 @@ def as_list(tree):
     if isinstance(tree, dict) and set(tree) == {"_M_elems"}:
         return tree["_M_elems"]
     return tree
+
+
+def is_initializer_list(tree):
+    """gdb's printers don't know it: its elements are behind a pointer that they don't follow."""
+    return isinstance(tree, dict) and set(tree) == {"_M_array", "_M_len"}
 
 
 def is_more(tree):
@@ -149,10 +186,6 @@ def same_address(a, b):
     return int(a, 16) == int(b, 16)
 
 
-def bits(text):
-    return struct.pack("<d", float(text))
-
-
 def same_scalar(a, b):
     if a == b:
         return True
@@ -163,7 +196,8 @@ def same_scalar(a, b):
     numbers, others = floats(a), floats(b)
     if numbers is not None and others is not None and len(numbers) == len(others):
         return all(same_float(x, y) for x, y in zip(numbers, others))
-    squeeze = lambda text: re.sub(r"[\s(){}]", "", text)
+    # gdb writes enumerators with their scopes.
+    squeeze = lambda text: re.sub(r"[\s(){}]|\b\w+::", "", text)
     return squeeze(a) == squeeze(b)
 
 
@@ -182,8 +216,15 @@ def same_float(a, b):
     x, y = float(a), float(b)
     if math.isnan(x) or math.isnan(y):
         return math.isnan(x) and math.isnan(y)
-    # 17 digits name a double; gdb writes a float with 9.
-    return x == y or struct.pack("<f", x) == struct.pack("<f", y) and max(len(a), len(b)) <= 18 if abs(x) < 3e38 else False
+    return x == y or single(x) == single(y) and min(len(a), len(b)) <= LONGEST_FLOAT
+
+
+def single(number):
+    """A number's bytes as a float of 4 bytes; None: it is too large."""
+    try:
+        return struct.pack("<f", number)
+    except OverflowError:
+        return None
 
 
 def read(path):
@@ -287,7 +328,7 @@ def main():
             continue
         line = own[place]
         # Lambdas have no name for the linker in the debug information.
-        is_named = re.fullmatch(r"\w+", plain(event["function"] or "?"))
+        is_named = re.fullmatch(r"(?!operator$)\w+", plain(event["function"] or "?"))
         if line["kind"] != event["kind"] or (is_named and plain(line["function"]) != plain(event["function"])):
             sys.exit(
                 "event %d: gdb saw %s %s, the recording has %s %s"

@@ -10,7 +10,7 @@ and for each return value that gdb could tell, later: {"return_of": n, "returned
 A value is a tree, the one that `umbel trace export --format jsonl` writes:
   "5", "97 'a'", "RED", "true", "-0.5"          scalars as gdb writes them
   {"absent": "optimized out" | "invalid ..."}
-  {"text", "complete"}                          char arrays and std::string; char * with "ptr"
+  {"text", "complete"}                          char arrays and std::string
   {"ptr", "to"}                                 pointers and references; "to" if they were followed
   {"member": .., "<Base>": ..}                  records
   [.., {"more": n}]                             arrays and containers
@@ -86,13 +86,16 @@ def record_tree(value, kind, follow, nesting):
 
 
 def is_char(kind):
-    return kind.code == gdb.TYPE_CODE_CHAR and kind.sizeof == 1
+    return kind.code in (gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_INT) and kind.sizeof == 1
 
 
 def array_tree(value, kind, follow, nesting):
     low, high = kind.range()
+    if kind.sizeof == 0:
+        # A member of any length: gdb gives it one element.
+        high = low - 1
     element = kind.target().strip_typedefs()
-    if is_char(element) and not getattr(kind, "vector", False):
+    if is_char(element) and "vector_size" not in str(kind):
         if value.is_optimized_out:
             return OPTIMIZED_OUT
         count = min(high - low + 1, TEXT)
@@ -130,7 +133,7 @@ def pointer_tree(value, kind, follow, nesting):
     if is_char(target):
         found = text_at(address, TEXT)
         if found:
-            tree.update(text_tree(*found))
+            tree["to"] = text_tree(*found)
         else:
             tree["to"] = {"absent": "invalid %#x" % address}
     elif follow > 0:
@@ -161,7 +164,7 @@ def printed_tree(value, follow, nesting):
             break
         names.append(name)
         # Elements are part of the container: they cost no depth.
-        trees.append(safe_tree(lambda: child, follow, nesting) if isinstance(child, gdb.Value) else str(child))
+        trees.append(safe_tree(lambda: child, follow, nesting) if isinstance(child, gdb.Value) else str(child).lower())
     if names == ["get()"]:
         return trees[0]
     if hint == "map":
@@ -203,8 +206,13 @@ def tree(value, follow, nesting):
         return pointer_tree(value, kind, follow, nesting)
     if value.is_optimized_out:
         return OPTIMIZED_OUT
+    if code == gdb.TYPE_CODE_MEMBERPTR and value.address is not None:
+        # gdb names the member; what is there is its offset.
+        offset = gdb.selected_inferior().read_memory(int(value.address), 8)
+        return {"ptr": hex(int.from_bytes(bytes(offset), "little"))}
     if code == gdb.TYPE_CODE_FLT and kind.sizeof <= 8:
-        return repr(float(value))
+        # 9 digits name a float, 17 a double.
+        return "%.9g" % float(value) if kind.sizeof <= 4 else repr(float(value))
     return value.format_string(symbols=False, repeat_threshold=0)
 
 
@@ -310,6 +318,12 @@ def plain(name):
     return re.sub(r"\.(part|constprop|isra|cold|lto_priv)\.?\d*", "", name).split("(")[0]
 
 
+def is_told(kind):
+    """Whether gdb can tell a returned value of this type: of __int128 it believes that it is in memory."""
+    is_wide = kind.code == gdb.TYPE_CODE_INT and kind.sizeof > 8
+    return kind.code != gdb.TYPE_CODE_VOID and not is_wide
+
+
 class Returned(gdb.FinishBreakpoint):
     """At the place that a function returns to."""
 
@@ -389,7 +403,7 @@ class Hook(gdb.Breakpoint):
             return
         line["locals"] = variables(frame, False)
         result = frame.function().type.target()
-        if not is_inline and result is not None and result.strip_typedefs().code != gdb.TYPE_CODE_VOID:
+        if not is_inline and result is not None and is_told(result.strip_typedefs()):
             if frame.older() is not None:
                 Returned(frame, line["n"])
 
@@ -408,7 +422,8 @@ for setting in [
     "debuginfod enabled off",
 ]:
     gdb.execute("set " + setting)
-gdb.execute("handle SIGPIPE SIGALRM SIGVTALRM SIGCHLD SIGUSR1 SIGUSR2 nostop noprint pass", to_string=True)
+# The hooks' own probes of memory get SIGSEGV and SIGBUS.
+gdb.execute("handle SIGSEGV SIGBUS SIGPIPE SIGALRM SIGVTALRM SIGCHLD SIGUSR1 SIGUSR2 nostop noprint pass", to_string=True)
 Hook("__cyg_profile_func_enter", "enter")
 Hook("__cyg_profile_func_exit", "exit")
 gdb.execute("run")

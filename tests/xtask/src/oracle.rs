@@ -43,7 +43,7 @@ pub struct Options {
 const LEVELS: [&str; 4] = ["O0", "O1", "O2", "O3"];
 const QUICK_LEVELS: [&str; 2] = ["O0", "O2"];
 const EVENTS: u64 = 10_000;
-const QUICK_EVENTS: u64 = 150;
+const QUICK_EVENTS: u64 = 400;
 
 /// Compares; an error if any value is wrong, or too many are missing.
 pub fn run(prefix: &Path, options: &Options) -> Result<()> {
@@ -113,7 +113,7 @@ impl Session<'_> {
         let log = build.join("log");
         let output = fs::File::create(&log).context("cannot write the log")?;
         let mut record = Command::new(self.prefix.join("bin/umbel"));
-        record.args(["trace", "record", "--anyway", "--with-system"]);
+        record.args(["trace", "record", "--anyway", "--with-system", "--values=all"]);
         record.args(["--when-full", "wait", "-o"]).arg(&recording);
         record.args(["gdb", "-nx", "-q", "-batch"]);
         record.args(["-iex", "set auto-load safe-path /", "-x"]);
