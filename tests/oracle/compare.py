@@ -1,6 +1,7 @@
 """Compares what gdb knew at each event with what `umbel trace record --values=all` captured of the same run.
 
     compare.py GDB_LINES UMBEL_LINES PROGRAM [--show N]
+    compare.py --self-test
 
 Prints the first differences, then `= events: N`, and for each kind of values `= kind: equal missing ours different cut neither`.
 
@@ -19,7 +20,6 @@ import argparse
 import json
 import math
 import re
-import struct
 import sys
 from collections import Counter
 
@@ -27,8 +27,6 @@ EQUAL, CUT, OURS, MISSING, DIFFERENT = range(5)
 CLASSES = ["equal", "cut", "ours", "missing", "different"]
 LABELS = ["equal", "missing", "ours", "different", "cut", "neither"]
 OPTIMIZED_OUT = "optimized out"
-# `-1.40129846e-45`: so much is written of a float of 4 bytes.
-LONGEST_FLOAT = 15
 
 
 def absence(tree):
@@ -65,6 +63,9 @@ def compare(gdb, ours):
     if isinstance(gdb, dict) and set(gdb) == {"ptr"} and isinstance(ours, str):
         # A pointer to a member is a number for us.
         return EQUAL if int(gdb["ptr"], 16) == int(ours, 0) & (1 << 64) - 1 else DIFFERENT
+    if isinstance(gdb, dict) and "text" in gdb and isinstance(ours, list):
+        ours = text_of(ours)
+        return compare_objects(gdb, ours) if isinstance(ours, dict) else DIFFERENT
     gdb, ours = as_list(gdb), as_list(ours)
     if isinstance(gdb, list) and isinstance(ours, list):
         return compare_lists(gdb, ours)
@@ -186,13 +187,31 @@ def same_address(a, b):
     return int(a, 16) == int(b, 16)
 
 
+def code(text):
+    """The number of `97 'a'` or `97`; None: it is something else."""
+    found = re.fullmatch(r"(-?\d+)(?: [uUL]?'.*')?", text, re.S)
+    return int(found[1]) if found else None
+
+
+def text_of(tree):
+    """A list of characters as a text; others as they are."""
+    if not isinstance(tree, list):
+        return tree
+    cut = bool(tree) and is_more(tree[-1])
+    codes = [code(one) if isinstance(one, str) else None for one in (tree[:-1] if cut else tree)]
+    if None in codes:
+        return tree
+    text = "".join(chr(one & 0xFF) for one in codes)
+    end = text.find("\0")
+    return {"text": text[:end] if end >= 0 else text, "complete": end >= 0 or not cut}
+
+
 def same_scalar(a, b):
     if a == b:
         return True
-    # 97 'a': the number counts.
-    first, other = a.split(" ")[0], b.split(" ")[0]
-    if re.fullmatch(r"-?\d+", first) and re.fullmatch(r"-?\d+", other):
-        return int(first) == int(other)
+    first, other = code(a), code(b)
+    if first is not None and other is not None:
+        return first == other
     numbers, others = floats(a), floats(b)
     if numbers is not None and others is not None and len(numbers) == len(others):
         return all(same_float(x, y) for x, y in zip(numbers, others))
@@ -216,15 +235,7 @@ def same_float(a, b):
     x, y = float(a), float(b)
     if math.isnan(x) or math.isnan(y):
         return math.isnan(x) and math.isnan(y)
-    return x == y or single(x) == single(y) and min(len(a), len(b)) <= LONGEST_FLOAT
-
-
-def single(number):
-    """A number's bytes as a float of 4 bytes; None: it is too large."""
-    try:
-        return struct.pack("<f", number)
-    except OverflowError:
-        return None
+    return x == y
 
 
 def read(path):
@@ -258,6 +269,23 @@ def our_events(lines, program):
     return events
 
 
+def where(gdb, ours):
+    """The smallest part that is judged as the whole is: its path, and both sides of it."""
+    judged, path = compare(gdb, ours), ""
+    while True:
+        if isinstance(gdb, dict) and isinstance(ours, dict):
+            parts = [(".%s" % name, gdb[name], ours[name]) for name in gdb if name in ours]
+        elif isinstance(gdb, list) and isinstance(ours, list):
+            parts = [("[%d]" % n, a, b) for n, (a, b) in enumerate(zip(gdb, ours))]
+        else:
+            parts = []
+        worse = [part for part in parts if not isinstance(part[1], bool) and compare(part[1], part[2]) == judged]
+        if not worse or "text" in gdb or {"ptr", "to"} <= set(gdb) and worse[0][0] == ".ptr":
+            return path, gdb, ours
+        name, gdb, ours = worse[0]
+        path += name
+
+
 class Report:
     """Counts, and the first of what is wrong."""
 
@@ -280,10 +308,9 @@ class Report:
             self.tell("missing", kind, event, name, gdb, ours)
 
     def tell(self, what, kind, event, name, gdb, ours):
-        print(
-            "%s: %s of event %d, %s of %s\n  gdb:  %s\n  ours: %s"
-            % (what, kind, event["n"], name, event["function"], json.dumps(gdb)[:300], json.dumps(ours)[:300])
-        )
+        path, gdb, ours = where(gdb, ours)
+        print("%s: %s of event %d, %s%s of %s" % (what, kind, event["n"], name, path, event["function"]))
+        print("  gdb:  %s\n  ours: %s" % (json.dumps(gdb)[:300], json.dumps(ours)[:300]))
 
     def variables(self, kind, event, gdb, ours):
         """Variables of one frame; of those with equal names the order counts."""
@@ -296,7 +323,56 @@ class Report:
             self.add(kind, event, variable["name"], variable["value"], value)
 
 
+OUT = {"absent": "optimized out"}
+BAD = {"absent": "invalid 0x8"}
+SELF_TEST = [
+    ("5", "5", EQUAL),
+    ("5", "6", DIFFERENT),
+    ("97 'a'", "97", EQUAL),
+    ("97 'a'", "98 'a'", DIFFERENT),
+    ("-0.5", "-5e-1", EQUAL),
+    ("0.1", "0.10000000000000002", DIFFERENT),
+    ("1.40129846e-45", "0.0000140129846E-40", EQUAL),
+    ("nan", "-nan(0x8000000000000)", EQUAL),
+    ("1 + 2i", "1 + 3i", DIFFERENT),
+    ("ns::RED", "RED", EQUAL),
+    ("RED", "BLUE", DIFFERENT),
+    (OUT, OUT, EQUAL),
+    (OUT, "5", OURS),
+    ("5", OUT, MISSING),
+    ("5", BAD, DIFFERENT),
+    (BAD, "5", DIFFERENT),
+    (BAD, BAD, EQUAL),
+    ("5", {"absent": "not captured"}, CUT),
+    ({"ptr": "0x10", "to": "5"}, {"ptr": "0x10"}, EQUAL),
+    ({"ptr": "0x10", "to": "5"}, {"ptr": "0x10", "to": "6"}, DIFFERENT),
+    ({"ptr": "0x10"}, {"ptr": "0x11"}, DIFFERENT),
+    ({"x": "1", "y": "2"}, {"y": "2", "x": "1"}, EQUAL),
+    ({"x": "1", "y": "2"}, {"x": "2", "y": "1"}, DIFFERENT),
+    ({"x": "1", "y": "2"}, {"x": "1"}, MISSING),
+    ({"<ns::A<long, 3>>": {"n": "1"}}, {"<ns::A<long int, 3>>": {"n": "2"}}, DIFFERENT),
+    (["1", "2", {"more": 3}], ["1", "2"], EQUAL),
+    (["1", "2"], ["1"], DIFFERENT),
+    (["1", "2"], ["1", {"more": 1}], EQUAL),
+    ({"text": "abc", "complete": True}, {"text": "ab", "complete": True}, DIFFERENT),
+    ({"text": "abc", "complete": False}, {"text": "ab", "complete": False}, EQUAL),
+    ({"text": "ab", "complete": True}, ["97 'a'", "98 'b'", "0 '\\000'", "99 'c'"], EQUAL),
+    ({"text": "ab", "complete": True}, ["97 'a'", "99 'c'"], DIFFERENT),
+    ({"map": [["1", "a"]]}, {"map": [["1", "b"]]}, DIFFERENT),
+]
+
+
+def self_test():
+    """A comparison that finds nothing would please everybody."""
+    for gdb, ours, wanted in SELF_TEST:
+        found = compare(gdb, ours)
+        if found != wanted:
+            sys.exit("%s and %s are taken for %s, not %s" % (gdb, ours, CLASSES[found], CLASSES[wanted]))
+
+
 def main():
+    if sys.argv[1:] == ["--self-test"]:
+        return self_test()
     parser = argparse.ArgumentParser()
     parser.add_argument("gdb")
     parser.add_argument("umbel")

@@ -62,8 +62,11 @@ def text_tree(found, complete):
     return {"text": found.decode("latin-1"), "complete": complete}
 
 
-def is_absent(tree):
-    return tree == OPTIMIZED_OUT
+def whole(trees):
+    """What a value is of which no part is there; None if any is."""
+    if not trees or not all(isinstance(tree, dict) and "absent" in tree for tree in trees):
+        return None
+    return trees[0] if all(tree["absent"][:7] == trees[0]["absent"][:7] for tree in trees) else None
 
 
 def record_tree(value, kind, follow, nesting):
@@ -80,9 +83,7 @@ def record_tree(value, kind, follow, nesting):
             name = "%s %d>" % (name.rstrip(">").rstrip(" 0123456789"), number)
             number += 1
         members[name] = safe_tree(lambda: value[field], follow, nesting)
-    if members and all(is_absent(tree) for tree in members.values()):
-        return OPTIMIZED_OUT
-    return members
+    return whole(list(members.values())) or members
 
 
 def is_char(kind):
@@ -110,8 +111,9 @@ def array_tree(value, kind, follow, nesting):
         safe_tree(lambda: value[low + n], follow, nesting)
         for n in range(min(count, ELEMENTS))
     ]
-    if trees and all(is_absent(tree) for tree in trees):
-        return OPTIMIZED_OUT
+    absent = whole(trees)
+    if absent:
+        return absent
     if count > ELEMENTS:
         trees.append({"more": count - ELEMENTS})
     return trees

@@ -21,7 +21,7 @@ use programs::{Program, QUICK, THIRD_PARTY};
 use table::Table;
 
 /// What is compared.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Options {
     /// Only what `cargo xtask test` runs: our own programs, -O0 and -O2, few events.
     #[arg(long)]
@@ -45,7 +45,16 @@ const QUICK_LEVELS: [&str; 2] = ["O0", "O2"];
 const EVENTS: u64 = 10_000;
 const QUICK_EVENTS: u64 = 400;
 
-/// Compares; an error if any value is wrong, or too many are missing.
+/// The part that `cargo xtask test` runs.
+pub fn quick(prefix: &Path) -> Result<()> {
+    let options = Options {
+        quick: true,
+        ..Options::default()
+    };
+    run(prefix, &options)
+}
+
+/// Compares; an error if any value is wrong, or (not for --quick) too many are missing.
 pub fn run(prefix: &Path, options: &Options) -> Result<()> {
     let levels: Vec<&str> = match (options.level.is_empty(), options.quick) {
         (false, _) => options.level.iter().map(String::as_str).collect(),
@@ -65,6 +74,9 @@ pub fn run(prefix: &Path, options: &Options) -> Result<()> {
         false => PathBuf::new(),
     };
     let folder = target()?.join("oracle");
+    let mut self_test = Command::new("python3");
+    self_test.arg(root()?.join("tests/oracle/compare.py"));
+    call(self_test.arg("--self-test"))?;
     let session = Session {
         prefix,
         events: options.events.unwrap_or(match options.quick {
@@ -92,7 +104,7 @@ pub fn run(prefix: &Path, options: &Options) -> Result<()> {
         }
     }
     println!("\n{table}");
-    match table.verdict() {
+    match table.verdict(options.quick) {
         Ok(()) => Ok(()),
         Err(faults) => bail!("the tracer's values are not gdb's: {faults}"),
     }
@@ -113,7 +125,13 @@ impl Session<'_> {
         let log = build.join("log");
         let output = fs::File::create(&log).context("cannot write the log")?;
         let mut record = Command::new(self.prefix.join("bin/umbel"));
-        record.args(["trace", "record", "--anyway", "--with-system", "--values=all"]);
+        record.args([
+            "trace",
+            "record",
+            "--anyway",
+            "--with-system",
+            "--values=all",
+        ]);
         record.args(["--when-full", "wait", "-o"]).arg(&recording);
         record.args(["gdb", "-nx", "-q", "-batch"]);
         record.args(["-iex", "set auto-load safe-path /", "-x"]);

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::step::{run as call, skip, step};
 use crate::workspace::{cargo, root};
-use crate::{conformance, deps, stage, third_party};
+use crate::{conformance, deps, oracle, stage, third_party};
 
 /// Every test. Goes on after a failure, so that one run shows all of them.
 pub fn run() -> Result<()> {
@@ -31,6 +31,7 @@ pub fn run() -> Result<()> {
         skip("plugin tests", "cc-plugin/test/run.sh does not exist");
     }
     note(conformance::quarter(&prefix));
+    note(oracle::quick(&prefix));
     note(third_party::run(&prefix, true, None));
 
     if failures.is_empty() {

@@ -73,9 +73,10 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// What is wrong, if anything is.
-    pub fn verdict(&self) -> Result<(), String> {
-        let faults: Vec<String> = self.rows.iter().filter_map(Row::fault).collect();
+    /// What is wrong, if anything is. `only_wrong`: what is missing is no fault.
+    pub fn verdict(&self, only_wrong: bool) -> Result<(), String> {
+        let fault = |row: &Row| row.fault(only_wrong);
+        let faults: Vec<String> = self.rows.iter().filter_map(fault).collect();
         match faults.is_empty() {
             true => Ok(()),
             false => Err(faults.join("; ")),
@@ -98,7 +99,7 @@ impl Row {
         self.kinds.values().fold(Counts::default(), Counts::plus)
     }
 
-    fn fault(&self) -> Option<String> {
+    fn fault(&self, only_wrong: bool) -> Option<String> {
         let name = format!("{} -{}", self.program, self.level);
         if let Some(trouble) = &self.trouble {
             return Some(format!("{name}: {trouble}"));
@@ -108,7 +109,7 @@ impl Row {
             "O0" => sum.missing == 0,
             _ => sum.percent() >= WANTED_PERCENT,
         };
-        match (sum.different, is_complete) {
+        match (sum.different, is_complete || only_wrong) {
             (0, true) => None,
             (0, false) => Some(format!(
                 "{name}: {} of gdb's values are missing",
