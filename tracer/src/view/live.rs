@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use umbel_trace_ring::layout;
 use umbel_trace_ring::word::Word;
@@ -337,6 +337,7 @@ struct LiveThread {
     /// Steps not shown yet.
     made: std::collections::VecDeque<Step>,
     last_ns: u64,
+    last_words: Instant,
 }
 
 impl Printer {
@@ -345,11 +346,7 @@ impl Printer {
             let first = match self.receiver.recv_timeout(QUIET) {
                 Ok(news) => news,
                 Err(RecvTimeoutError::Timeout) => {
-                    for thread in self.threads.values_mut() {
-                        thread.steps.release();
-                        thread.drain(&self.clock);
-                    }
-                    self.show();
+                    self.release(Duration::ZERO);
                     self.text.open_all(&self.names, &self.symbols);
                     self.write();
                     continue;
@@ -360,7 +357,7 @@ impl Printer {
             while !is_last && let Ok(news) = self.receiver.recv_timeout(GATHER) {
                 is_last = self.take(news);
             }
-            self.show();
+            self.release(QUIET);
             self.write();
             if is_last {
                 break;
@@ -459,12 +456,16 @@ impl Printer {
             None => {
                 let is_forked = process.is_some_and(|process| process.began == Began::Fork);
                 let middle = is_forked.then_some(info.ticks);
+                let mut steps = Steps::new(info.process.0, middle, Vec::new());
+                // Before there is any plan: the first call that needs one waits for it, and its word may be here meanwhile.
+                steps.expect_values();
                 let thread = LiveThread {
                     lane: story::lane(index, info, process),
                     parser: Parser::new(),
-                    steps: Steps::new(info.process.0, middle, Vec::new()),
+                    steps,
                     made: Default::default(),
                     last_ns: 0,
+                    last_words: Instant::now(),
                 };
                 self.threads.insert(info.serial.0, thread);
             }
@@ -494,10 +495,8 @@ impl Printer {
         let Some(thread) = self.threads.get_mut(&serial.0) else {
             return;
         };
+        thread.last_words = Instant::now();
         let LiveThread { parser, steps, .. } = thread;
-        if !self.plans.is_empty() {
-            steps.expect_values();
-        }
         let mut lost = 0;
         parser.parse(words, |_, event: Event| {
             if let Kind::Lost { count, .. } = event.kind {
@@ -511,12 +510,11 @@ impl Printer {
 
     /// Says that calls are left out, and lets the thread's frames end when their functions return.
     fn skipped(&mut self, serial: ThreadSerial, count: u64) {
-        self.show();
+        self.release(Duration::ZERO);
         self.shown.skipped += count;
         let Some(thread) = self.threads.get_mut(&serial.0) else {
             return;
         };
-        thread.steps.release();
         thread.steps.gap();
         let depth = u32::try_from(thread.steps.depth()).unwrap_or(u32::MAX);
         let lane = thread.lane.clone();
@@ -538,9 +536,20 @@ impl Printer {
             Ended::Status(_) | Ended::Exec => return,
         };
         let text = format!("/* process {} {how} */", info.pid);
-        self.show();
+        self.release(Duration::ZERO);
         self.text.open_all(&self.names, &self.symbols);
         self.text.note(&text);
+    }
+
+    /// Shows what there is. Of a thread that has written nothing for so long the last event has no values that come later.
+    fn release(&mut self, quiet: Duration) {
+        for thread in self.threads.values_mut() {
+            if thread.last_words.elapsed() >= quiet {
+                thread.steps.release();
+                thread.drain(&self.clock);
+            }
+        }
+        self.show();
     }
 
     /// Makes text of all steps that are there, by time.
