@@ -2,6 +2,9 @@
 
 mod common;
 
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use umbel_trace_ring::plan::{Op as PlanOp, Opcode, PlanHead};
 use umbel_tracer::export::{Format, Output, export, export_ctf};
 use umbel_tracer::recording::{Event, Kind as EventKind, Recording};
@@ -9,6 +12,7 @@ use umbel_tracer::view::replay::replay;
 use umbel_tracer::view::select::Selection;
 use umbel_tracer::view::story::Story;
 use umbel_tracer::view::text::TextOptions;
+use umbel_tracer::view::tui::{App, Model};
 use umbel_values::plan::Kind;
 use umbel_values::{
     Address, DescribedFrame, Description, Encoding, Kept, Op, Place, Type, TypeId, Variable,
@@ -270,4 +274,21 @@ fn payloads_without_plans_change_nothing() {
     let mut with = plain.clone();
     with[0].insert(1, values(plain[0][0].ticks, &[1, 5, 6, 0, 0]));
     assert_eq!(shown(&with), shown(&plain));
+}
+
+#[test]
+fn the_time_line_shows_values_where_there_is_room() {
+    let (_folder, recording) = recorded("values-tui");
+    let mut app = App::new(Model::read(&Story::new(&recording)));
+    app.key(KeyEvent::new(KeyCode::Char('3'), KeyModifiers::NONE));
+    let mut terminal = Terminal::new(TestBackend::new(200, 12)).expect("a table");
+    terminal
+        .draw(|frame| app.draw(frame))
+        .expect("a table takes everything");
+    let cells = terminal.backend().buffer().content().iter();
+    let text: String = cells.map(|cell| cell.symbol()).collect();
+    assert!(
+        text.contains("work(n=5, s=0x4000 \"ab\\n\", gone=<optimized out>) = 8"),
+        "{text}"
+    );
 }

@@ -145,7 +145,9 @@ pub fn value_text(value: &NamedValue) -> String {
 
 fn listed(values: &[NamedValue], equals: &str) -> String {
     let mut text = String::new();
-    for value in values {
+    // Of the arguments that compilers add people want `this`.
+    let wanted = |value: &&NamedValue| !(value.is_artificial && value.name.starts_with("__"));
+    for value in values.iter().filter(wanted) {
         let separator = if text.is_empty() { "" } else { ", " };
         write!(
             text,

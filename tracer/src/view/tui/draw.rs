@@ -242,7 +242,10 @@ impl App {
             );
             let right = right.min(body.width);
             let cells = usize::from(right.saturating_sub(left));
-            let name = tame(&self.model.names.get(one.name).shown);
+            let text = (one.text as usize).checked_sub(1);
+            let text = text.and_then(|text| thread.texts.get(text));
+            let values = text.map_or("", |text| text);
+            let name = tame(&format!("{}{values}", self.model.names.get(one.name).shown));
             let shown: String = name
                 .chars()
                 .chain(std::iter::repeat(' '))

@@ -8,9 +8,16 @@ use super::super::calls::{CallTree, Node, ROOT};
 use super::super::names::{NameId, Names};
 use super::super::steps::{Step, StepKind};
 use super::super::story::{Lane, Story};
+use super::super::values::{arguments_text, value_text};
 
 /// Frames that the time line keeps: 96 MiB. Of more, the shortest are left out.
 const FRAMES_MAX: usize = 4 << 20;
+
+/// Frames of a thread whose values are kept as text, of some 100 bytes: the first ones that are kept at all.
+const TEXTS_MAX: usize = 1 << 16;
+
+/// Characters of a frame's values.
+const TEXT_COLUMNS: usize = 120;
 
 /// A recording, added up.
 #[derive(Default)]
@@ -41,6 +48,8 @@ pub struct Thread {
     pub children: Vec<Vec<u32>>,
     /// Its frames by begin.
     pub frames: Vec<Frame>,
+    /// Arguments and results: `(n=5) = 8`.
+    pub texts: Vec<Box<str>>,
 }
 
 /// A frame in the time line.
@@ -54,6 +63,8 @@ pub struct Frame {
     pub depth: u32,
     /// The function.
     pub name: NameId,
+    /// Which of the thread's texts is its values', from 1; 0: none is.
+    pub text: u32,
 }
 
 /// A function, over all threads.
@@ -84,12 +95,34 @@ impl Model {
                 tree: CallTree::default(),
                 children: Vec::new(),
                 frames: Vec::new(),
+                texts: Vec::new(),
             };
             let mut open = HashMap::new();
+            // What the open frames brought along.
+            let mut calls: Vec<Option<Step>> = Vec::new();
             let mut steps = story.steps(lane);
             while let Some(step) = steps.next(story, &mut model.names) {
                 thread.tree.step(&step);
+                let before = thread.frames.len();
                 model.add(&step, &mut open, &mut thread.frames);
+                let call = match &step.kind {
+                    StepKind::Begin { .. } => {
+                        calls.push(step.values.is_some().then(|| step.clone()));
+                        None
+                    }
+                    StepKind::End { .. } => calls.pop().flatten(),
+                    _ => None,
+                };
+                let text = match thread.frames.get_mut(before) {
+                    Some(frame) if thread.texts.len() < TEXTS_MAX => {
+                        values_text(story, call.as_ref(), &step).map(|text| (frame, text))
+                    }
+                    _ => None,
+                };
+                if let Some((frame, text)) = text {
+                    thread.texts.push(text);
+                    frame.text = thread.texts.len() as u32;
+                }
                 if thread.frames.len() >= FRAMES_MAX / 2 {
                     model.thin_out(&mut thread.frames);
                 }
@@ -135,6 +168,7 @@ impl Model {
                         end_ns: step.ns,
                         depth: step.depth,
                         name: *name,
+                        text: 0,
                     });
                 }
             }
@@ -176,6 +210,20 @@ impl Model {
             frames.retain(|frame| frame.end_ns - frame.begin_ns >= shortest_ns);
         }
     }
+}
+
+/// `(n=5) = 8`, of what a call and its return brought along.
+fn values_text(story: &Story, call: Option<&Step>, end: &Step) -> Option<Box<str>> {
+    let call = call.and_then(|call| story.values(call));
+    let end = story.values(end);
+    let result = end.as_ref().and_then(|end| end.result.as_ref());
+    if call.is_none() && result.is_none() {
+        return None;
+    }
+    let arguments = call.map_or_else(String::new, |call| arguments_text(call.arguments()));
+    let result = result.map_or_else(String::new, |result| format!(" = {}", value_text(result)));
+    let text = format!("({arguments}){result}");
+    Some(text.chars().take(TEXT_COLUMNS).collect::<String>().into())
 }
 
 fn children(nodes: &[Node]) -> Vec<Vec<u32>> {

@@ -46,12 +46,16 @@ impl Show<'_> {
         let unit = (!is_reference).then(|| self.character(target)).flatten();
         let wants_target = address != 0 && !is_cycle && !is_function;
         let follows = is_reference || level.followed < self.limits.follow;
+        let behind = match is_reference {
+            true => level.inside(),
+            false => level.behind(),
+        };
         let shown = match (wants_target, unit) {
             (false, _) => None,
             (true, Some(unit)) => Some(self.text_at(address, unit)),
             (true, None) if follows && self.types.size(target).is_some() => {
                 let object = Source::Memory(address);
-                Some(self.value(target, &object, level.behind()))
+                Some(self.value(target, &object, behind))
             }
             (true, None) => None,
         };
