@@ -24,7 +24,7 @@ use crate::sys::values::{ThreadProbe, map_plans, plans, scratch, set_plans};
 
 /// How long a thread waits for one plan, where threads wait for the recorder anyway; and where they don't.
 const PATIENCE_NS: u64 = 1_000_000_000;
-const SHORT_PATIENCE_NS: u64 = 20_000_000;
+const SHORT_PATIENCE_NS: u64 = 250_000_000;
 
 /// Requests without an answer, before nobody asks any more.
 const FAILURES_MAX: u32 = 16;

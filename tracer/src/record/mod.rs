@@ -35,4 +35,5 @@ pub use program::{Untraceable, examine};
 pub use session::{Outcome, Program, Session, Settings, control_path, live_path};
 pub use sink::Sink;
 pub use sys::spawn::with_mask;
+pub use umbel_probe::Method;
 pub use umbel_values::plan::Wishes;

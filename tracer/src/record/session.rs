@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use umbel_probe::Method;
 use umbel_trace_ring::layout::{Clock, Full, Mode};
 use umbel_trace_ring::{Live, Setup};
 use umbel_values::plan::Wishes;
@@ -64,6 +65,8 @@ pub struct Settings {
     pub triggers: Vec<Trigger>,
     /// What is captured of variables; `None`: nothing.
     pub values: Option<Wishes>,
+    /// How programs read what pointers lead to.
+    pub probe: Method,
     /// Program and arguments, for readers.
     pub command: Vec<String>,
     /// Options that decide what is missing, for readers.
@@ -160,6 +163,7 @@ impl Session {
         })?;
         let guard = RemoveOnError(Some(&live_path));
         live.set_coarse(first_clock.ticks);
+        live.set_probe(settings.probe as u32);
         let is_flight = settings.when_full == Full::Overwrite;
         if settings.is_stored {
             let writer = Writer::create(

@@ -160,7 +160,7 @@ fn check_elf(path: &Path) -> Result<(), ProgramError> {
 }
 
 /// Names of the libraries an ELF file asks for; `None` if it is no program of this machine.
-fn needed_libraries<'a>(data: impl ReadRef<'a>) -> object::Result<Option<Vec<Vec<u8>>>> {
+pub fn needed_libraries<'a>(data: impl ReadRef<'a>) -> object::Result<Option<Vec<Vec<u8>>>> {
     // A file of another class or byte order fails to parse as this one.
     let Ok(header) = FileHeader64::<Endianness>::parse(data) else {
         return Ok(None);

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Command, ExitStatus};
@@ -12,12 +13,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use object::ReadCache;
 use umbel_tracer::record::{Outcome, Program, Session, Settings, Sink, examine, with_mask};
 
 use super::options::TracingOptions;
 use super::{fail, summary};
 use crate::layout::Layout;
-use crate::run::program::locate;
+use crate::run::program::{locate, needed_libraries};
 use crate::signals::ending_signals;
 use crate::status;
 
@@ -153,7 +155,7 @@ impl Job<'_> {
         command
             .arg0(self.program)
             .args(self.arguments)
-            .env("LD_PRELOAD", preloaded(&library))
+            .env("LD_PRELOAD", preloaded(&library, path))
             .env("UMBEL_TRACE_LIVE", session.live_path())
             .env_remove("UMBEL_TRACE_OUTPUT");
         if self.tracing.starts_off() {
@@ -200,14 +202,29 @@ pub fn block_signals() -> Result<(SignalFd, SigSet)> {
     Ok((signals, mask))
 }
 
-/// Our library, then those that the user preloads.
-fn preloaded(library: &Path) -> OsString {
-    let mut list = library.as_os_str().to_owned();
+/// Our library, then those that the user preloads. Before them the address sanitizer's, if the program at `path` needs it: it
+/// refuses to be anything but the first.
+fn preloaded(library: &Path, path: &Path) -> OsString {
+    let mut list = sanitizer(path).map_or_else(OsString::new, |mut name| {
+        name.push(":");
+        name
+    });
+    list.push(library);
     if let Some(users) = env::var_os("LD_PRELOAD").filter(|users| !users.is_empty()) {
         list.push(":");
         list.push(users);
     }
     list
+}
+
+/// The address sanitizer's library that a program needs.
+fn sanitizer(path: &Path) -> Option<OsString> {
+    let file = fs::File::open(path).ok()?;
+    let needed = needed_libraries(&ReadCache::new(file)).ok()??;
+    let name = needed
+        .into_iter()
+        .find(|name| name.starts_with(b"libasan.so"))?;
+    Some(OsString::from_vec(name))
 }
 
 /// As a shell has it.

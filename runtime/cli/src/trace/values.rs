@@ -1,7 +1,7 @@
 //! What is captured of variables: options of all commands that run a program.
 
 use clap::{Args, ValueEnum};
-use umbel_tracer::record::Wishes;
+use umbel_tracer::record::{Method, Wishes};
 
 /// Options of values.
 #[derive(Args)]
@@ -25,6 +25,20 @@ pub struct ValueOptions {
     /// Bytes of all values of a function's call together.
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u16).range(64..=16384))]
     value_bytes: u16,
+
+    /// How the program reads what pointers lead to, which may be nothing.
+    #[arg(long, value_name = "HOW", default_value = "guarded")]
+    probe: Probe,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Probe {
+    /// The thread itself, while it can take SIGSEGV and SIGBUS; else the kernel
+    Guarded,
+    /// The kernel (process_vm_readv): slower, whatever the program does with signals
+    Kernel,
+    /// A thread that dies of it if need be: slowest
+    Victim,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,6 +54,15 @@ enum Values {
 }
 
 impl ValueOptions {
+    /// How the program reads what may not be there.
+    pub fn probe(&self) -> Method {
+        match self.probe {
+            Probe::Guarded => Method::Guarded,
+            Probe::Kernel => Method::Kernel,
+            Probe::Victim => Method::Victim,
+        }
+    }
+
     /// What is captured; `None`: nothing.
     pub fn wishes(&self) -> Option<Wishes> {
         (self.values != Values::None).then_some(Wishes {

@@ -3,7 +3,7 @@
 use core::arch::naked_asm;
 
 use super::call::{call, pid};
-use super::guarded;
+use super::{guarded, victim};
 use crate::chain::Action;
 
 /// A handler as the kernel calls it.
@@ -111,6 +111,9 @@ pub unsafe fn is_ours(info: *mut libc::siginfo_t, context: *mut libc::c_void) ->
     // Somebody sent it: no fault.
     if code <= 0 {
         return false;
+    }
+    if victim::dies_at(*instruction as usize) {
+        victim::die();
     }
     match guarded::landing(*instruction as usize) {
         Some(landing) => {
