@@ -293,6 +293,48 @@ fn hostile_pointers_are_captured_by_the_victim() {
     nothing_hurts(2, 10_000);
 }
 
+/// The sanitizers' runtime has handlers of its own, by system calls that nobody sees: the program's come before, ours come first.
+#[test]
+fn sanitized_programs_are_captured_too() {
+    let folder = Folder::new();
+    let flags = [
+        "-O1",
+        "-fcf-protection=none",
+        "-fsanitize=address,undefined",
+    ];
+    let program = folder.compile("probed.c", &flags);
+    for (mode, faults) in [("many", 6), ("default", 0)] {
+        let session = Session::start(&folder, with_plan(0));
+        let mut command = session.command(&program);
+        // It insists on being the first library; `umbel trace` puts it there.
+        command.env("ASAN_OPTIONS", "verify_asan_link_order=0:detect_leaks=0");
+        let outcome = run(command.args([mode, "20000"]));
+        let recorded = session.finish();
+        let values = recorded.values();
+        assert!(
+            values
+                .iter()
+                .all(|payload| Probed::parse(payload).number < 20_000)
+        );
+        if mode == "many" {
+            assert!(
+                outcome.stdout.ends_with(&format!("faults {faults}\n")),
+                "{}",
+                outcome.stderr
+            );
+            assert_eq!(values.len(), 20_000 + 5_000 + 12);
+        } else {
+            assert_eq!(outcome.status, Some(1));
+            assert!(
+                outcome.stderr.contains("AddressSanitizer:DEADLYSIGNAL"),
+                "{}",
+                outcome.stderr
+            );
+            assert_eq!(values.len(), 1);
+        }
+    }
+}
+
 /// Three numbers: two registers, one on the stack.
 fn three_numbers(_: &Request) -> Vec<u64> {
     let op = |opcode, register, bytes, offset| {

@@ -154,6 +154,8 @@ pub fn exchange(signal: i32, new: Option<Action>) -> Option<Action> {
     if !is_installed() || INSTALLED_BY.load(Ordering::Relaxed) != crate::sys::pid() {
         return None;
     }
+    // What came since, unseen, is what this one replaces.
+    verify();
     Some(match new {
         Some(new) => wanted.set(new),
         None => wanted.now(),
