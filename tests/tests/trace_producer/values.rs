@@ -404,6 +404,52 @@ fn a_condition_triggers_and_holds_its_thread_until_it_is_let_go() {
     assert_eq!(recorded.held, 100);
 }
 
+/// Only the caller's frame, with its stack pointer.
+fn callers(request: &Request) -> Vec<u64> {
+    let op = |opcode, register| {
+        Op {
+            opcode,
+            register,
+            bytes: 0,
+            offset: 0,
+        }
+        .pack()
+    };
+    let head = PlanHead {
+        payload_words: 8,
+        depth: 0,
+        regions: 0,
+        number: 1 + u32::from(request.is_caller),
+    };
+    match request.is_caller {
+        true => vec![head.pack(), op(Opcode::Register, 7), op(Opcode::End, 0)],
+        false => vec![head.pack(), op(Opcode::Caller, 14), 0, 0],
+    }
+}
+
+#[test]
+fn the_first_event_of_a_caller_has_its_frame_too() {
+    let folder = Folder::new();
+    let program = folder.compile("probed.c", &["-O2", "-fcf-protection=none"]);
+    let how = How {
+        plan: Some(callers),
+        ..How::default()
+    };
+    let session = Session::start(&folder, how);
+    run(session.command(&program).arg("small")).must_succeed();
+    let recorded = session.finish();
+    let values = recorded.values();
+    // The hook's call, and the two calls of who called it.
+    assert_eq!((values.len(), recorded.requests), (200, 3));
+    for payload in &values {
+        let [own, 0, caller, stack, 0] = payload[..] else {
+            panic!("two frames: {payload:x?}");
+        };
+        assert_eq!((own as u32, caller as u32), (1, 2));
+        assert!(stack > 0x1000 && stack.is_multiple_of(16));
+    }
+}
+
 /// What values cost. Asserts nothing: `UMBEL_PREFIX=... cargo test -p umbel-tests --test trace_producer value_figures -- --ignored --nocapture`
 #[test]
 #[ignore = "measures"]

@@ -11,10 +11,10 @@ use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use umbel_trace_ring::layout::Full;
 use umbel_trace_ring::plan::{
-    Captured, Lookup, Patience, Plans, Registers, Request, SCALAR_WORDS, Triggered, scalars,
+    Captured, Code, Lookup, Patience, Plans, Registers, Request, SCALAR_WORDS, Triggered, scalars,
 };
 use umbel_trace_ring::sys::{is_alive, is_quiet};
-use umbel_trace_ring::word::Code;
+use umbel_trace_ring::word;
 use umbel_trace_ring::{Live, Producer};
 
 use crate::signals;
@@ -104,7 +104,7 @@ fn capture(plans: &Plans, plan: u32, registers: &mut Registers, word: u64, time:
         }
     };
     let captured = Captured {
-        code: plans.words(),
+        code: plans,
         probe: &ThreadProbe::new(thread, registers),
         finder: &find,
         scratch,
@@ -131,7 +131,7 @@ fn capture(plans: &Plans, plan: u32, registers: &mut Registers, word: u64, time:
 /// Says that something was triggered, and waits if that is wanted.
 #[cold]
 fn trigger(plans: &Plans, triggered: &Triggered) {
-    special(Code::Triggered, &[u64::from(triggered.number)]);
+    special(word::Code::Triggered, &[u64::from(triggered.number)]);
     let Some(live) = live().filter(|_| !is_quiet()) else {
         return;
     };

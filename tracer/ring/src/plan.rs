@@ -51,7 +51,7 @@ mod scalars;
 mod triggers;
 
 pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState};
-pub use interpret::{Captured, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
+pub use interpret::{Captured, Code, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
 pub use region::{Lookup, Plans, Region};
 pub use request::{Patience, Request};
 pub use scalars::{SCALAR_WORDS, scalars};

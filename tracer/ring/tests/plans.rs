@@ -118,7 +118,7 @@ fn run_finding(code: &[u64], memory: &Pieces, find: &impl Fn(u64) -> Option<u32>
         word.store(u64::MAX, Ordering::Relaxed);
     }
     let capture = Captured {
-        code: &code,
+        code: &code[..],
         probe: memory,
         finder: find,
         scratch: &scratch,
@@ -451,7 +451,7 @@ fn conditions_trigger_where_they_hold_and_can_be_judged() {
     let code: Vec<AtomicU64> = code.iter().map(|&word| AtomicU64::new(word)).collect();
     let scratch = Box::new(Scratch::new());
     let capture = Captured {
-        code: &code,
+        code: &code[..],
         probe: &Pieces::default(),
         finder: &|_| None,
         scratch: &scratch,

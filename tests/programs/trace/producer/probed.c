@@ -1,4 +1,4 @@
-// Calls the hooks itself, with chosen registers: rbx is a pointer that the test's plan follows, r12 a number.
+// Calls the hooks itself, with chosen registers: rbx is a pointer that the test's plan follows, r12 a number, r14 the frame's CFA.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
@@ -27,6 +27,7 @@ __attribute__((noinline)) PLAIN void traced(void) { __asm__ volatile(""); }
 __attribute__((noipa)) PLAIN void event(const volatile void *pointer, uint64_t number) {
     register uint64_t rbx __asm__("rbx") = (uint64_t)pointer;
     register uint64_t r12 __asm__("r12") = number;
+    register uint64_t r14 __asm__("r14") = (uint64_t)__builtin_dwarf_cfa();
     __asm__ volatile(
         "mov %%rsp, %%r13\n\t"
         "sub $160, %%rsp\n\t"
@@ -36,7 +37,7 @@ __attribute__((noipa)) PLAIN void event(const volatile void *pointer, uint64_t n
         "xor %%esi, %%esi\n\t"
         "call __cyg_profile_func_enter@plt\n\t"
         "mov %%r13, %%rsp\n\t"
-        : "+r"(rbx), "+r"(r12)
+        : "+r"(rbx), "+r"(r12), "+r"(r14)
         : [function] "r"(traced)
         : "r13", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc",
           "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");

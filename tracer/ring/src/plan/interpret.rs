@@ -141,11 +141,23 @@ impl Default for Scratch {
     }
 }
 
+/// Where plans are.
+pub trait Code {
+    /// The words that are there now: more may come while a caller's plan is asked for.
+    fn words(&self) -> &[AtomicU64];
+}
+
+impl Code for [AtomicU64] {
+    fn words(&self) -> &[AtomicU64] {
+        self
+    }
+}
+
 /// What a capture needs.
 #[derive(Debug)]
-pub struct Captured<'a, P, F> {
-    /// The region's words, as many as there are.
-    pub code: &'a [AtomicU64],
+pub struct Captured<'a, C: ?Sized, P, F> {
+    /// The region's words.
+    pub code: &'a C,
     /// Reads what pointers lead to.
     pub probe: &'a P,
     /// Finds callers' plans.
@@ -154,7 +166,7 @@ pub struct Captured<'a, P, F> {
     pub scratch: &'a Scratch,
 }
 
-impl<P: Probe, F: Finder> Captured<'_, P, F> {
+impl<C: Code + ?Sized, P: Probe, F: Finder> Captured<'_, C, P, F> {
     /// Captures what the plan at `plan` says, for an event at `time`: words of the payload, 0 if nothing came of it.
     /// Of the registers, only the canonical frame address is changed.
     pub fn payload(&self, plan: u32, registers: &mut Registers, time: u64) -> usize {
@@ -193,8 +205,9 @@ impl<P: Probe, F: Finder> Captured<'_, P, F> {
     /// Captures a frame, if its plan makes sense.
     fn frame(&self, plan: u32, registers: &mut Registers, used: &mut usize) -> Option<After> {
         let plan = plan as usize;
-        let room = Room::new(*used, self.code.get(plan)?.load(Ordering::Relaxed));
-        let mut frame = Frame::new(self.code, self.probe, self.scratch, registers, room);
+        let code = self.code.words();
+        let room = Room::new(*used, code.get(plan)?.load(Ordering::Relaxed));
+        let mut frame = Frame::new(code, self.probe, self.scratch, registers, room);
         let after = frame.run(plan)?;
         *used = frame.used();
         Some(after)

@@ -3,6 +3,7 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::interpret::Code;
 use super::{Desk, Index, NOTHING, REGION_BYTES, REGIONS_MAX, REGIONS_OFFSET, UNASKED, hash};
 use crate::sys::{Area, File};
 use crate::{Error, Live, PAGE_BYTES, Result};
@@ -225,6 +226,15 @@ pub enum Lookup {
     Unasked,
 }
 
+impl Code for Plans {
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        let index: &Index = self.area.second_page();
+        let words = index.words.load(Ordering::Acquire);
+        self.area.words(words as usize)
+    }
+}
+
 /// The program's side.
 #[derive(Clone, Copy, Debug)]
 pub struct Plans {
@@ -266,14 +276,6 @@ impl Plans {
         // SAFETY: the caller's.
         let area = unsafe { Area::at(address, REGION_BYTES) };
         Self { area }
-    }
-
-    /// The words that are there.
-    #[inline]
-    pub fn words(&self) -> &[AtomicU64] {
-        let index: &Index = self.area.second_page();
-        let words = index.words.load(Ordering::Acquire);
-        self.area.words(words as usize)
     }
 
     /// Looks a return address up.
