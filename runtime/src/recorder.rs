@@ -9,8 +9,8 @@
 //!
 //! A record that finds no room is counted, and the count travels with every chunk.
 //!
-//! Under `umbel run --trace` waits, messages and faults go to the tracer as well, among the calls of the thread that notes them:
-//! a wait's own thread, and the service thread, which carries messages and serves faults.
+//! Under `umbel run --trace` waits and messages go to the tracer as well, among the calls of the thread that notes them: a wait's
+//! own thread, and the service thread, which carries messages. Faults go into rows beside the calls of the threads that have them.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -86,7 +86,7 @@ fn push(what: What) {
     }
 }
 
-/// Puts a wait or a message among the calling thread's calls. Faults have a way of their own: [`tell_tracer_of_fault`].
+/// Puts a wait or a message among the calling thread's calls. Faults have a way of their own: [`fault_began`].
 fn tell_tracer(what: &What) {
     match what {
         What::WaitBegan { why, key, .. } => {
@@ -112,27 +112,21 @@ fn tell_tracer(what: &What) {
     }
 }
 
-/// Puts the begin of a fault, with its address and whether it is a store, or its end among the calling thread's calls.
-pub fn tell_tracer_of_fault(begins: bool, address: u64, write: bool) {
-    let code = match begins {
-        true => Code::SpanBegin,
-        false => Code::SpanEnd,
-    };
-    tracer::emit(code as u16, &[Span::Fault as u64, address, write.into()]);
+/// Puts the begin of a fault of the thread `tid`, with its address and whether it is a store, beside that thread's calls.
+pub fn fault_began(tid: u32, at_ns: u64, address: u64, write: bool) {
+    let payload = [Span::Fault as u64, address, write.into()];
+    tracer::emit_beside(tid, at_ns, Code::SpanBegin as u16, &payload);
 }
 
-/// Names this process in views: the first thread says which node it is.
+/// Its end.
+pub fn fault_ended(tid: u32, at_ns: u64, address: u64) {
+    let payload = [Span::Fault as u64, address, 0];
+    tracer::emit_beside(tid, at_ns, Code::SpanEnd as u16, &payload);
+}
+
+/// Names this process in views: it is this node.
 pub fn tell_tracer_of_node(rank: u32) {
-    if tracer::is_there() {
-        let text = format!("node {rank}");
-        let mut payload = vec![text.len() as u64];
-        payload.extend(text.as_bytes().chunks(8).map(|part| {
-            let mut word = [0; 8];
-            word[..part.len()].copy_from_slice(part);
-            u64::from_le_bytes(word)
-        }));
-        tracer::emit(Code::Mark as u16, &payload);
-    }
+    tracer::emit(Code::Rank as u16, &[rank.into()]);
 }
 
 /// The calling thread, a thread of the program, begins.

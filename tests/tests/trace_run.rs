@@ -37,7 +37,20 @@ fn all_nodes_are_in_one_recording() {
         tree.lines().filter(is_it).count()
     };
     assert_eq!((calls("main"), calls("work")), (1, 2), "{tree}");
-    for word in ["# node 0", "# node 1", "~wait", "-> 1:", "<- 0:"] {
+    for node in [" node 0: ", " node 1: "] {
+        let processes = tree.lines().filter(|line| line.starts_with("process "));
+        assert_eq!(
+            processes.filter(|line| line.contains(node)).count(),
+            1,
+            "{tree}"
+        );
+    }
+    for word in ["~fault", "~wait", "-> 1:", "<- 0:"] {
         assert!(calls(word) > 0, "no {word}:\n{tree}");
+    }
+    // Each thread's faults lie in a row of its own: none within another, and each has its end.
+    let faults = tree.lines().filter(|line| line.contains("~fault"));
+    for fault in faults {
+        assert_eq!(fault, "~fault", "{tree}");
     }
 }

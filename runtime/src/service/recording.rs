@@ -26,6 +26,8 @@ pub(super) struct Recording {
     engine_lost: u64,
     /// The tracer is there, and is told of faults.
     is_traced: bool,
+    /// Faults that the tracer was told the begin of.
+    open_faults: Vec<(ObjectId, u32)>,
 }
 
 /// A user who kills the job misses this much at most; ten chunks a second cost an idle node nothing.
@@ -111,12 +113,28 @@ impl Service {
         }
     }
 
-    fn trace_fault(&self, traced: &Traced) {
-        let (begins, object, write) = match *traced {
-            Traced::FaultBegan { object, write, .. } => (true, object, write),
-            Traced::FaultEnded { object, .. } => (false, object, false),
-        };
-        recorder::tell_tracer_of_fault(begins, address_of(object), write);
+    fn trace_fault(&mut self, traced: &Traced) {
+        let open = &mut self.recording.open_faults;
+        match *traced {
+            Traced::FaultBegan {
+                at_ns,
+                thread,
+                object,
+                write,
+            } => {
+                // A thread has one fault at a time: the end of the last was not noted.
+                for (object, _) in open.extract_if(.., |fault| fault.1 == thread) {
+                    recorder::fault_ended(thread, at_ns, address_of(object));
+                }
+                open.push((object, thread));
+                recorder::fault_began(thread, at_ns, address_of(object), write);
+            }
+            Traced::FaultEnded { at_ns, object } => {
+                for (_, thread) in open.extract_if(.., |fault| fault.0 == object) {
+                    recorder::fault_ended(thread, at_ns, address_of(object));
+                }
+            }
+        }
     }
 
     fn add(&mut self, event: Event) {

@@ -5,6 +5,7 @@
 //! * [`slow`]: whatever they can't do: a new chunk, a thread's first event, a child of fork;
 //! * [`start`]: from the environment to a session; [`launch`] starts a recorder where nobody has;
 //! * [`process`], [`journal`], [`modules`]: what the recorder must know of this process;
+//! * [`beside`]: what happens to a thread and is noticed by another;
 //! * [`interposed`]: the C library's functions that calls end by (longjmp) or modules come by (dlopen).
 //!
 //! There is no standard library in here, nothing allocates, and the kernel is called directly: the program may have replaced any
@@ -13,6 +14,7 @@
 
 #![no_std]
 
+mod beside;
 mod interposed;
 mod journal;
 mod launch;

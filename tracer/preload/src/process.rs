@@ -159,6 +159,7 @@ pub fn on_fork() -> bool {
     let own = thread();
     own.producer.forget();
     own.armed.store(0, Ordering::Relaxed);
+    crate::beside::forget();
     let mut beginning = Beginning {
         origin: Origin::Fork,
         mode,

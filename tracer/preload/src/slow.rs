@@ -61,6 +61,9 @@ pub fn special(code: Code, arguments: &[u64]) {
 
 /// Appends what somebody else in the process wants there, if it is not ours alone to write.
 pub fn emit(code: u32, words: &[u64]) {
+    if let (true, &[rank]) = (code == Code::Rank as u32, words) {
+        return tell_rank(rank);
+    }
     let is_theirs = (Code::Mark as u32..Code::Process as u32).contains(&code);
     if !is_theirs || page().mode.load(Ordering::Relaxed) == Mode::Off as u32 {
         return;
@@ -86,6 +89,15 @@ fn emit_code<const WORDS: usize>(code: u16, words: &[u64]) {
             .producer
             .special_code(live, code, payload.iter().map(Cell::get))
             .is_ok()
+    });
+}
+
+/// Tells the recorder which node of a distributed program this process is.
+fn tell_rank(rank: u64) {
+    let Some(live) = live() else { return };
+    let _blocked = block_signals();
+    journal::write(live, Code::Rank, |payload| {
+        payload.word(rank);
     });
 }
 

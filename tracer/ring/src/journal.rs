@@ -68,6 +68,13 @@ pub enum Entry {
         /// Which.
         bias: u64,
     },
+    /// The process is a node of a distributed program.
+    Rank {
+        /// When it said so.
+        ticks: u64,
+        /// Its rank.
+        rank: u32,
+    },
 }
 
 /// The entries in a journal's words; what is none is skipped.
@@ -127,6 +134,10 @@ pub fn parse(code: u16, payload: &[u64]) -> Option<Entry> {
         code if code == Code::ModuleGone as u16 => Some(Entry::ModuleGone {
             ticks,
             bias: words.word()?,
+        }),
+        code if code == Code::Rank as u16 => Some(Entry::Rank {
+            ticks,
+            rank: u32::try_from(words.word()?).ok()?,
         }),
         _ => None,
     }

@@ -72,6 +72,8 @@ pub enum Code {
     Module = 34,
     /// Journal: a module goes. Payload: time, load bias.
     ModuleGone = 35,
+    /// Journal: the process is a node of a distributed program. Payload: time, its rank.
+    Rank = 36,
     /// Nothing is written here yet, nor behind it. No payload: its bits tell this use of the chunk from the last.
     Empty = 4095,
 }

@@ -68,7 +68,9 @@ impl Exporter for Tree<'_> {
                 .processes
                 .partition_point(|serial| *serial < lane.process.0)
                 + 1;
-            writeln!(self.out, "process {number}: {}", lane.program)?;
+            let node = lane.rank.map(|rank| format!("node {rank}: "));
+            let node = node.unwrap_or_default();
+            writeln!(self.out, "process {number}: {node}{}", lane.program)?;
         }
         self.thread_count += 1;
         writeln!(self.out, "thread {}", self.thread_count)

@@ -21,6 +21,7 @@ mod program;
 mod session;
 mod sink;
 mod sites;
+mod skew;
 mod sys;
 mod taker;
 mod trim;

@@ -25,6 +25,7 @@ use super::error::Error;
 use super::output::{Output, Tally};
 use super::process::{Bitmaps, Process, Wish};
 use super::sink::Sink;
+use super::skew;
 use super::taker::{self, Order, Rules, Shared};
 use super::trim;
 use super::values::Planner;
@@ -140,8 +141,19 @@ impl Session {
         let _ = fs::remove_file(&live_path);
         let clock = settings.clock.unwrap_or_else(clock::best);
         let first_clock = clock::point(clock);
+        let skew_ticks = match clock {
+            Clock::Tsc => skew::measure(),
+            Clock::Monotonic | Clock::Coarse => None,
+        };
         // Before anything is recorded: whoever reads what a killed recorder left knows how long a tick is.
         let ticks_per_second = clock::first_pace(clock, &first_clock);
+        let skew_ns_max = skew_ticks
+            .and_then(|ticks| {
+                ticks
+                    .checked_mul(1_000_000_000)?
+                    .checked_div(ticks_per_second)
+            })
+            .unwrap_or(SKEW_NS_MAX);
         let session = session_name(&first_clock);
         let setup = Setup {
             buffer_bytes: settings.buffer_bytes,
@@ -168,7 +180,10 @@ impl Session {
         if settings.is_stored {
             let writer = Writer::create(
                 &settings.output,
-                &describe(&settings, clock, ticks_per_second, session, is_flight),
+                &SessionInfo {
+                    skew_ns_max: Some(skew_ns_max),
+                    ..describe(&settings, clock, ticks_per_second, session, is_flight)
+                },
             )?;
             sinks.insert(0, Box::new(writer));
         }
@@ -363,8 +378,7 @@ fn describe(
         session,
         clock: clock::kind(clock),
         ticks_per_second,
-        // All processors have one counter, or CLOCK_MONOTONIC: the kernel itself relies on it.
-        skew_ns_max: Some(SKEW_NS_MAX),
+        skew_ns_max: None,
         command: settings.command.clone(),
         directory: directory.to_string_lossy().into_owned(),
         host: host.trim().to_owned(),
@@ -374,7 +388,7 @@ fn describe(
     }
 }
 
-/// Clocks of two processors differ by less: the kernel refuses the counter as its clock otherwise.
+/// Clocks of two processors differ by less, if that could not be measured: the kernel refuses the counter as its clock otherwise.
 const SKEW_NS_MAX: u64 = 1000;
 
 /// A name that no other session on this host has.

@@ -72,6 +72,8 @@ pub enum News {
     Module(ModuleInfo),
     /// A module is gone.
     ModuleGone(ModuleGone),
+    /// A process is a node of a distributed program, with this rank.
+    Rank(ProcessSerial, u32),
     /// A process waits for its answer: all it had to tell has been told.
     Question {
         /// Index of the page.
@@ -453,6 +455,7 @@ impl Work {
                     output.module(&info);
                     self.news.send(News::Module(info));
                 }
+                Told::Rank(process, rank) => self.news.send(News::Rank(process, rank)),
                 Told::ModuleGone(gone) => {
                     output.module_gone(&gone);
                     self.news.send(News::ModuleGone(gone));

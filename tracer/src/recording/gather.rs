@@ -175,6 +175,11 @@ impl Gather {
         for process in std::mem::take(&mut self.beside.processes) {
             self.processes.entry(process.serial).or_insert(process);
         }
+        for (process, rank) in std::mem::take(&mut self.beside.ranks) {
+            if let Some(process) = self.processes.get_mut(&process) {
+                process.rank = Some(rank);
+            }
+        }
         for thread in std::mem::take(&mut self.beside.threads) {
             self.threads.entry(thread.serial).or_insert(thread);
         }

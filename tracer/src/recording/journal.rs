@@ -17,6 +17,8 @@ pub enum Told {
     Module(ModuleInfo),
     /// A module goes.
     ModuleGone(ModuleGone),
+    /// A process is a node of a distributed program, with this rank.
+    Rank(ProcessSerial, u32),
 }
 
 impl Told {
@@ -78,6 +80,7 @@ impl Told {
                 ticks,
                 bias,
             }),
+            Entry::Rank { rank, .. } => Self::Rank(process, rank),
         }
     }
 }

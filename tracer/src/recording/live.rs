@@ -42,6 +42,8 @@ pub struct Beside {
     pub words: Vec<Words>,
     /// Processes that the journals tell of.
     pub processes: Vec<ProcessInfo>,
+    /// Which of the processes are nodes of a distributed program.
+    pub ranks: Vec<(ProcessSerial, u32)>,
     /// Threads that they tell of.
     pub threads: Vec<ThreadInfo>,
     /// Modules that they tell of.
@@ -106,6 +108,7 @@ impl Beside {
             Told::Thread(info) => self.threads.push(info),
             Told::Module(info) => self.modules.push(info),
             Told::ModuleGone(gone) => self.modules_gone.push(gone),
+            Told::Rank(process, rank) => self.ranks.push((process, rank)),
         }
     }
 }

@@ -22,3 +22,24 @@ pub unsafe extern "C" fn umbel_trace_emit(code: u32, payload: *const u64, words:
     };
     emit(code, payload);
 }
+
+/// Adds the begin or end of a span to a row beside the calls of the thread `tid` of this process: what another thread notices of it. `at_ns`
+/// is when, by CLOCK_MONOTONIC; of one thread the calls come in the order of time. Found as `umbel_trace_emit` is.
+///
+/// # Safety
+/// `payload` points to `words` words, or `words` is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn umbel_trace_emit_beside(
+    tid: u32,
+    at_ns: u64,
+    code: u32,
+    payload: *const u64,
+    words: usize,
+) {
+    let payload = match words {
+        0 => &[],
+        // SAFETY: the caller's.
+        _ => unsafe { slice::from_raw_parts(payload, words.min(PAYLOAD_WORDS_MAX)) },
+    };
+    crate::beside::emit(tid, at_ns, code as u16, payload);
+}

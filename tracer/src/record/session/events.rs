@@ -40,6 +40,13 @@ impl Session {
                     process.remove_module(gone.bias);
                 }
             }
+            News::Rank(process, rank) => {
+                if let Some(process) = self.processes.get_mut(&process.0) {
+                    process.info.rank = Some(rank);
+                    // Once more: readers take the last.
+                    self.shared.output().process(&process.info);
+                }
+            }
             News::Question {
                 page,
                 serial,
