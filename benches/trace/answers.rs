@@ -86,6 +86,8 @@ fn start_up(tools: &Tools, programs: &[Program], effort: Effort) -> Result<Vec<A
         }
         let _ = fs::remove_file(&recording);
         let _ = fs::remove_dir_all(&folder);
+        // uftrace keeps the recording before.
+        let _ = fs::remove_dir_all(folder.with_extension("uftrace.old"));
     }
     Ok(answers)
 }

@@ -23,15 +23,7 @@ pub struct Layout {
 impl Layout {
     /// The one this command belongs to, or the one that `UMBEL_PREFIX` names.
     pub fn find() -> Result<Self> {
-        let prefix = match env::var_os("UMBEL_PREFIX").filter(|value| !value.is_empty()) {
-            Some(prefix) => PathBuf::from(prefix),
-            None => {
-                let command = env::current_exe().context("cannot find this command's own file")?;
-                let prefix = command.parent().and_then(|bin| bin.parent());
-                prefix.context("this command has no folder")?.to_owned()
-            }
-        };
-        let layout = Self { prefix };
+        let layout = Self::named()?;
         if !layout.runtime().is_file() {
             bail!(
                 "no libumbel.so in {}; install with `cargo xtask install --prefix DIR` and use \
@@ -40,6 +32,19 @@ impl Layout {
             );
         }
         Ok(layout)
+    }
+
+    /// The same, whether or not the runtime is there: `umbel trace` needs its own library only.
+    pub fn named() -> Result<Self> {
+        let prefix = match env::var_os("UMBEL_PREFIX").filter(|value| !value.is_empty()) {
+            Some(prefix) => PathBuf::from(prefix),
+            None => {
+                let command = env::current_exe().context("cannot find this command's own file")?;
+                let prefix = command.parent().and_then(|bin| bin.parent());
+                prefix.context("this command has no folder")?.to_owned()
+            }
+        };
+        Ok(Self { prefix })
     }
 
     pub fn prefix(&self) -> &PathBuf {

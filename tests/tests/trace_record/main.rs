@@ -2,6 +2,7 @@
 //!
 //! What must be in a recording is counted by the programs themselves (tests/programs/trace/record).
 
+mod hard;
 mod triggers;
 
 use std::collections::BTreeMap;
@@ -470,6 +471,8 @@ fn variables_alone_start_a_recorder() {
     assert!(holds_within(LIMIT, || !left
         .iter()
         .any(|path| path.exists())));
+    let recording = Recording::open(&folder.recording()).expect("there is a recording");
+    assert_eq!(recording.session().command[1..], ["500"]);
     let calls = folder.calls();
     assert_eq!(
         (
@@ -502,6 +505,11 @@ fn a_killed_recorder_leaves_the_program_alone_and_the_recording_readable() {
     assert!(outers > 0 && outers == inners);
     let calls = folder.calls();
     assert!(count(&calls, "outer") > 0 && count(&calls, "outer") <= outers);
+    // Who asks it finds out, and takes its socket away.
+    let mut command = umbel(&["trace", "ctl", "-s"]);
+    let asked = start(command.arg(folder.recording()).arg("status"), b"").wait(LIMIT);
+    assert!(asked.stderr.contains("is dead"), "{asked}");
+    assert!(!folder.path.join("a.trace.live.ctl").exists(), "{asked}");
     // The next recording takes the place of it.
     let outcome = folder.record(&[], &["10"]);
     assert_eq!(outcome.status, Some(0), "{outcome}");

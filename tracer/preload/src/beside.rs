@@ -7,7 +7,6 @@ use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
 use umbel_trace_ring::layout::{Clock, Kind, Mode};
-use umbel_trace_ring::sys::monotonic_ns;
 use umbel_trace_ring::word::Code;
 use umbel_trace_ring::{Live, Producer};
 
@@ -16,6 +15,7 @@ use crate::slow::now;
 use crate::sys::exclusive::Exclusive;
 use crate::sys::global::{live, page, process};
 use crate::sys::memory::block_signals;
+use crate::sys::vdso::monotonic_ns;
 
 /// Rows of a process: what other threads' faults are left out and counted.
 const ROWS_MAX: usize = 64;

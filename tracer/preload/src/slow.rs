@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use umbel_trace_ring::layout::{Full, Kind, Mode};
-use umbel_trace_ring::sys::{futex_wait, is_alive, is_quiet, low_half, monotonic_ns, tid};
+use umbel_trace_ring::sys::{futex_wait, is_alive, is_quiet, low_half, tid};
 use umbel_trace_ring::word::Code;
 use umbel_trace_ring::{Live, Producer};
 
@@ -23,6 +23,7 @@ use crate::sys::global::{Gate, Thread, WITH_VALUES, gate, live, page, process, t
 use crate::sys::libc_calls::watch_this_thread;
 use crate::sys::memory::{block_signals, thread_name, tsc};
 use crate::sys::values::drop_scratch;
+use crate::sys::vdso::monotonic_ns;
 use crate::{journal, modules, signals};
 
 /// A call that the hook could not record.

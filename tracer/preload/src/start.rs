@@ -26,6 +26,7 @@ use crate::{interposed, launch, modules, values};
 pub fn start(arguments: Strings, environment: Strings) {
     // Also without a session: the program's calls of these functions go through here all the same.
     interposed::find_all();
+    crate::sys::vdso::find();
     let Some(live) = session(environment) else {
         return;
     };

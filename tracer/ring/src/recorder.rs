@@ -172,6 +172,9 @@ impl Live {
 
     /// Excludes nothing in a process.
     pub fn clear_bitmaps(&self, index: usize) {
-        self.page(index).filter_count.store(0, Ordering::Release);
+        let page = self.page(index);
+        // The hooks look at the first without counting.
+        page.filters[0].bytes.store(0, Ordering::Release);
+        page.filter_count.store(0, Ordering::Release);
     }
 }

@@ -169,11 +169,12 @@ impl Session {
         };
         let path = CString::new(live_path.as_os_str().as_bytes())
             .map_err(|_| Error::Path(live_path.clone()))?;
+        // Also one that could not be made whole.
+        let guard = RemoveOnError(Some(&live_path));
         let live = Live::create(&path, &setup).map_err(|source| Error::Live {
             path: live_path.clone(),
             source,
         })?;
-        let guard = RemoveOnError(Some(&live_path));
         live.set_coarse(first_clock.ticks);
         live.set_probe(settings.probe as u32);
         let is_flight = settings.when_full == Full::Overwrite;

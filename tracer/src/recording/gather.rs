@@ -131,7 +131,7 @@ impl Gather {
             path: path.to_owned(),
             file,
             clock: Clock::new(&session, &self.points, first_ticks),
-            session,
+            session: self.with_command(session),
             processes: self.processes.into_values().collect(),
             ends: self.ends,
             threads: self.threads.into_values().collect(),
@@ -147,6 +147,16 @@ impl Gather {
             is_finished: self.finish.is_some(),
             beside: self.beside,
         }
+    }
+
+    /// A recorder that a program's preloaded library started knows no command: the first process tells it.
+    fn with_command(&self, mut session: SessionInfo) -> SessionInfo {
+        if session.command.is_empty()
+            && let Some(first) = self.processes.values().next()
+        {
+            session.command.clone_from(&first.arguments);
+        }
+        session
     }
 
     /// The session; what lies beside is forgotten if it is another's.

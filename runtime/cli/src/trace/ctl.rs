@@ -1,5 +1,6 @@
 //! `umbel trace ctl`: switches a running session, or asks how it is.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -165,9 +166,13 @@ fn unreachable(recording: &Path, error: &io::Error) -> String {
         io::ErrorKind::NotFound => {
             format!("nothing records into {shown} now (name the recording with -s FILE)")
         }
-        io::ErrorKind::ConnectionRefused => format!(
-            "the recorder of {shown} is dead; what it has is in {shown} and {shown}.live, which are read together"
-        ),
+        io::ErrorKind::ConnectionRefused => {
+            // It was killed, or it would have taken the socket with it. The next recorder would remove it too.
+            let _ = fs::remove_file(control_path(recording));
+            format!(
+                "the recorder of {shown} is dead; what it has is in {shown} and {shown}.live, which are read together"
+            )
+        }
         io::ErrorKind::PermissionDenied => {
             format!("the session of {shown} belongs to another user")
         }

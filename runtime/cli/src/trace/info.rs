@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use serde_json::json;
-use umbel_tracer::recording::{Began, Ended, Kind, ProcessInfo, Recording};
+use umbel_tracer::recording::{Began, ClockKind, Ended, Kind, ProcessInfo, Recording};
 
 use super::Source;
 use super::summary::{grouped, size};
@@ -73,6 +73,7 @@ fn as_json(recording: &Recording, counts: &Counts) -> String {
         "command": session.command,
         "host": session.host,
         "clock": session.clock,
+        "skew_ns_max": session.skew_ns_max,
         "options": session.options,
         "finished": recording.is_finished(),
         "events": counts.events,
@@ -95,6 +96,16 @@ fn as_text(recording: &Recording, counts: &Counts) -> String {
     let mut line = |name: &str, value: String| text += &format!("{name:<10} {value}\n");
     line("command", session.command.join(" "));
     line("host", session.host.clone());
+    let clock = match session.clock {
+        ClockKind::Tsc => "the processor's counter",
+        ClockKind::Monotonic => "CLOCK_MONOTONIC",
+        ClockKind::Coarse => "coarse",
+        _ => "unknown",
+    };
+    let skew = session.skew_ns_max.map(|nanoseconds| {
+        format!("; processors, and nodes on one host, differ by less than {nanoseconds} ns")
+    });
+    line("clock", clock.to_owned() + &skew.unwrap_or_default());
     if !session.options.is_empty() {
         line("options", session.options.join("; "));
     }

@@ -138,12 +138,12 @@ impl Job<'_> {
         settings: Settings,
         sinks: Vec<Box<dyn Sink>>,
     ) -> Result<Outcome, Refused> {
-        let library = Layout::find()
+        let library = Layout::named()
             .map(|layout| layout.trace_library())
             .map_err(Refused::ours)?;
         if !library.is_file() {
             return Err(Refused::ours(format_args!(
-                "no {}; install with `cargo xtask install --prefix DIR`",
+                "no {}; install with `cargo xtask install --prefix DIR` and use DIR/bin/umbel, or set UMBEL_PREFIX=DIR",
                 library.display()
             )));
         }

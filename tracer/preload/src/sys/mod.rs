@@ -16,3 +16,4 @@ pub mod signals;
 pub mod spawn;
 pub mod start;
 pub mod values;
+pub mod vdso;
