@@ -37,13 +37,10 @@ fn all_nodes_are_in_one_recording() {
         tree.lines().filter(is_it).count()
     };
     assert_eq!((calls("main"), calls("work")), (1, 2), "{tree}");
+    // Each thread's calls lie below its process.
     for node in [" node 0: ", " node 1: "] {
-        let processes = tree.lines().filter(|line| line.starts_with("process "));
-        assert_eq!(
-            processes.filter(|line| line.contains(node)).count(),
-            1,
-            "{tree}"
-        );
+        let mut processes = tree.lines().filter(|line| line.starts_with("process "));
+        assert!(processes.any(|line| line.contains(node)), "{tree}");
     }
     for word in ["~fault", "~wait", "-> 1:", "<- 0:"] {
         assert!(calls(word) > 0, "no {word}:\n{tree}");

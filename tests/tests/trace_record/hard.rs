@@ -87,7 +87,8 @@ fn the_live_command_shows_the_calls_and_leaves_output_and_status_alone() {
     let traced = start(&mut command, b"").wait(LIMIT);
     assert_eq!((traced.status, &*traced.stdout), (Some(0), ""), "{traced}");
     let calls = |name: &str| {
-        let call = format!("{name}()");
+        // With its arguments or without.
+        let call = format!("{name}(");
         traced
             .stderr
             .lines()
