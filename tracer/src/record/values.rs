@@ -219,7 +219,13 @@ impl Planner {
 
 impl File {
     fn open(image: &Image) -> Option<Self> {
-        let debug = DebugFile::open(Path::new(&image.path), &image.build_id).ok()?;
+        // Of a library that isn't traced, though a traced function may be called by it, nothing is told: its debug information may be
+        // large, packed, and far away.
+        let path = Path::new(&image.path);
+        if !DebugFile::is_instrumented(path) {
+            return None;
+        }
+        let debug = DebugFile::open(path, &image.build_id).ok()?;
         Some(Self { debug, written: 0 })
     }
 }

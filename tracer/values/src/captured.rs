@@ -91,7 +91,11 @@ impl Captured {
             frame.regions = Arc::clone(&regions);
         }
         if let [callee, caller, ..] = &mut frames[..] {
-            callee.entries = caller.entries_of(function);
+            // An inlined function's own address is not what was called.
+            let plan = &callee.plan;
+            let called = plan.description.entry;
+            let called = called.map(|entry| entry.wrapping_add(plan.bias));
+            callee.entries = caller.entries_of(called.or(function));
         }
         Self { frames }
     }

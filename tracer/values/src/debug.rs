@@ -103,6 +103,11 @@ impl DebugFile {
         })
     }
 
+    /// Whether the file at `path` calls the hooks at all. Reads only what the dynamic linker reads.
+    pub fn is_instrumented(path: &Path) -> bool {
+        Sections::open(path).is_ok_and(|sections| !Hooks::read(&sections).is_empty())
+    }
+
     /// All types that were asked for so far, and what they are made of.
     pub fn types(&self) -> &Types {
         &self.types.types

@@ -20,6 +20,9 @@ pub struct Description {
     pub words: Box<[u64]>,
     /// Where the frame's canonical address is.
     pub frame_address: Option<FrameAddress>,
+    /// Where the physical function begins in the file.
+    #[serde(default)]
+    pub entry: Option<u64>,
     /// The function at the place, then those that it was inlined into up to the physical one. Those that aren't captured have
     /// empty lists.
     pub frames: Vec<DescribedFrame>,

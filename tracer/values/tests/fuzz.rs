@@ -364,6 +364,7 @@ fn any_description(random: &mut Random) -> Description {
         result: Some(any_variable(random)),
         entries: vec![(random.below(17) as u16, any_place(random, 0))],
         callee: None,
+        entry: None,
     }
 }
 

@@ -25,6 +25,11 @@ impl Hooks {
         }
     }
 
+    /// There are none: nothing here calls a hook.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// Whether what returns to `address` is the call of a hook; `None`: nobody can tell.
     pub fn are_called(&self, sections: &Sections, address: u64) -> Option<bool> {
         for bytes in [5, 6, CALL_BYTES_MAX] {

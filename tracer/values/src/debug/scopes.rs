@@ -38,6 +38,8 @@ pub struct Body {
     pub scopes: Vec<Scope>,
     /// Described calls, by return address.
     pub calls: HashMap<u64, usize>,
+    /// What it goes on as when it ends by calls: `None`: nobody knows.
+    pub last_calls: Vec<Option<Die>>,
 }
 
 impl Body {
@@ -112,7 +114,7 @@ impl Body {
                     None
                 }
                 (gimli::DW_TAG_call_site | gimli::DW_TAG_GNU_call_site, _) => {
-                    self.note_call(unit, here, &attributes);
+                    self.note_call(units, unit, here, &attributes);
                     None
                 }
                 _ => None,
@@ -167,7 +169,29 @@ impl Body {
         self.scopes.len() - 1
     }
 
-    fn note_call(&mut self, unit: &Unit, offset: usize, attributes: &[gimli::Attribute<Slice>]) {
+    fn note_call(
+        &mut self,
+        units: &Units,
+        unit: &Unit,
+        offset: usize,
+        attributes: &[gimli::Attribute<Slice>],
+    ) {
+        let is_last = attributes.iter().any(|attribute| {
+            matches!(
+                attribute.name(),
+                gimli::DW_AT_call_tail_call | gimli::DW_AT_GNU_tail_call
+            )
+        });
+        if is_last {
+            let target = attributes.iter().find(|attribute| {
+                matches!(
+                    attribute.name(),
+                    gimli::DW_AT_call_origin | gimli::DW_AT_abstract_origin
+                )
+            });
+            let target = target.and_then(|target| units.refer(unit, &target.value()));
+            self.last_calls.push(target);
+        }
         // The GNU extension before DWARF 5 has the return address in low_pc.
         let mut all = attributes.iter();
         let address = all.find(|attribute| {

@@ -142,6 +142,27 @@ impl DebugFile {
         })
     }
 
+    /// Whether the physical function may have begun anew by a call at its end, its own or one that leads back to it: what its caller
+    /// put into registers is then not what it has found.
+    pub fn may_begin_anew(&mut self, frame: &Frame) -> bool {
+        let Some(unit) = self.units.get(frame.function.unit) else {
+            return true;
+        };
+        let body = self.body(&unit, frame.function);
+        // Hooks don't come back; whoever else is called last may go on to this one again.
+        let is_hook = |target: &Option<Die>| {
+            let name = target.and_then(|target| self.name_of(target));
+            name.is_some_and(|name| name.starts_with("__cyg_profile_func_"))
+        };
+        !body.last_calls.iter().all(is_hook)
+    }
+
+    fn name_of(&self, die: Die) -> Option<Box<str>> {
+        let unit = self.units.get(die.unit)?;
+        let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
+        text_of(&unit, &entry, gimli::DW_AT_name)
+    }
+
     /// Where the function begins that is described at `die`, which may only declare it.
     fn entry_of(&self, die: Die) -> Option<u64> {
         let unit = self.units.get(die.unit)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use umbel_trace_ring::plan::{Arithmetic, Op, Opcode};
 
 use super::Wishes;
-use super::compile::is_kept;
+use super::compile::{XMM0, is_at_hook, is_kept};
 use super::shape::Shapes;
 use crate::unwind::{FrameAddress, Recipe};
 use crate::{Address, Binary, Bound, Kind, Op as Step, Place, TypeId, Types, Unary, Variable};
@@ -93,11 +93,11 @@ impl<'a> Capture<'a> {
             Place::OptimizedOut | Place::Constant(_) => {}
             Place::Register(number) => self.register(*number, of),
             Place::Value(address) => {
-                self.computed(address);
+                self.computed(address, false);
                 self.pointed_to(address, of);
             }
             Place::Memory(address) => {
-                self.computed(address);
+                self.computed(address, true);
                 self.memory(address, of);
             }
             Place::ImplicitPointer(target, _) => {
@@ -111,7 +111,7 @@ impl<'a> Capture<'a> {
                 for piece in pieces {
                     match &piece.place {
                         Place::Memory(address) => {
-                            self.computed(address);
+                            self.computed(address, true);
                             let bytes = piece.offset.saturating_add(piece.bits).div_ceil(8);
                             self.bytes(address, bytes.min(STACK_BYTES_MAX), Vec::new());
                         }
@@ -123,7 +123,7 @@ impl<'a> Capture<'a> {
     }
 
     fn register(&mut self, number: u16, of: Option<TypeId>) {
-        if is_kept(number) {
+        if is_kept(number) || is_at_hook(number) {
             self.registers.entry(number).or_default().extend(of);
         }
     }
@@ -217,8 +217,8 @@ impl<'a> Capture<'a> {
         }
     }
 
-    /// Captures what steps take from registers and memory.
-    fn computed(&mut self, address: &Address) {
+    /// Captures what steps take from registers and memory. `is_address`: what they give is read through.
+    fn computed(&mut self, address: &Address, is_address: bool) {
         let steps = &address.ops;
         // Of each number on the stack, the step that its computation begins with; `None`: it can't be said.
         let mut begins: Vec<Option<usize>> = Vec::new();
@@ -230,7 +230,7 @@ impl<'a> Capture<'a> {
                             steps.get(index + 1),
                             Some(Step::Load(_) | Step::LoadSigned(_))
                         )
-                        || steps.len() == 1;
+                        || is_address && steps.len() == 1;
                     if !is_read_through {
                         self.register(*number, None);
                     }
@@ -288,7 +288,7 @@ impl<'a> Capture<'a> {
                 } => {
                     for dimension in dimensions {
                         if let Bound::Dynamic(count) = &dimension.count {
-                            self.computed(count);
+                            self.computed(count, false);
                         }
                     }
                     of = *element;
@@ -369,6 +369,14 @@ impl<'a> Capture<'a> {
                 break;
             };
             room = rest;
+            if number >= XMM0 {
+                let Some(rest) = room.checked_sub(1) else {
+                    break;
+                };
+                room = rest;
+                words.push(op(Opcode::Vector, number, 0, 0));
+                continue;
+            }
             words.push(op(Opcode::Register, number, 0, 0));
             let values: Vec<_> = values.into_iter().map(|of| (of, 0)).collect();
             let shape = self
@@ -518,7 +526,7 @@ impl Program<'_, '_> {
     }
 
     fn register(&mut self, number: u16, offset: i64) -> Option<()> {
-        if !is_kept(number) {
+        if number >= XMM0 || !(is_kept(number) || is_at_hook(number)) {
             return None;
         }
         let offset = i32::try_from(offset).ok()?;

@@ -33,9 +33,13 @@ pub fn compile(
     let frames = all.get(own..)?;
     let recipe = file.unwind(pc).ok();
     let physical = all.last()?.clone();
+    // A function that ends by calling itself anew has other arguments than its caller gave.
+    let has_entries = !file.may_begin_anew(&physical);
     let mut compiler = Compiler {
         file,
         pc,
+        has_entries,
+        kind: site.kind,
         frame_address: recipe.as_ref().map(|recipe| recipe.frame_address.clone()),
         needs_caller: false,
     };
@@ -104,6 +108,7 @@ pub fn compile(
         kind: site.kind,
         words: words.into(),
         frame_address: recipe.map(|recipe| recipe.frame_address),
+        entry: physical.entry,
         frames: described,
         result,
         entries,
@@ -158,6 +163,9 @@ fn describe(frame: &Frame) -> DescribedFrame {
 struct Compiler<'a> {
     file: &'a mut DebugFile,
     pc: u64,
+    kind: Kind,
+    /// Whether what registers had at the function's begin can be asked of its caller.
+    has_entries: bool,
     frame_address: Option<FrameAddress>,
     /// A variable is what the caller put into a register.
     needs_caller: bool,
@@ -166,12 +174,41 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn arguments(&mut self, frame: &Frame) -> Vec<Variable> {
         let found = self.file.arguments(frame, self.pc);
-        found.into_iter().map(|found| self.told(found)).collect()
+        let before = match self.kind {
+            Kind::Caller => Vec::new(),
+            Kind::Enter | Kind::Exit => self.file.arguments(frame, self.pc.saturating_sub(1)),
+        };
+        self.better(found, before)
     }
 
     fn locals(&mut self, frame: &Frame) -> Vec<Variable> {
         let found = self.file.locals(frame, self.pc);
-        found.into_iter().map(|found| self.told(found)).collect()
+        let before = match self.kind {
+            Kind::Caller => Vec::new(),
+            Kind::Enter | Kind::Exit => self.file.locals(frame, self.pc.saturating_sub(1)),
+        };
+        self.better(found, before)
+    }
+
+    /// Each variable where it can be told. The call of a hook finds registers as they were: what is in one until the call, and lost by
+    /// any other, is still there. `before` has the places where the instruction begins.
+    fn better(&mut self, found: Vec<Variable>, before: Vec<Variable>) -> Vec<Variable> {
+        let mut before = before.into_iter();
+        let mut all = Vec::new();
+        for after in found {
+            let before = before.next().filter(|before| before.name == after.name);
+            let is_certain = |place: &Place| {
+                self.can_be_told(place)
+                    && !any_step(place, &|step| matches!(step, Step::Entry(_)))
+                    && !lacks_anything(place)
+            };
+            let chosen = match before {
+                Some(before) if !is_certain(&after.place) && is_certain(&before.place) => before,
+                _ => after,
+            };
+            all.push(self.told(chosen));
+        }
+        all
     }
 
     fn result(&mut self, frame: &Frame, address: u64) -> Option<Variable> {
@@ -213,12 +250,16 @@ impl Compiler<'_> {
             &self.frame_address,
             Some(FrameAddress::Register(number, _)) if is_kept(*number)
         );
+        let is_hook = self.kind != Kind::Caller;
         match place {
-            Place::Register(number) => is_kept(*number),
+            Place::Register(number) => is_kept(*number) || is_hook && is_at_hook(*number),
             Place::Memory(address) | Place::Value(address) => {
                 address.ops.iter().all(|step| match step {
-                    Step::Register(number, _) => is_kept(*number),
+                    Step::Register(number, _) => {
+                        is_kept(*number) || is_hook && is_at_hook(*number) && *number < XMM0
+                    }
                     Step::FrameAddress(_) => has_frame_address,
+                    Step::Entry(_) => is_hook && self.has_entries,
                     Step::ThreadLocal(_) | Step::Object => false,
                     _ => true,
                 })
@@ -233,6 +274,24 @@ impl Compiler<'_> {
 /// Whether a call keeps this register, or it is the stack pointer.
 pub(super) fn is_kept(number: u16) -> bool {
     number == 7 || KEPT.contains(&number)
+}
+
+/// DWARF's number of xmm0.
+pub(super) const XMM0: u16 = 17;
+
+/// Whether the program's hook finds this register as it was at its call, though calls may change it: rax, rdx, rcx, r8, r9, xmm0-7. So
+/// the linker's stubs have it, as they may be arguments.
+pub(super) fn is_at_hook(number: u16) -> bool {
+    matches!(number, 0 | 1 | 2 | 8 | 9 | XMM0..=24)
+}
+
+fn lacks_anything(place: &Place) -> bool {
+    match place {
+        Place::OptimizedOut => true,
+        Place::Pieces(pieces) => pieces.iter().any(|piece| lacks_anything(&piece.place)),
+        Place::ImplicitPointer(target, _) => lacks_anything(target),
+        _ => false,
+    }
 }
 
 fn any_step(place: &Place, is: &dyn Fn(&Step) -> bool) -> bool {
