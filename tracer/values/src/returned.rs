@@ -4,7 +4,12 @@
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
 use crate::unwind::KEPT;
-use crate::{Address, DebugFile, Encoding, Kind, Offset, Op, Piece, Place, TypeId, Types};
+use crate::{
+    Address, Binary, DebugFile, Encoding, Kind, Offset, Op, Piece, Place, TypeId, Types, Unary,
+};
+
+/// Steps of a computation, at most.
+const OPS_MAX: usize = 48;
 
 /// Instructions between the hook and the end, at most.
 const STEPS_MAX: usize = 96;
@@ -27,7 +32,7 @@ fn find(file: &mut DebugFile, address: u64, of: TypeId) -> Option<Place> {
     machine.run(file, address)?;
     match class {
         Class::Memory => Some(Place::Memory(Address {
-            ops: machine.whole(0)?.to_vec(),
+            ops: machine.known(Register::RAX)?,
         })),
         Class::Long => machine.x87,
         Class::Parts(parts) => {
@@ -211,9 +216,13 @@ type Symbol = Option<Vec<Op>>;
 struct Machine {
     /// By DWARF's numbers.
     integers: [Symbol; 16],
+    /// Bytes of each that are known.
+    widths: [u8; 16],
     /// The low 16 bytes: where they are loaded from, or an integer that was moved there; how many bytes.
     vectors: [Option<(Moved, u64)>; 2],
     x87: Option<Place>,
+    /// What was compared last: two numbers, and their bytes.
+    flags: Option<(Vec<Op>, Vec<Op>, u8)>,
     /// The flags say whether the stack is still whole.
     checks_stack: bool,
 }
@@ -235,8 +244,10 @@ impl Machine {
         }
         Self {
             integers,
+            widths: [8; 16],
             vectors: [const { None }; 2],
             x87: None,
+            flags: None,
             checks_stack: false,
         }
     }
@@ -285,18 +296,66 @@ impl Machine {
             );
         match step.mnemonic() {
             Mnemonic::Nop | Mnemonic::Endbr64 | Mnemonic::Vzeroupper => {}
-            Mnemonic::Cmp | Mnemonic::Test => {}
+            Mnemonic::Cmp | Mnemonic::Test => self.compared(step),
             Mnemonic::Mov => self.moved(step)?,
             Mnemonic::Movzx | Mnemonic::Movsx | Mnemonic::Movsxd => self.extended(step)?,
             Mnemonic::Lea => {
-                let address = self.memory(step);
-                self.set(step.op0_register(), address)?;
+                let address = self.address(step);
+                let size = step.op0_register().size();
+                self.set(step.op0_register(), address.map(|ops| narrowed(ops, size)))?;
             }
             Mnemonic::Xor if is_same(step) => {
                 self.set(step.op0_register(), Some(vec![Op::Constant(0)]))?;
             }
             Mnemonic::Add | Mnemonic::Sub if is_immediate(step.op1_kind()) => {
                 self.added(step)?;
+            }
+            Mnemonic::Add
+            | Mnemonic::Sub
+            | Mnemonic::And
+            | Mnemonic::Or
+            | Mnemonic::Xor
+            | Mnemonic::Imul
+            | Mnemonic::Shl
+            | Mnemonic::Shr
+            | Mnemonic::Sar
+            | Mnemonic::Neg
+            | Mnemonic::Not
+                if step.op0_kind() == OpKind::Register
+                    && number_of(step.op0_register()).is_some()
+                    && !is_high(step.op0_register()) =>
+            {
+                // The long multiplication writes two registers, and names neither.
+                if step.op_count() == 1 && step.mnemonic() == Mnemonic::Imul {
+                    return None;
+                }
+                let value = self.computed(step);
+                let size = step.op0_register().size();
+                let value = value.filter(|ops| ops.len() <= OPS_MAX);
+                self.set(step.op0_register(), value.map(|ops| narrowed(ops, size)))?;
+            }
+            Mnemonic::Cdqe => {
+                let value = self.integer_at(0).cloned();
+                let value = value.map(|mut ops| {
+                    ops.push(Op::Truncate(4, true));
+                    ops
+                });
+                self.set(Register::RAX, value)?;
+            }
+            Mnemonic::Sete
+            | Mnemonic::Setne
+            | Mnemonic::Setl
+            | Mnemonic::Setle
+            | Mnemonic::Setg
+            | Mnemonic::Setge
+            | Mnemonic::Setb
+            | Mnemonic::Setbe
+            | Mnemonic::Seta
+            | Mnemonic::Setae
+                if step.op0_kind() == OpKind::Register =>
+            {
+                let value = self.condition(step.mnemonic());
+                self.set(step.op0_register(), value)?;
             }
             Mnemonic::Pop => {
                 let loaded = self.integer_at(RSP)?.clone();
@@ -342,6 +401,11 @@ impl Machine {
             }
             _ => return None,
         }
+        // What changes the flags ends what was compared.
+        if !matches!(step.mnemonic(), Mnemonic::Cmp | Mnemonic::Test) && step.rflags_modified() != 0
+        {
+            self.flags = None;
+        }
         self.checks_stack = is_checked;
         Some(())
     }
@@ -351,7 +415,7 @@ impl Machine {
         match (step.op0_kind(), step.op1_kind()) {
             (OpKind::Register, OpKind::Register) => {
                 let from = step.op1_register();
-                let value = self.integers.get(number_of(from)?)?.clone();
+                let value = self.known(from);
                 self.set(step.op0_register(), value.map(|ops| narrowed(ops, size)))
             }
             (OpKind::Register, OpKind::Memory) => {
@@ -376,10 +440,7 @@ impl Machine {
             OpKind::Register => {
                 let from = step.op1_register();
                 let bytes = u8::try_from(from.size()).ok()?;
-                let value = match is_high(from) {
-                    true => None,
-                    false => self.integers.get(number_of(from)?)?.clone(),
-                };
+                let value = self.known(from);
                 value.map(|mut ops| {
                     ops.push(Op::Truncate(bytes, is_signed));
                     ops
@@ -409,10 +470,132 @@ impl Machine {
             Mnemonic::Add => step.immediate(1),
             _ => step.immediate(1).wrapping_neg(),
         };
-        let value = self.integers.get(number_of(to)?)?.clone();
+        let value = self.known(to);
         let size = to.size();
         let sum = value.map(|ops| narrowed(plus(ops, amount), size));
         self.set(to, sum)
+    }
+
+    /// An operand of an instruction on integers, as wide as its first.
+    fn operand(&self, step: &Instruction, index: u32) -> Symbol {
+        let size = step.op0_register().size();
+        match step.op_kind(index) {
+            OpKind::Register => self.known(step.op_register(index)),
+            OpKind::Memory => loaded_of(self.memory(step), size),
+            kind if is_immediate(kind) => Some(vec![Op::Constant(step.immediate(index))]),
+            _ => None,
+        }
+    }
+
+    /// What an operation on integers gives.
+    fn computed(&self, step: &Instruction) -> Symbol {
+        let bytes = u8::try_from(step.op0_register().size()).ok()?;
+        let (first, second) = match step.op_count() {
+            3 => (1, Some(2)),
+            2 => (0, Some(1)),
+            _ => (0, None),
+        };
+        let mut ops = self.operand(step, first)?;
+        let operator = match step.mnemonic() {
+            Mnemonic::Neg => {
+                ops.push(Op::Unary(Unary::Neg));
+                return Some(ops);
+            }
+            Mnemonic::Not => {
+                ops.push(Op::Unary(Unary::Not));
+                return Some(ops);
+            }
+            Mnemonic::Add => Binary::Plus,
+            Mnemonic::Sub => Binary::Minus,
+            Mnemonic::And => Binary::And,
+            Mnemonic::Or => Binary::Or,
+            Mnemonic::Xor => Binary::Xor,
+            Mnemonic::Imul => Binary::Mul,
+            Mnemonic::Shl | Mnemonic::Shr | Mnemonic::Sar => {
+                // By a number that is known: the processor uses its low bits only.
+                if !is_immediate(step.op1_kind()) {
+                    return None;
+                }
+                let mask = if bytes == 8 { 63 } else { 31 };
+                if bytes < 8 {
+                    ops.push(Op::Truncate(bytes, step.mnemonic() == Mnemonic::Sar));
+                }
+                ops.push(Op::Constant(step.immediate(1) & mask));
+                ops.push(Op::Binary(match step.mnemonic() {
+                    Mnemonic::Shl => Binary::Shl,
+                    Mnemonic::Shr => Binary::Shr,
+                    _ => Binary::Shra,
+                }));
+                return Some(ops);
+            }
+            _ => return None,
+        };
+        ops.extend(self.operand(step, second?)?);
+        ops.push(Op::Binary(operator));
+        Some(ops)
+    }
+
+    fn compared(&mut self, step: &Instruction) {
+        self.flags = None;
+        if step.op0_kind() != OpKind::Register {
+            return;
+        }
+        let Ok(bytes) = u8::try_from(step.op0_register().size()) else {
+            return;
+        };
+        let left = self.operand(step, 0);
+        let right = match step.mnemonic() {
+            Mnemonic::Test if is_same(step) => Some(vec![Op::Constant(0)]),
+            Mnemonic::Test => None,
+            _ => self.operand(step, 1),
+        };
+        self.flags = left.zip(right).map(|(left, right)| (left, right, bytes));
+    }
+
+    /// Whether what was compared last is so.
+    fn condition(&self, mnemonic: Mnemonic) -> Symbol {
+        let (left, right, bytes) = self.flags.clone()?;
+        let (operator, is_signed) = match mnemonic {
+            Mnemonic::Sete => (Binary::Eq, true),
+            Mnemonic::Setne => (Binary::Ne, true),
+            Mnemonic::Setl => (Binary::Lt, true),
+            Mnemonic::Setle => (Binary::Le, true),
+            Mnemonic::Setg => (Binary::Gt, true),
+            Mnemonic::Setge => (Binary::Ge, true),
+            Mnemonic::Setb => (Binary::Lt, false),
+            Mnemonic::Setbe => (Binary::Le, false),
+            Mnemonic::Seta => (Binary::Gt, false),
+            Mnemonic::Setae => (Binary::Ge, false),
+            _ => return None,
+        };
+        if bytes == 8 && !is_signed {
+            return None;
+        }
+        let mut ops = left;
+        ops.push(Op::Truncate(bytes, is_signed));
+        ops.extend(right);
+        ops.push(Op::Truncate(bytes, is_signed));
+        ops.push(Op::Binary(operator));
+        (ops.len() <= OPS_MAX).then_some(ops)
+    }
+
+    /// What lea computes.
+    fn address(&self, step: &Instruction) -> Symbol {
+        if step.is_ip_rel_memory_operand() {
+            return Some(vec![Op::Static(step.ip_rel_memory_address())]);
+        }
+        let of = |register: Register| self.known(register);
+        let mut ops = match step.memory_base() {
+            Register::None => vec![Op::Constant(0)],
+            base => of(base)?,
+        };
+        if step.memory_index() != Register::None {
+            ops.extend(of(step.memory_index())?);
+            ops.push(Op::Constant(step.memory_index_scale().into()));
+            ops.push(Op::Binary(Binary::Mul));
+            ops.push(Op::Binary(Binary::Plus));
+        }
+        (ops.len() <= OPS_MAX).then(|| plus(ops, step.memory_displacement64()))
     }
 
     fn moved_vector(&mut self, step: &Instruction) -> Option<()> {
@@ -432,9 +615,7 @@ impl Machine {
                 let from = step.op1_register();
                 match self.vector_of(from).and_then(|vector| vector.clone()) {
                     Some((moved, there)) if there >= bytes => Some(moved),
-                    _ => number_of(from)
-                        .and_then(|number| self.integers.get(number)?.clone())
-                        .map(Moved::Integer),
+                    _ => self.known(from).map(Moved::Integer),
                 }
             }
             _ => return None,
@@ -476,11 +657,20 @@ impl Machine {
         if base.size() != 8 {
             return None;
         }
-        let ops = self.integers.get(number_of(base)?)?.clone()?;
-        // What isn't the frame's own may be another thread's a moment later.
-        let is_frame = matches!(ops.as_slice(), [Op::Register(6 | RSP, _)]);
-        let is_address = step.mnemonic() == Mnemonic::Lea;
-        (is_frame || is_address).then(|| plus(ops, step.memory_displacement64()))
+        let ops = self.known(base)?;
+        // What has to be loaded first is too far away to be sure of.
+        let is_near = matches!(ops.as_slice(), [Op::Register(..)]);
+        is_near.then(|| plus(ops, step.memory_displacement64()))
+    }
+
+    /// What a register, or a part of one, holds.
+    fn known(&self, register: Register) -> Symbol {
+        let number = number_of(register)?;
+        let is_whole = register.size() <= usize::from(*self.widths.get(number)?);
+        self.integers
+            .get(number)?
+            .clone()
+            .filter(|_| is_whole && !is_high(register))
     }
 
     fn set(&mut self, register: Register, value: Symbol) -> Option<()> {
@@ -488,11 +678,13 @@ impl Machine {
             return Some(());
         };
         let place = self.integers.get_mut(number)?;
-        // Of a part of a register the rest stays, which nobody needs to know.
-        *place = match register.size() {
-            4 | 8 => value,
-            1 | 2 if !is_high(register) => value,
-            _ => None,
+        let width = self.widths.get_mut(number)?;
+        let was_zero = place.as_deref() == Some(&[Op::Constant(0)]) && *width == 8;
+        // Of a part of a register the rest stays, of which nothing is known but if it is zero.
+        (*place, *width) = match u8::try_from(register.size()).ok()? {
+            4 | 8 => (value, 8),
+            bytes @ (1 | 2) if !is_high(register) => (value, if was_zero { 8 } else { bytes }),
+            _ => (None, 8),
         };
         Some(())
     }
@@ -522,10 +714,12 @@ impl Machine {
     /// The value in rax (0) or rdx (1).
     fn integer(&self, number: u16, bytes: u64) -> Option<Place> {
         let ops = self.whole(number)?;
+        if bytes > u64::from(*self.widths.get(usize::from(number))?) {
+            return None;
+        }
         if let [Op::Register(register, 0)] = ops {
             return Some(Place::Register(*register));
         }
-        let _ = bytes;
         Some(Place::Value(Address { ops: ops.to_vec() }))
     }
 
@@ -562,8 +756,8 @@ fn plus(mut ops: Vec<Op>, amount: u64) -> Vec<Op> {
 
 /// What 32-bit instructions leave of a number.
 fn narrowed(mut ops: Vec<Op>, bytes: usize) -> Vec<Op> {
-    if bytes == 4 {
-        ops.push(Op::Truncate(4, false));
+    if let Ok(bytes @ (1 | 2 | 4)) = u8::try_from(bytes) {
+        ops.push(Op::Truncate(bytes, false));
     }
     ops
 }
@@ -593,19 +787,7 @@ fn is_same(step: &Instruction) -> bool {
 fn is_plain(mnemonic: Mnemonic) -> bool {
     matches!(
         mnemonic,
-        Mnemonic::Add
-            | Mnemonic::Sub
-            | Mnemonic::And
-            | Mnemonic::Or
-            | Mnemonic::Xor
-            | Mnemonic::Shl
-            | Mnemonic::Shr
-            | Mnemonic::Sar
-            | Mnemonic::Neg
-            | Mnemonic::Not
-            | Mnemonic::Imul
-            | Mnemonic::Sete
-            | Mnemonic::Setne
+        Mnemonic::Adc | Mnemonic::Sbb | Mnemonic::Bsf | Mnemonic::Bsr | Mnemonic::Popcnt
     )
 }
 

@@ -51,6 +51,11 @@ impl Shapes {
         }
     }
 
+    /// Nothing is followed.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// The shape of bytes that have these values in them, each at its offset; 0: nothing is followed.
     pub fn of_values(&mut self, types: &Types, values: &[(TypeId, u64)], depth: u8) -> u32 {
         let mut all = Vec::new();
