@@ -59,9 +59,6 @@ impl Show<'_> {
                 let size = self.types.size(element).filter(|size| *size > 0);
                 let size = size.ok_or(Absence::Damaged)?;
                 let bytes = end.checked_sub(begin).ok_or(Absence::Damaged)?;
-                if !bytes.is_multiple_of(size) {
-                    return Err(Absence::Damaged);
-                }
                 self.behind_pointer(begin, element, size, bytes / size, level)
             }
             Container::Counted {
@@ -213,6 +210,13 @@ impl Show<'_> {
                 title: "".into(),
                 entries: Vec::new(),
                 left_out: count,
+            }),
+            // Not constructed yet, most likely: its pointers are what lay there before.
+            Err(absence @ Absence::Invalid(_)) if count > 0 => Ok(Value::Compound {
+                shape: Shape::List,
+                title: "".into(),
+                entries: vec![Entry::element(Value::Absent(absence))],
+                left_out: count - 1,
             }),
             shown => shown,
         }
