@@ -88,12 +88,23 @@ def compare_absent(gdb_absent, our_absent, gdb, ours):
         # Invalid memory, and a value that isn't there: no value either way.
         return EQUAL if both_invalid or both_out else MISSING
     if our_absent is not None:
+        if not our_absent.startswith("invalid"):
+            return MISSING
         # Memory that gdb could read is not invalid.
-        return DIFFERENT if our_absent.startswith("invalid") else MISSING
+        return EQUAL if is_unreadable(gdb) else DIFFERENT
     if not gdb_absent.startswith("invalid"):
         return OURS
     # gdb gives up a whole record for a virtual base that can't be found; we leave out the base.
     return CUT if isinstance(ours, dict) and has_absent(ours) else DIFFERENT
+
+
+def is_unreadable(tree):
+    """Whether gdb could read no part of it."""
+    if isinstance(tree, dict):
+        if "unprintable" in tree or (absence(tree) or "").startswith("invalid"):
+            return True
+        return bool(tree) and all(is_unreadable(part) for part in tree.values())
+    return isinstance(tree, list) and bool(tree) and all(is_unreadable(part) for part in tree)
 
 
 def has_absent(tree):
@@ -280,10 +291,14 @@ def where(gdb, ours):
         else:
             parts = []
         worse = [part for part in parts if not isinstance(part[1], bool) and compare(part[1], part[2]) == judged]
-        if not worse or "text" in gdb or {"ptr", "to"} <= set(gdb) and worse[0][0] == ".ptr":
+        if not worse or "text" in gdb or {"ptr", "to"} <= set(names(gdb)) and worse[0][0] == ".ptr":
             return path, gdb, ours
         name, gdb, ours = worse[0]
         path += name
+
+
+def names(tree):
+    return tree if isinstance(tree, dict) else ()
 
 
 class Report:
@@ -343,6 +358,8 @@ SELF_TEST = [
     ("5", BAD, DIFFERENT),
     (BAD, "5", DIFFERENT),
     (BAD, BAD, EQUAL),
+    ([{"x": {"unprintable": "no memory"}}], [BAD], EQUAL),
+    ([{"x": {"unprintable": "no memory"}, "y": "5"}], [BAD], DIFFERENT),
     ("5", {"absent": "not captured"}, CUT),
     ({"ptr": "0x10", "to": "5"}, {"ptr": "0x10"}, EQUAL),
     ({"ptr": "0x10", "to": "5"}, {"ptr": "0x10", "to": "6"}, DIFFERENT),
