@@ -57,6 +57,8 @@ pub(crate) struct Unwinder {
     index: Option<gimli::ParsedEhFrameHdr<Slice>>,
     plain: DebugFrame<Slice>,
     bases: BaseAddresses,
+    /// Where the frames lie.
+    begin: u64,
     context: UnwindContext<usize>,
 }
 
@@ -75,20 +77,27 @@ impl Unwinder {
             index: EhFrameHdr::from(index).parse(&bases, 8).ok(),
             plain: DebugFrame::from(sections.read(".debug_frame").1),
             bases,
+            begin: frames_at,
             context: UnwindContext::new(),
         }
     }
 
     pub(crate) fn recipe(&mut self, pc: u64) -> gimli::Result<Recipe> {
         let table = self.index.as_ref().and_then(gimli::ParsedEhFrameHdr::table);
-        let row = match table {
-            Some(table) => table.unwind_info_for_address(
-                &self.frames,
-                &self.bases,
-                &mut self.context,
-                pc,
-                EhFrame::cie_from_offset,
-            ),
+        // gimli's own way through the index takes its addresses for sound.
+        let indexed = table.and_then(|table| {
+            let begin = table.lookup(pc, &self.bases).ok()?.direct().ok()?;
+            let offset = usize::try_from(begin.checked_sub(self.begin)?).ok()?;
+            let bases = &self.bases;
+            let entry = self
+                .frames
+                .fde_from_offset(bases, offset.into(), EhFrame::cie_from_offset);
+            entry.ok().filter(|entry| entry.contains(pc))
+        });
+        let row = match indexed {
+            Some(entry) => {
+                entry.unwind_info_for_address(&self.frames, &self.bases, &mut self.context, pc)
+            }
             None => self.frames.unwind_info_for_address(
                 &self.bases,
                 &mut self.context,

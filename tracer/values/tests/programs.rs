@@ -1,0 +1,295 @@
+//! Plans for real programs: whatever way gcc writes the debug information, and however it is damaged afterwards.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use object::{Object, ObjectSymbol};
+use umbel_values::plan::{Description, Kind, Site, Wishes, compile};
+use umbel_values::{DebugFile, Place};
+
+const SOURCE: &str = r#"
+struct point { int x, y; double w; unsigned low : 3, high : 5; };
+struct list { int value; struct list *next; };
+enum color { RED, GREEN = 5 };
+volatile int sink;
+__attribute__((noinline)) int add(int first, long second) { sink = first; return first + (int)second; }
+__attribute__((noinline)) double scale(struct point p, const char *name, float factor) { sink = name[0]; return p.w * factor + p.x; }
+__attribute__((noinline)) int sum(struct list *head, enum color c) { int s = c; while (head) { s += head->value; head = head->next; } return s; }
+__attribute__((noinline)) int sized(int n) { int row[n]; for (int i = 0; i < n; i++) row[i] = i; sink = row[n - 1]; return row[0]; }
+int main(void) {
+  struct list last = {2, 0}, first = {1, &last};
+  struct point p = {1, 2, 0.5, 3, 9};
+  return add(1, 2) + (int)scale(p, "name", 2.5f) + sum(&first, GREEN) + sized(4);
+}
+"#;
+
+/// A folder that goes when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("umbel-values-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("the folder for temporary files can be written");
+        Self(path)
+    }
+
+    fn build(&self, name: &str, options: &[&str]) -> PathBuf {
+        let source = self.0.join(format!("{name}.c"));
+        fs::write(&source, SOURCE).expect("the folder can be written");
+        let output = self.0.join(name);
+        let status = Command::new("gcc")
+            .current_dir(&self.0)
+            .args(["-g", "-finstrument-functions", "-o"])
+            .arg(&output)
+            .arg(&source)
+            .args(options)
+            .status()
+            .expect("gcc runs");
+        assert!(status.success(), "gcc {options:?}");
+        output
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Name, begin and end of the program's functions.
+fn functions(path: &Path) -> Vec<(String, u64, u64)> {
+    let bytes = fs::read(path).expect("gcc has written it");
+    let file = object::File::parse(&*bytes).expect("gcc writes ELF");
+    let known = ["add", "scale", "sum", "sized", "main"];
+    let symbols = file.symbols().filter_map(|symbol| {
+        let name = symbol.name().ok()?;
+        let end = symbol.address() + symbol.size();
+        known
+            .contains(&name)
+            .then(|| (name.to_owned(), symbol.address(), end))
+    });
+    symbols.collect()
+}
+
+/// The first plan of a function's begin that says something.
+fn entry_plan(file: &mut DebugFile, begin: u64, end: u64, wishes: &Wishes) -> Option<Description> {
+    let sites = (begin..=end).filter(|address| file.calls_hook(*address) == Some(true));
+    let site = Site {
+        address: sites.min()?,
+        kind: Kind::Enter,
+        function: Some(begin),
+    };
+    compile(file, &site, wishes, 0)
+}
+
+fn arguments(path: &Path) -> Vec<(String, Vec<(String, bool)>)> {
+    let mut file = DebugFile::open(path, &[]).expect("it has debug information");
+    let mut found = Vec::new();
+    for (name, begin, end) in functions(path) {
+        let Some(plan) = entry_plan(&mut file, begin, end, &Wishes::default()) else {
+            continue;
+        };
+        let own = plan
+            .frames
+            .first()
+            .expect("a plan has its function's frame");
+        assert_eq!(*own.name, *name);
+        let arguments = own.arguments.iter().map(|argument| {
+            let is_there = argument.place != Place::OptimizedOut;
+            (argument.name.to_string(), is_there)
+        });
+        found.push((name, arguments.collect()));
+    }
+    found.sort();
+    found
+}
+
+fn names(found: &[(String, Vec<(String, bool)>)]) -> Vec<String> {
+    let line = |(name, arguments): &(String, Vec<(String, bool)>)| {
+        let names: Vec<&str> = arguments.iter().map(|(name, _)| name.as_str()).collect();
+        format!("{name}({})", names.join(", "))
+    };
+    found.iter().map(line).collect()
+}
+
+const EXPECTED: [&str; 4] = [
+    "add(first, second)",
+    "scale(p, name, factor)",
+    "sized(n)",
+    "sum(head, c)",
+];
+
+#[test]
+fn arguments_are_found_in_all_forms_of_debug_information() {
+    let folder = Folder::new("forms");
+    let forms: [(&str, &[&str]); 6] = [
+        ("dwarf4", &["-O0", "-gdwarf-4"]),
+        ("dwarf5", &["-O0", "-gdwarf-5"]),
+        ("split4", &["-O0", "-gdwarf-4", "-gsplit-dwarf"]),
+        ("split5", &["-O0", "-gdwarf-5", "-gsplit-dwarf"]),
+        ("packed", &["-O0", "-gz=zlib"]),
+        ("typed", &["-O0", "-fdebug-types-section"]),
+    ];
+    for (name, options) in forms {
+        let found = arguments(&folder.build(name, options));
+        assert_eq!(names(&found), EXPECTED, "{name}");
+        // Without optimization everything is in memory.
+        let mut all = found.iter().flat_map(|(_, arguments)| arguments);
+        assert!(all.all(|(_, is_there)| *is_there), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn optimized_arguments_are_named_and_most_are_there() {
+    let folder = Folder::new("levels");
+    for level in ["-O1", "-O2", "-O3", "-Og"] {
+        let found = arguments(&folder.build(&level[1..], &[level]));
+        let own: Vec<String> = names(&found);
+        for expected in EXPECTED {
+            assert!(own.iter().any(|line| line == expected), "{level}: {own:?}");
+        }
+        let add = found.iter().find(|(name, _)| name == "add");
+        let (_, add) = add.expect("it was just found");
+        assert!(
+            add.iter().all(|(_, is_there)| *is_there),
+            "{level}: {add:?}"
+        );
+    }
+}
+
+#[test]
+fn debug_information_beside_a_stripped_file_is_found() {
+    let folder = Folder::new("beside");
+    let program = folder.build("stripped", &["-O0"]);
+    let before = functions(&program);
+    let debug = folder.0.join("stripped.debug");
+    let run = |tool: &str, arguments: &[&str]| {
+        let status = Command::new(tool)
+            .current_dir(&folder.0)
+            .args(arguments)
+            .status();
+        assert!(status.expect("binutils are there").success(), "{tool}");
+    };
+    run(
+        "objcopy",
+        &["--only-keep-debug", "stripped", "stripped.debug"],
+    );
+    run("strip", &["-g", "stripped"]);
+    run(
+        "objcopy",
+        &["--add-gnu-debuglink=stripped.debug", "stripped"],
+    );
+    assert!(debug.is_file());
+    let mut file = DebugFile::open(&program, &[]).expect("it lies beside");
+    let (_, begin, end) = before
+        .iter()
+        .find(|(name, _, _)| name == "add")
+        .expect("gcc has compiled it");
+    let plan = entry_plan(&mut file, *begin, *end, &Wishes::default()).expect("it has arguments");
+    assert_eq!(plan.frames[0].arguments.len(), 2);
+}
+
+#[test]
+fn a_returned_value_is_found_behind_the_exit_hook() {
+    let folder = Folder::new("returned");
+    for level in ["-O0", "-O1", "-O2"] {
+        let program = folder.build(&format!("returned{level}"), &[level]);
+        let mut file = DebugFile::open(&program, &[]).expect("it has debug information");
+        let all = functions(&program);
+        for (name, begin, end) in all.iter().filter(|(name, _, _)| name != "main") {
+            let sites = (*begin..=*end).filter(|address| file.calls_hook(*address) == Some(true));
+            let site = Site {
+                address: sites.max().expect("the hook is called at the end"),
+                kind: Kind::Exit,
+                function: Some(*begin),
+            };
+            let plan = compile(&mut file, &site, &Wishes::default(), 0);
+            let result = plan
+                .and_then(|plan| plan.result)
+                .expect("it returns a number");
+            let is_float = name == "scale";
+            assert!(
+                is_float || result.place != Place::OptimizedOut,
+                "{level} {name}"
+            );
+        }
+    }
+}
+
+/// A generator of numbers that are the same each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit.max(1) as u64).unwrap_or(0)
+    }
+}
+
+#[test]
+fn damaged_debug_information_ends_in_plans_or_errors() {
+    let folder = Folder::new("damaged");
+    let wishes = Wishes {
+        locals: true,
+        caller: true,
+        depth: 3,
+        ..Wishes::default()
+    };
+    for (name, options) in [
+        ("five", ["-O2", "-gdwarf-5"]),
+        ("four", ["-O1", "-gdwarf-4"]),
+    ] {
+        let program = folder.build(name, &options);
+        let whole = fs::read(&program).expect("gcc has written it");
+        let all = functions(&program);
+        let sections: Vec<(usize, usize)> = {
+            use object::ObjectSection;
+            let file = object::File::parse(&*whole).expect("gcc writes ELF");
+            let debug = file.sections().filter(|section| {
+                let name = section.name().unwrap_or_default();
+                name.starts_with(".debug_") || name.starts_with(".eh_frame")
+            });
+            debug
+                .filter_map(|section| section.file_range())
+                .map(|(offset, bytes)| (offset as usize, bytes as usize))
+                .collect()
+        };
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        for round in 0..150 {
+            let mut bytes = whole.clone();
+            let (offset, length) = sections[random.below(sections.len())];
+            for _ in 0..1 + random.below(12) {
+                let at = offset + random.below(length);
+                bytes[at] = match random.below(3) {
+                    0 => 0xff,
+                    1 => 0,
+                    _ => random.below(256) as u8,
+                };
+            }
+            if round % 10 == 0 {
+                bytes.truncate(offset + random.below(length));
+            }
+            let damaged = folder.0.join("damaged");
+            fs::write(&damaged, &bytes).expect("the folder can be written");
+            let Ok(mut file) = DebugFile::open(&damaged, &[]) else {
+                continue;
+            };
+            for (_, begin, end) in &all {
+                for kind in [Kind::Enter, Kind::Exit, Kind::Caller] {
+                    // Whatever comes of it: it comes soon, and nothing panics.
+                    for address in (*begin + 1..=*end).step_by(7) {
+                        let site = Site {
+                            address,
+                            kind,
+                            function: Some(*begin),
+                        };
+                        let _ = compile(&mut file, &site, &wishes, 0x1000);
+                    }
+                }
+            }
+        }
+    }
+}
