@@ -161,6 +161,23 @@ pub fn a_flag_first(protocol: Protocol) -> Scenario {
     }
 }
 
+/// As `a_copy_rests`, and what takes the copy at last comes with the recall of a flag of its node.
+pub fn a_copy_rests_beside_a_flag() -> Scenario {
+    let flag = Declared {
+        writers: [Only(1), Nobody],
+        ..Declared::sequential(object_of(0, 0), Protocol::Invalidate)
+    };
+    let data = Declared::weak(object_of(0, 1), Protocol::Invalidate, [Only(0), Only(1)]);
+    let mut scenario = Scenario {
+        stores_per_cell: Some(1),
+        faults_per_node: Some(2),
+        ..Scenario::new(2, vec![flag, data])
+    };
+    scenario.budgets[0] = flushes(1);
+    scenario.budgets[1] = flushes(8);
+    scenario
+}
+
 /// Two sequential objects of one home.
 pub fn two_objects() -> Scenario {
     let objects =

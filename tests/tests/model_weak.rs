@@ -87,6 +87,7 @@ explored! {
     gathered_flag_first_update: gathered(a_flag_first(Update)) => (116_150, 44, 1845);
     gathered_flag_of_the_home: gathered(a_flag_of_the_home(Invalidate, 0)) => (141_031, 47, 2879);
     gathered_news_and_a_flag: gathered(news_and_a_flag(Invalidate, 0)) => (144_784, 37, 1794);
+    gathered_copy_rests: gathered(a_copy_rests_beside_a_flag()) => (69_184, 32, 9636);
     gathered_two_objects_held: gathered(held(faults(two_objects(), 1))) => (4041, 18, 119);
 
     tracked_two_caches_write_invalidate: tracked(two_caches_write(Invalidate)) => (10_333, 34, 359);
