@@ -37,12 +37,16 @@ fn run(program: &Program, nodes: usize, hold_us: &str, argument: &str) -> Outcom
 fn atomic_increments_from_all_nodes_are_all_counted() {
     let program = compile_ours("counters", &["-O2"]);
     for (nodes, hold_us) in [(2, "0"), (2, "20"), (4, "0"), (4, "100"), (3, "0")] {
-        let outcome = run(&program, nodes, hold_us, "2");
-        let moved = migrations(&outcome, "main:");
-        assert!(
-            moved > 1000,
-            "only {moved} migrations tell little: {outcome}"
-        );
+        let mut moved = 0;
+        // Few on a machine that has much else to do.
+        for round in 0.. {
+            let outcome = run(&program, nodes, hold_us, "2");
+            moved += migrations(&outcome, "main:");
+            if moved > 1000 {
+                break;
+            }
+            assert!(round < 10, "only {moved} migrations tell little: {outcome}");
+        }
     }
     assert_eq!(program.leftovers(), [""; 0]);
 }
