@@ -6,6 +6,7 @@
 
 mod recordings;
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use recordings::{Random, Temporary, random_events, write_small};
@@ -13,6 +14,9 @@ use umbel_tracer::recording::block::{FILE_HEADER_BYTES, HEADER_BYTES, Header, MA
 use umbel_tracer::recording::codec::{Decoder, Encoder, Visit};
 use umbel_tracer::recording::{Damage, Event, Recording};
 use umbel_tracer::report::{Profile, Selection, TextOptions};
+use umbel_tracer::view::replay::replay;
+use umbel_tracer::view::select::Selection as ReplaySelection;
+use umbel_tracer::view::story::Story;
 
 const SEED: u64 = 0x2010_0831;
 /// Rounds of the short run: some seconds of an unoptimized build.
@@ -114,6 +118,9 @@ fn read_all(recording: &Recording) {
         events += recording.events(thread.serial).count() as u64;
     }
     assert!(events < 1_000_000, "{events} events in a small file");
+    let (story, selection) = (Story::new(recording), ReplaySelection::default());
+    let shown = replay(&story, &selection, Default::default(), &mut io::sink());
+    shown.expect("a sink takes everything");
     let selection = Selection {
         tree: true,
         ..Selection::default()

@@ -32,6 +32,8 @@ pub struct RawValues {
 pub struct Plans {
     images: Vec<(Image, Arc<Types>)>,
     plans: HashMap<u32, Plan>,
+    /// Types that were never told: of all images.
+    missing: usize,
     limits: Limits,
 }
 
@@ -60,10 +62,11 @@ impl Plans {
         let index = self.image(image);
         let list = &mut Arc::make_mut(&mut self.images[index].1).list;
         // One that is missing (a damaged recording) leaves a hole: its number is of no type.
-        if (first as usize) < list.len() {
+        let Some(hole) = (first as usize).checked_sub(list.len()) else {
             return;
-        }
-        if (first as usize) - list.len() <= TYPES_MISSING_MAX {
+        };
+        if self.missing + hole <= TYPES_MISSING_MAX {
+            self.missing += hole;
             list.resize_with(first as usize, missing_type);
             list.extend_from_slice(types);
         }
@@ -117,8 +120,8 @@ impl Plans {
     }
 }
 
-/// Types that may be missing in a row.
-const TYPES_MISSING_MAX: usize = 1 << 20;
+/// Types that may be missing: a damaged number must not take memory without bound.
+const TYPES_MISSING_MAX: usize = 1 << 16;
 
 fn missing_type() -> Type {
     Type {

@@ -8,6 +8,7 @@ use umbel_tracer::recording::{
     Began, ClockPoint, Context, Ended, Event, Image, Kind, LostInfo, Message, ModuleGone,
     ModuleInfo, Name, ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, Writer,
 };
+use umbel_values::{DescribedFrame, Description, Encoding, Kept, Place, Type, TypeId, Variable};
 
 /// A file in the folder of temporary files, removed at the end.
 pub struct Temporary(pub PathBuf);
@@ -104,7 +105,7 @@ fn special(random: &mut Random) -> Kind {
             bytes: first % 5000,
             number: second,
         })),
-        7 => Kind::Values([first, second].into()),
+        7 => Kind::Values([1, first, second].into()),
         8 => Kind::Other {
             code: 999,
             payload: [first].into(),
@@ -163,6 +164,41 @@ pub fn write_small(path: &Path, random: &mut Random) {
         build_id: Vec::new(),
     };
     writer.names(&image, &[]).expect(written);
+    let int = Type {
+        name: "int".into(),
+        size: Some(4),
+        kind: umbel_values::Kind::Base(Encoding::Signed),
+    };
+    writer
+        .types(&module.image(), 0, &[int.clone(), int])
+        .expect(written);
+    // Its number is that of some random payloads; it captures a register.
+    let plan = Kept {
+        number: 1,
+        bias: module.bias,
+        description: Description {
+            kind: umbel_values::plan::Kind::Enter,
+            words: [1 << 32, 1 | 3 << 8, 0].into(),
+            frame_address: None,
+            frames: vec![DescribedFrame {
+                name: "f".into(),
+                linkage: None,
+                is_inline: false,
+                arguments: vec![Variable {
+                    name: "n".into(),
+                    of: TypeId(1),
+                    place: Place::Register(3),
+                    is_artificial: false,
+                }],
+                locals: Vec::new(),
+            }],
+            result: None,
+            entries: Vec::new(),
+            callee: None,
+            entry: None,
+        },
+    };
+    writer.plan(&module.image(), &plan).expect(written);
     for serial in 1..4 {
         let thread = ThreadInfo {
             serial: ThreadSerial(serial),
