@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::time::{ClockId, clock_gettime};
 
-use super::configurations::Tools;
+use super::configurations::{CALLS_ALONE, Tools};
 use super::measure::{bytes_in, said, timed};
 use super::programs::{FLAG, Program, folder};
 use super::table::{Answer, Limit};
@@ -71,7 +71,7 @@ fn start_up(tools: &Tools, programs: &[Program], effort: Effort) -> Result<Vec<A
         answers.push(Answer {
             what: format!("start-up and end, {what}"),
             estimate,
-            measured: more(tools.record(&recording, &[]))?,
+            measured: more(tools.record(&recording, &CALLS_ALONE))?,
             unit: "ms",
             goal: None,
         });
@@ -98,7 +98,7 @@ fn filter_changes(tools: &Tools, effort: Effort) -> Result<Vec<Answer>> {
     let recording = tools.output.join("pulse.trace");
     let count = 4 * effort.trace_rounds;
     let mut program = tools
-        .record(&recording, &[])
+        .record(&recording, &CALLS_ALONE)
         .arg(pulse)
         .arg(count.to_string())
         .stdout(Stdio::piped())
@@ -158,7 +158,10 @@ fn reading(tools: &Tools, program: &Program, effort: Effort) -> Result<Vec<Answe
     let export = tools.output.join("reading.perfetto");
     said(
         tools
-            .record(&recording, &["--when-full", "wait"])
+            .record(
+                &recording,
+                &[&CALLS_ALONE[..], &["--when-full", "wait"]].concat(),
+            )
             .arg(&program.flag)
             .args(&program.arguments),
     )?;
