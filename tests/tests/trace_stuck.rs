@@ -11,7 +11,8 @@ use umbel_tests::cluster::{holds_within, new_folder, signal, start, umbel};
 use umbel_tracer::stuck::text::Text;
 use umbel_tracer::stuck::{Error, Limits, Named, Report, Seen, State, Thread, Wishes, look};
 
-const LIMIT: Duration = Duration::from_secs(20);
+/// Machines under test are busy.
+const LIMIT: Duration = Duration::from_secs(60);
 
 const WISHES: Wishes = Wishes {
     frames: 64,
@@ -56,6 +57,14 @@ impl Places {
 
     fn pid(&self) -> i32 {
         self.child.id() as i32
+    }
+
+    /// The processes that its launcher started.
+    fn children(&self) -> Vec<i32> {
+        let file = format!("/proc/{0}/task/{0}/children", self.pid());
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let pids = text.split_whitespace();
+        pids.filter_map(|pid| pid.parse().ok()).collect()
     }
 
     /// Looks until all threads are where they stay.
@@ -202,7 +211,7 @@ fn all_threads_are_seen_and_none_notices() {
             "{text:?}"
         );
         assert_eq!((text.position, text.size), (64, Some(1500)));
-        for _ in 0..10 {
+        for _ in 0..3 {
             look(places.pid(), &WISHES).expect("the process runs");
         }
         assert_eq!(places.end(), "0 failures");
@@ -279,12 +288,10 @@ fn a_process_that_a_debugger_has_is_seen_as_far_as_it_sleeps() {
         command
     };
     let places = Places::start(&["-g", "-O0"], gdb);
-    let children = format!("/proc/{0}/task/{0}/children", places.pid());
     let mut debugged = None;
     holds_within(LIMIT, || {
-        let text = fs::read_to_string(&children).unwrap_or_default();
-        let pids = text.split_whitespace().filter_map(|pid| pid.parse().ok());
-        debugged = pids
+        let reports = places.children().into_iter();
+        debugged = reports
             .filter_map(|pid| look(pid, &WISHES).ok())
             .find(|report| {
                 has(
@@ -304,6 +311,46 @@ fn a_process_that_a_debugger_has_is_seen_as_far_as_it_sleeps() {
         "{report:#?}"
     );
     places.end();
+}
+
+#[test]
+fn of_a_traced_program_it_says_since_when() {
+    let record = |program: &Path| {
+        let mut command = umbel(&["trace", "record", "-o"]);
+        command
+            .arg(program.with_file_name("recording"))
+            .arg(program);
+        command
+    };
+    let places = Places::start(&["-g", "-O2", "-finstrument-functions"], record);
+    let recording = places.folder.join("recording");
+    let mut found = None;
+    holds_within(LIMIT, || {
+        let reports = places.children().into_iter();
+        found = reports
+            .filter_map(|pid| look(pid, &WISHES).ok())
+            .find(|report| is_settled(report) && report.recording.is_some());
+        found.is_some()
+    });
+    let report = found.expect("the program runs");
+    assert_eq!(report.recording, Some(recording), "{}", Text(&report));
+    for name in ["places", "spinning", "waiting", "blocking", "handling"] {
+        let thread = thread(&report, name).expect("it was found");
+        let known = thread.frames.iter().filter_map(|frame| frame.since);
+        let times: Vec<Duration> = known.collect();
+        assert!(!times.is_empty(), "{name}: {}", Text(&report));
+        assert!(
+            times.is_sorted(),
+            "who called was there before: {}",
+            Text(&report)
+        );
+    }
+    let waiting = thread(&report, "waiting").expect("it was found");
+    let traced = waiting.frames[1..6]
+        .iter()
+        .all(|frame| frame.since.is_some());
+    assert!(traced, "{}", Text(&report));
+    assert!(places.end().ends_with("0 failures"));
 }
 
 #[test]

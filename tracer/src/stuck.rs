@@ -8,8 +8,10 @@
 //!
 //! A thread is never interrupted in a system call that would fail by it ([`calls`]).
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 pub use umbel_values::show::Limits;
 
 mod calls;
@@ -20,6 +22,7 @@ mod memory;
 mod modules;
 mod registers;
 mod search;
+mod since;
 mod stop;
 mod task;
 pub mod text;
@@ -59,6 +62,8 @@ pub struct Report {
     pub threads: Vec<Thread>,
     /// The files that it has open, those it is likely to be reading first.
     pub files: Vec<OpenFile>,
+    /// The recording that is being made of it.
+    pub recording: Option<PathBuf>,
     /// What could not be told, and why.
     pub remarks: Vec<String>,
     /// How long the look took.
@@ -120,6 +125,7 @@ pub enum Seen {
 /// Looks at a process.
 pub fn look(pid: i32, wishes: &Wishes) -> Result<Report> {
     let start = Instant::now();
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
     let process = Process::read(pid)?;
     let memory = LiveMemory::new(pid);
     let modules = Modules::read(pid, &memory)?;
@@ -153,6 +159,9 @@ pub fn look(pid: i32, wishes: &Wishes) -> Result<Report> {
     if threads.is_empty() {
         return Err(Error::Ended(pid));
     }
+    if let Some(recording) = modules.recording() {
+        remarks.extend(since::tell(pid, recording, now, &mut threads));
+    }
     remarks.extend(modules.warnings());
     Ok(Report {
         pid,
@@ -160,6 +169,7 @@ pub fn look(pid: i32, wishes: &Wishes) -> Result<Report> {
         age: process.age,
         threads,
         files,
+        recording: modules.recording().map(Path::to_owned),
         remarks,
         took: start.elapsed(),
     })

@@ -1,6 +1,7 @@
 //! A stack, frame by frame.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use umbel_values::show::Limits;
 
@@ -26,6 +27,10 @@ pub struct Frame {
     pub function: Option<String>,
     /// Bytes from the function's begin.
     pub offset: u64,
+    /// Where the function begins.
+    pub entry: Option<u64>,
+    /// How long it has been there, if a recording tells.
+    pub since: Option<Duration>,
     /// The file it is in.
     pub module: Option<PathBuf>,
     /// Where in the source.
@@ -70,6 +75,8 @@ impl Frame {
             pc,
             function: None,
             offset: 0,
+            entry: None,
+            since: None,
             module,
             place: None,
             is_inline: false,
@@ -182,6 +189,7 @@ impl Walker<'_> {
             let name = name.split('@').next().unwrap_or(&name);
             physical.function = Some(short_name(name).into_owned());
             physical.offset = address - begin;
+            physical.entry = Some(begin.wrapping_add(module.bias));
         }
         let mut place = module.image.place(address);
         let mut debug = match self.limits.is_some() {
@@ -204,6 +212,7 @@ impl Walker<'_> {
             if known.is_inline {
                 frame.function = Some(known.name.to_string());
                 frame.offset = 0;
+                frame.entry = known.entry.map(|entry| entry.wrapping_add(module.bias));
             }
             if let (Some(debug), Some(limits)) = (debug.as_mut(), &self.limits) {
                 let arguments = debug.arguments(&known, address);

@@ -25,6 +25,9 @@ const HEADER_BYTES: usize = 4096;
 /// The vdso is two pages; the kernel may need more one day.
 const VDSO_BYTES_MAX: u64 = 1 << 20;
 
+/// The shared file of a recording `FILE` is `FILE.live`.
+const LIVE: &str = ".live";
+
 /// Where the system's libraries are.
 const SYSTEM: [&str; 5] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/libexec"];
 
@@ -52,6 +55,7 @@ pub struct Module {
 pub struct Modules {
     list: Vec<Module>,
     stacks_end: Vec<(u64, u64)>,
+    recording: Option<PathBuf>,
 }
 
 /// A line of `/proc/PID/maps`.
@@ -85,7 +89,13 @@ impl Modules {
         }
         list.sort_by_key(|module| module.begin);
         let stacks_end = lines.iter().map(|line| (line.begin, line.end)).collect();
-        Ok(Self { list, stacks_end })
+        let mut names = lines.iter().map(|line| line.name);
+        let recording = names.find_map(|name| name.strip_suffix(LIVE));
+        Ok(Self {
+            list,
+            stacks_end,
+            recording: recording.map(PathBuf::from),
+        })
     }
 
     /// The module that an address lies in.
@@ -93,6 +103,11 @@ impl Modules {
         let after = self.list.partition_point(|module| module.begin <= address);
         let module = &self.list[after.checked_sub(1)?];
         module.contains(address).then_some(module)
+    }
+
+    /// The recording that is being made of the process: the tracer's library has its shared file in memory.
+    pub fn recording(&self) -> Option<&Path> {
+        self.recording.as_deref()
     }
 
     /// Behind the last address of the mapping around `address`.

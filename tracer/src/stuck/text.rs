@@ -124,6 +124,9 @@ fn line(frame: &Frame) -> String {
     } else if let Some(module) = &frame.module {
         line += &format!(" in {}", module.display());
     }
+    if let Some(since) = frame.since {
+        line += &format!(", for {}", time(since));
+    }
     if frame.is_interrupted {
         line += " (interrupted by a signal)";
     }
@@ -188,7 +191,6 @@ fn time(time: Duration) -> String {
 
 /// A report for programs.
 pub fn json(report: &Report) -> Value {
-    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let threads: Vec<Value> = report.threads.iter().map(thread_json).collect();
     let files = report.files.iter().map(|file| {
         json!({
@@ -199,12 +201,15 @@ pub fn json(report: &Report) -> Value {
     json!({
         "pid": report.pid, "command": report.command, "age_ns": nanoseconds(report.age),
         "took_ns": nanoseconds(report.took), "threads": threads, "files": files.collect::<Vec<_>>(),
-        "remarks": report.remarks,
+        "recording": report.recording, "remarks": report.remarks,
     })
 }
 
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn thread_json(thread: &Thread) -> Value {
-    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let state = match &thread.state {
         State::Running => json!({"is": "running"}),
         State::Stopped => json!({"is": "stopped"}),
@@ -238,6 +243,6 @@ fn frame_json(frame: &Frame) -> Value {
         "module": frame.module.as_ref().map(|module| module.to_string_lossy()),
         "file": frame.place.as_ref().map(|place| &place.file), "line": frame.place.as_ref().map(|place| place.line),
         "interrupted": frame.is_interrupted, "searched": frame.is_searched,
-        "inlined": frame.is_inline, "arguments": named(&frame.arguments), "locals": named(&frame.locals),
+        "inlined": frame.is_inline, "since_ns": frame.since.map(nanoseconds), "arguments": named(&frame.arguments), "locals": named(&frame.locals),
     })
 }

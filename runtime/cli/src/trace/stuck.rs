@@ -9,7 +9,7 @@ use umbel_tracer::stuck::{Limits, Wishes, look, text};
 ///
 /// Any process of yours, traced or not. A thread that waits in a system call is looked at as it sleeps; one that runs is stopped for
 /// some microseconds, never one whose system call would fail by that. Names and lines come from the program's symbols and
-/// debug information, as far as there are any.
+/// debug information, as far as there are any. While a recording is made of the program it says since when each function is there.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
