@@ -5,6 +5,9 @@
 //! the kernel is asked. Masks of handlers of other signals go to the kernel without the two, so that handlers don't change it
 //! unseen; the program sees them with. Where they can't be taken the kernel reads for us.
 //!
+//! In a distributed program nothing of this is done: its runtime has handlers of its own, by which it fetches memory. The kernel reads, and
+//! what other nodes have now is left out: tracing fetches nothing.
+//!
 //! What a program does by system calls of its own is noticed when a thread takes a chunk, or asks for a plan.
 
 use core::ffi::c_void;
@@ -16,7 +19,8 @@ use umbel_trace_ring::plan::Registers;
 use umbel_trace_ring::sys::is_quiet;
 
 use crate::sys::global::{Thread, thread};
-use crate::sys::values::set_method;
+use crate::sys::libc_calls::next_function;
+use crate::sys::values::{set_distributed, set_method};
 
 /// Whether a thread can take the two signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +48,17 @@ pub fn begin(live: &Live) {
     set_method(live.header().probe.load(Ordering::Relaxed));
     if chain::is_installed() {
         verify();
+    } else if is_distributed() {
+        // The runtime's handlers are first, and stay so; the kernel reads for us.
+        set_distributed();
     } else if !is_quiet() {
         chain::install(on_fault);
     }
+}
+
+/// Is this program's memory shared with other nodes? Its runtime is there before values are captured.
+fn is_distributed() -> bool {
+    next_function(c"umbel_register") != 0
 }
 
 /// The handler of both signals.

@@ -80,6 +80,36 @@ pub fn set_method(method: u32) {
     METHOD.store(method, Ordering::Relaxed);
 }
 
+/// Memory that nodes share, at the same addresses in all distributed programs (`uffd_dsm::window`).
+const SHARED: core::ops::Range<u64> = 0x2000_0000_0000..0x4000_0000_0000;
+
+static DISTRIBUTED: AtomicU32 = AtomicU32::new(0);
+
+/// The program shares memory with other nodes.
+pub fn set_distributed() {
+    DISTRIBUTED.store(1, Ordering::Relaxed);
+}
+
+/// May bytes be shared with other nodes?
+fn may_be_shared(from: u64, bytes: usize) -> bool {
+    DISTRIBUTED.load(Ordering::Relaxed) != 0
+        && from < SHARED.end
+        && from.saturating_add(bytes as u64) > SHARED.start
+}
+
+/// Are all pages of a range mapped to memory here and now, so that reading them fetches nothing? By the kernel's table of pages.
+fn is_here(from: u64, bytes: usize) -> bool {
+    const PRESENT: u64 = 1 << 63;
+    let Ok(table) = File::open(c"/proc/self/pagemap", libc::O_RDONLY) else {
+        return false;
+    };
+    let last = from.saturating_add(bytes as u64 - 1) >> PAGE_BITS;
+    (from >> PAGE_BITS..=last).all(|page| {
+        let mut entry = [0; 8];
+        table.read_at(&mut entry, page * 8) == Ok(8) && u64::from_ne_bytes(entry) & PRESENT != 0
+    })
+}
+
 /// Pages that could not be read, while one event is captured: not longer, for another thread may map them at any time.
 const BAD_PAGES: usize = 4;
 
@@ -88,6 +118,8 @@ const PAGE_BITS: u32 = 12;
 /// Reads for one event, as the thread can now.
 pub struct ThreadProbe {
     method: Option<Method>,
+    /// The page that the hook's caller has its stack pointer in: there is memory, whatever signals can be taken.
+    stack_page: u64,
     bad_pages: [Cell<u64>; BAD_PAGES],
     bad_count: Cell<usize>,
 }
@@ -104,6 +136,7 @@ impl ThreadProbe {
         };
         Self {
             method,
+            stack_page: registers.stack() >> PAGE_BITS,
             bad_pages: [const { Cell::new(0) }; BAD_PAGES],
             bad_count: Cell::new(0),
         }
@@ -128,6 +161,15 @@ impl ThreadProbe {
         let address = from as usize;
         if is_hopeless(address, bytes) {
             return Err(Unread::Invalid);
+        }
+        if bytes > 0 && may_be_shared(from, bytes) {
+            // Another node may take it between the two: then it is left out as well.
+            let told = match is_here(from, bytes) && !is_quiet() {
+                // SAFETY: `to` has room (the caller's).
+                true => told(unsafe { kernel::copy(address, to, bytes) }),
+                false => Err(Unread::Untold),
+            };
+            return told.map_err(|_| Unread::Untold);
         }
         match self.method {
             Some(Method::Guarded) => {
@@ -175,11 +217,13 @@ impl Probe for ThreadProbe {
     #[inline]
     fn number(&self, from: u64, bytes: usize) -> Result<u64, Unread> {
         let in_page = from % (1 << PAGE_BITS) <= (1 << PAGE_BITS) - 8;
-        if self.method == Some(Method::Guarded) && in_page && !is_hopeless(from as usize, 8) {
+        let on_stack = from >> PAGE_BITS == self.stack_page && !may_be_shared(from, 8);
+        let guarded = self.method == Some(Method::Guarded) && !is_hopeless(from as usize, 8);
+        if in_page && (on_stack || guarded) {
             if self.is_known_bad(from) {
                 return Err(Unread::Invalid);
             }
-            // SAFETY: `taking` says that the thread takes the signals, and whose handler is first.
+            // SAFETY: the stack's own page, or `taking` says that the thread takes the signals, and whose handler is first.
             let Some(number) = (unsafe { guarded::load(from as usize) }) else {
                 self.note_bad(from);
                 return Err(Unread::Invalid);

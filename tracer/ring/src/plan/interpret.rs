@@ -102,6 +102,11 @@ impl Registers {
         self.values.get(place).copied()
     }
 
+    /// The stack pointer.
+    pub fn stack(&self) -> u64 {
+        self.values[RSP]
+    }
+
     /// A vector register, if it is one of these and known.
     pub fn vector(&self, number: u8) -> Option<[u64; 2]> {
         let place = number.checked_sub(XMM0)?;
