@@ -14,6 +14,9 @@ use umbel_values::{DebugFile, Kept};
 use super::taker::Shared;
 use crate::recording::{Began, Image, ModuleGone, ModuleInfo, ProcessInfo};
 
+/// How often a region is looked at for requests before words are taken again.
+const ROUNDS_MAX: usize = 32;
+
 /// Answers what hooks ask.
 pub struct Planner {
     wishes: Wishes,
@@ -114,7 +117,12 @@ impl Planner {
     pub fn answer(&mut self, shared: &Shared) {
         let numbers: Vec<u32> = self.regions.keys().copied().collect();
         for number in numbers {
-            while self.answer_region(shared, number) {}
+            // Who goes on asking is heard again when words were taken.
+            for _ in 0..ROUNDS_MAX {
+                if !self.answer_region(shared, number) {
+                    break;
+                }
+            }
         }
     }
 
