@@ -314,6 +314,10 @@ def names(tree):
     return tree if isinstance(tree, dict) else ()
 
 
+def no_object(tree):
+    return isinstance(tree, dict) and 0 < int(tree.get("ptr", "0"), 16) < 4096
+
+
 class Report:
     """Counts, and the first of what is wrong."""
 
@@ -324,6 +328,9 @@ class Report:
 
     def add(self, kind, event, name, gdb, ours):
         found = compare(gdb, ours)
+        if found == DIFFERENT and name == "this" and no_object(gdb):
+            # gdb takes entry values of some inlined functions from the wrong place: no object lies in the first page.
+            found = CUT
         # A value that neither has says nothing about us.
         both_absent = absence(gdb) == OPTIMIZED_OUT and absence(ours) == OPTIMIZED_OUT
         label = "neither" if both_absent else CLASSES[found]
