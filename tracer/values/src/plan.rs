@@ -7,9 +7,11 @@ use crate::{Place, Variable};
 
 mod capture;
 mod compile;
+mod judge;
 mod shape;
 
-pub use compile::{compile, place_words};
+pub use compile::{Compiled, compile, place_words};
+pub use judge::Asked;
 
 /// What a plan captures, for readers of its payloads: kept in the recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -77,6 +77,11 @@ impl<'a> Capture<'a> {
         }
     }
 
+    /// The types of the file.
+    pub fn types(&self) -> &Types {
+        self.types
+    }
+
     /// Captures what it takes to read a variable.
     pub fn variable(&mut self, variable: &Variable) {
         self.bounds(variable.of);
@@ -321,11 +326,7 @@ impl<'a> Capture<'a> {
         let Ok(bytes) = u32::try_from(bytes) else {
             return;
         };
-        let mut program = Program {
-            capture: self,
-            words: Vec::new(),
-            depth: 0,
-        };
+        let mut program = Program::new(self);
         if program.run(address).is_none() || program.depth != 1 {
             return;
         }
@@ -450,14 +451,26 @@ fn op(opcode: Opcode, register: u16, bytes: u16, offset: i32) -> u64 {
 }
 
 /// Steps, as the hook's ops: not all can be.
-struct Program<'a, 'b> {
+pub(super) struct Program<'a, 'b> {
     capture: &'a Capture<'b>,
     words: Vec<u64>,
     depth: usize,
 }
 
-impl Program<'_, '_> {
-    fn run(&mut self, steps: &[Step]) -> Option<()> {
+impl<'a, 'b> Program<'a, 'b> {
+    pub fn new(capture: &'a Capture<'b>) -> Self {
+        Self {
+            capture,
+            words: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    pub fn into_words(self) -> Vec<u64> {
+        self.words
+    }
+
+    pub fn run(&mut self, steps: &[Step]) -> Option<()> {
         for step in steps {
             self.step(step)?;
             if self.depth >= NUMBERS_MAX {

@@ -3,7 +3,7 @@
 use umbel_trace_ring::plan::{Op, Opcode, PlanHead, UNKNOWN};
 
 use super::capture::Capture;
-use super::{DescribedFrame, Description, Kind, Site, Wishes};
+use super::{Asked, DescribedFrame, Description, Kind, Site, Wishes};
 use crate::unwind::{FrameAddress, KEPT, Recipe, Rule};
 use crate::{Address, DebugFile, Frame, Op as Step, Place, Variable, returned};
 
@@ -16,14 +16,28 @@ const DEPTH_MAX: u8 = 64;
 /// Frames whose variables are captured, of those that are inlined into one another.
 const FRAMES_MAX: usize = 16;
 
+/// A plan, and what is not in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compiled {
+    /// The plan.
+    pub description: Description,
+    /// What was asked and can't be judged there, with why.
+    pub refused: Vec<(u32, String)>,
+}
+
 /// The plan of a site in a process that added `bias` to the file's addresses; `None`: the debug information says nothing of it, or
-/// nothing is wished.
+/// nothing is wished. `asked`: what triggers want judged there.
 pub fn compile(
     file: &mut DebugFile,
     site: &Site,
     wishes: &Wishes,
     bias: u64,
-) -> Option<Description> {
+    asked: &[Asked],
+) -> Option<Compiled> {
+    let asked = match site.kind {
+        Kind::Caller => &[],
+        Kind::Enter | Kind::Exit => asked,
+    };
     let pc = site.address.checked_sub(1)?;
     let all = file.frames(pc);
     let own = match site.kind {
@@ -46,6 +60,10 @@ pub fn compile(
     let mut described: Vec<DescribedFrame> = frames.iter().map(describe).collect();
     described.truncate(FRAMES_MAX);
     let mut result = None;
+    let judged: Vec<Variable> = match asked {
+        [] => Vec::new(),
+        _ => compiler.all(&frames[0], site),
+    };
     let is_caller_wished = wishes.caller && site.kind != Kind::Exit;
     for (index, (frame, described)) in frames.iter().zip(&mut described).enumerate() {
         let is_own = index == 0 && site.kind != Kind::Caller;
@@ -93,18 +111,29 @@ pub fn compile(
     for (_, place) in &entries {
         capture.inputs(place);
     }
+    let mut first = Vec::new();
+    let mut refused = Vec::new();
+    let variables: Vec<&Variable> = judged.iter().collect();
+    for asked in asked {
+        match capture.judge(&variables, asked) {
+            Ok(words) => first.extend(words),
+            Err(why) => refused.push((asked.number, why)),
+        }
+    }
     let caller = goes_on.then(|| caller_words(recipe.as_ref()?)).flatten();
     let says_nothing = caller.is_none()
         && result.is_none()
         && described
             .iter()
             .all(|frame| frame.arguments.is_empty() && frame.locals.is_empty());
-    if says_nothing && site.kind != Kind::Caller {
+    if says_nothing && first.is_empty() && refused.is_empty() && site.kind != Kind::Caller {
         return None;
     }
-    let (ops, shapes) = capture.finish();
+    let (captured, shapes) = capture.finish();
+    let mut ops = first;
+    ops.extend(captured);
     let words = assemble(ops, shapes, caller, wishes)?;
-    Some(Description {
+    let description = Description {
         kind: site.kind,
         words: words.into(),
         frame_address: recipe.map(|recipe| recipe.frame_address),
@@ -113,6 +142,10 @@ pub fn compile(
         result,
         entries,
         callee,
+    };
+    Some(Compiled {
+        description,
+        refused,
     })
 }
 
@@ -208,6 +241,21 @@ impl Compiler<'_> {
             };
             all.push(self.told(chosen));
         }
+        all
+    }
+
+    /// Everything that a trigger may ask for in the function's own frame: its result, arguments and locals.
+    fn all(&mut self, frame: &Frame, site: &Site) -> Vec<Variable> {
+        let result = match site.kind {
+            Kind::Exit => self.result(frame, site.address),
+            Kind::Enter | Kind::Caller => None,
+        };
+        let needs_caller = self.needs_caller;
+        let mut all: Vec<Variable> = result.into_iter().collect();
+        all.extend(self.arguments(frame));
+        all.extend(self.locals(frame));
+        // What only the caller knows can't be judged, so it isn't needed for this.
+        self.needs_caller = needs_caller;
         all
     }
 
