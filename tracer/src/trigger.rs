@@ -17,12 +17,11 @@
 //!
 //! | action | does |
 //! |---|---|
-//! | `snapshot` | stacks of all threads with their values into the recording; the thread waits for it |
-//! | `core` or `core "FILE"` | a core file; the thread waits for it |
+//! | `snapshot` | stacks of all threads, with their variables, into a file beside the recording; the thread waits for it |
 //! | `enable g*`, `disable g*` | as `filter add` and `filter add !...` |
 //! | `start recording`, `stop recording` | as `on`, `off` |
 //! | `mark "text"` | puts a text among the calls |
-//! | `stop` | the thread waits until `continue` or `step` |
+//! | `stop` | the thread waits until `umbel trace ctl continue`; others go on |
 //!
 //! Behind each, `after 10 s` defers it.
 //!
@@ -105,10 +104,8 @@ pub struct Deferred {
 /// What a trigger does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Stacks of all threads with their values into the recording.
+    /// Stacks of all threads, with their variables, into a file.
     Snapshot,
-    /// A core file; where, if that was said.
-    Core(Option<Box<str>>),
     /// Rules for the filter.
     Filter(Box<str>),
     /// Trace.
@@ -159,12 +156,18 @@ impl Trigger {
             .actions
             .iter()
             .filter(|deferred| deferred.after.is_zero());
-        at_once.into_iter().any(|deferred| {
-            matches!(
-                deferred.action,
-                Action::Snapshot | Action::Core(_) | Action::Hold
-            )
-        })
+        at_once
+            .into_iter()
+            .any(|deferred| matches!(deferred.action, Action::Snapshot | Action::Hold))
+    }
+}
+
+impl Trigger {
+    /// Whether any case must be judged in the program.
+    pub fn is_judged_inside(&self) -> bool {
+        self.cases
+            .iter()
+            .any(|case| case.is_judged_inside(self.holds()))
     }
 }
 

@@ -145,6 +145,9 @@ fn words(request: &Request) -> String {
         Request::ListTriggers => "trigger list".into(),
         Request::Status => "status".into(),
         Request::Snapshot => "snapshot".into(),
+        Request::Threads => "threads".into(),
+        Request::Continue(None) => "continue".into(),
+        Request::Continue(Some(tid)) => format!("continue {tid}"),
         Request::Stop => "stop".into(),
     }
 }

@@ -130,3 +130,78 @@ fn a_wrong_trigger_is_refused_before_anything_runs() {
         "nothing records there: {outcome}"
     );
 }
+
+#[test]
+fn variables_are_compared_in_the_program() {
+    for flags in [&["-O0"][..], &["-O2"], &["-O3", "-fno-omit-frame-pointer"]] {
+        let folder = Folder::compile("judged", flags);
+        for (condition, fires) in [
+            ("scale.n > 40", 9),
+            ("scale.n >= -1.5 and scale.n < 1", 2),
+            ("scale.n < -45 or scale.n == 3", 6),
+            ("scale.x > 24.5", 1),
+            ("scale.f == 0.25", 1),
+            ("scale.c >= 250", 2),
+            ("scale.colour == GREEN", 10),
+            ("scale.colour != RED and scale.n > 0", 4),
+            ("scale.list->next->value == 42", 1),
+            // Every tenth has no second: it isn't less than anything.
+            ("scale.list->next->value < 20", 18),
+            ("scale.list.next == null", 10),
+            ("scale.list->value < scale.n", 74),
+            ("scale returns > 200", 63),
+            ("twice.n == 7", 1),
+            ("twice returns == 84", 1),
+            ("twice returns >= 180 and depth == 2 and count == 2", 1),
+        ] {
+            let trigger = format!("when {condition} then mark \"here\"");
+            let outcome = folder.record(&["--trigger", &trigger], &[]);
+            let marks = marks(&folder);
+            let count = marks.iter().filter(|text| *text == "here").count();
+            assert_eq!(count, fires, "{flags:?} {condition}: {outcome}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_judged_is_said() {
+    let folder = Folder::compile("judged", &[]);
+    for (condition, reason) in [
+        ("twice.m == 7", "it has no variable m"),
+        ("scale.list == scale.x", "one side is a whole number"),
+        ("scale.colour == BLUE", "has no enumerator BLUE"),
+        ("scale.list->prior == null", "there is no member prior"),
+        ("scale.c == 1000000000000000000000", "is no number"),
+    ] {
+        let trigger = format!("when {condition} then mark \"here\"");
+        let outcome = folder.record(&["--trigger", &trigger], &[]);
+        assert!(outcome.stderr.contains(reason), "{condition}: {outcome}");
+    }
+}
+
+#[test]
+fn a_thread_stops_and_goes_on_while_others_run() {
+    let folder = Folder::compile("judged", &[]);
+    let options = ["--trigger", "here: when twice.n == 7 then snapshot, stop"];
+    let mut command = folder.command(&options, &[]);
+    let running = start(&mut command, b"");
+    assert!(holds_within(LIMIT, || {
+        folder.recording().exists() && folder.ctl(&["threads"]).contains("waits: trigger here")
+    }));
+    let refused = start(
+        umbel(&["trace", "ctl", "-s"]).arg(folder.recording()).args(["continue", "1"]),
+        b"",
+    );
+    assert_eq!(refused.wait(LIMIT).status, Some(1));
+    let listed = folder.ctl(&["snapshot"]);
+    assert!(listed.contains(".snapshot-2"), "{listed}");
+    assert_eq!(folder.ctl(&["continue"]), "threads that go on: 1\n");
+    let outcome = running.wait(LIMIT);
+    assert_eq!(outcome.status, Some(0), "{outcome}");
+    for number in [1, 2] {
+        let path = folder.path.join(format!("a.trace.snapshot-{number}"));
+        let text = std::fs::read_to_string(path).expect("it was written");
+        assert!(text.contains("twice") && text.contains("main"), "{text}");
+    }
+    assert_eq!(count(&folder.calls(), "twice"), 100);
+}

@@ -15,7 +15,9 @@
 //! | `trigger clear` | takes all away |
 //! | `trigger list` | the triggers that are set, and how often each has fired |
 //! | `status` | functions, sites, events |
-//! | `snapshot` | a flight recorder writes down what it has |
+//! | `snapshot` | writes down where all threads are, and what a flight recorder has; the files' names |
+//! | `threads` | the threads that triggers hold |
+//! | `continue`, `continue TID` | lets them, or one, go on |
 //! | `stop` | ends the session; the programs go on |
 
 use std::io::{self, Read, Write};
@@ -60,8 +62,12 @@ pub enum Request {
     ListTriggers,
     /// How is it?
     Status,
-    /// Write down what is in the chunks.
+    /// Write down where all threads are, and what is in the chunks of a flight recorder.
     Snapshot,
+    /// Which threads are held?
+    Threads,
+    /// Let a thread go on, or all.
+    Continue(Option<u32>),
     /// End.
     Stop,
 }
@@ -84,11 +90,19 @@ impl Request {
             "off" => alone(Self::Off),
             "status" => alone(Self::Status),
             "snapshot" => alone(Self::Snapshot),
+            "threads" => alone(Self::Threads),
+            "continue" => match rest {
+                "" => Ok(Self::Continue(None)),
+                tid => match tid.parse() {
+                    Ok(tid) => Ok(Self::Continue(Some(tid))),
+                    Err(_) => Err("expected a thread's number after `continue`, or nothing".into()),
+                },
+            },
             "stop" => alone(Self::Stop),
             "filter" => Self::parse_filter(rest),
             "trigger" => Self::parse_trigger(rest),
             _ => Err(format!(
-                "`{}` is no request; expected on, off, filter, trigger, status, snapshot or stop",
+                "`{}` is no request; expected on, off, filter, trigger, threads, continue, status, snapshot or stop",
                 shortened(verb)
             )),
         }
@@ -363,6 +377,9 @@ mod tests {
             ("filter clear", Request::Clear),
             ("status", Request::Status),
             ("snapshot", Request::Snapshot),
+            ("threads", Request::Threads),
+            ("continue", Request::Continue(None)),
+            ("continue 17", Request::Continue(Some(17))),
             ("stop", Request::Stop),
             (
                 "trigger set when f then stop",
@@ -381,6 +398,7 @@ mod tests {
             ("", "expected on, off"),
             ("on now", "stands alone"),
             ("filter", "expected add"),
+            ("continue all", "expected a thread's number"),
             ("trigger", "expected set"),
             ("trigger del", "expected a name"),
             ("filter add", "expected a rule"),

@@ -14,7 +14,7 @@ use super::patch::{Memory, Patched, Wanted};
 use super::sys::pidfd;
 use super::taker::{ExcludedModule, Shared};
 use crate::filter::Filter;
-use crate::recording::{Ended, ModuleInfo, ProcessInfo};
+use crate::recording::{Ended, Image, ModuleInfo, ProcessInfo};
 use crate::trigger::{Active, Watched, WatchedFunctions, WatchedModule};
 
 /// A traced process.
@@ -195,6 +195,15 @@ impl Process {
         Watched {
             modules: watched.collect(),
         }
+    }
+
+    /// The same, by file.
+    pub fn watched_images(&self) -> impl Iterator<Item = (Image, Arc<WatchedFunctions>)> {
+        let watched = self
+            .modules
+            .iter()
+            .filter(|module| !module.watched.is_empty());
+        watched.map(|module| (module.info.image(), Arc::clone(&module.watched)))
     }
 
     /// Excludes functions by bitmaps that the hooks look at; whether there is anything to exclude.

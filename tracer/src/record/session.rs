@@ -190,7 +190,13 @@ impl Session {
         }
         let mut output = Output::new(sinks);
         output.clock(first_clock);
-        let planner = settings.values.clone().map(Planner::new);
+        // Triggers that are judged in the program are parts of plans.
+        let for_triggers = || {
+            let needed = settings.triggers.iter().any(Trigger::is_judged_inside);
+            needed.then(Wishes::nothing)
+        };
+        let wishes = settings.values.clone().or_else(for_triggers);
+        let planner = wishes.map(Planner::new);
         let shared = Arc::new(Shared::new(live, clock, is_flight, output, planner));
         let (orders, taker_orders) = channel();
         let (taker_news, news) = channel();
@@ -270,6 +276,7 @@ impl Session {
     }
 
     fn set_rules(&self) {
+        self.tell_planner();
         let limits = self.filter.limits();
         let ticks_min = limits.at_least_ns.map(|nanoseconds| {
             let per_second = self.pace();

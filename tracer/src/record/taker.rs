@@ -92,8 +92,13 @@ pub enum News {
         /// Serial of the process.
         serial: u64,
     },
-    /// A trigger fired.
-    Fired(Fired),
+    /// A trigger's condition was judged.
+    Fired {
+        /// What was found.
+        fired: Fired,
+        /// Serial of the process.
+        process: u64,
+    },
     /// The buffer can't grow: why.
     NotGrown(String),
     /// It has ended.
@@ -482,7 +487,8 @@ impl Work {
         thread.position = end;
         let seen = watch(thread, chunk.process, words, rules, &mut self.counts);
         for fired in seen.fired {
-            self.news.send(News::Fired(fired));
+            let process = chunk.process;
+            self.news.send(News::Fired { fired, process });
         }
         let (words, unwanted) = seen.words.split_at(seen.cut);
         let dropped = rules.dropped(chunk.process, are_early);
@@ -614,7 +620,7 @@ fn watch<'a>(
     let (fired, mut cut) = watch.add(words, &setting, counts, name, nanoseconds);
     let mut marked = Cow::from(words);
     // From the last on: what lies before keeps its place.
-    for (index, fired) in fired.iter().rev() {
+    for (index, fired) in fired.iter().rev().filter(|(_, fired)| fired.is_true) {
         let set = rules
             .triggers
             .iter()

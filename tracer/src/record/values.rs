@@ -3,16 +3,18 @@
 //! A process has a plan region; a forked child has its parent's until it loads or unloads something. The hooks ask for the plan of a return
 //! address when they first see it; the answer may be that there's nothing to capture.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use umbel_trace_ring::Live;
 use umbel_trace_ring::plan::{Region, Request};
-use umbel_values::plan::{self, Site, Wishes};
+use umbel_values::plan::{self, Asked, Description, Site, Wishes};
 use umbel_values::{DebugFile, Kept};
 
 use super::taker::Shared;
 use crate::recording::{Began, Image, ModuleGone, ModuleInfo, ProcessInfo};
+use crate::trigger::{Active, At, CaseId, WatchedFunctions};
 
 /// How often a region is looked at for requests before words are taken again.
 const ROUNDS_MAX: usize = 32;
@@ -26,6 +28,11 @@ pub struct Planner {
     /// Number of the region and index of the page of each process.
     processes: HashMap<u64, (u32, usize)>,
     last_number: u32,
+    /// Triggers that are set, and functions of each file that they speak of.
+    triggers: Vec<Active>,
+    watched: HashMap<Image, Arc<WatchedFunctions>>,
+    /// What triggers ask and can't be judged, with why.
+    refused: BTreeSet<String>,
 }
 
 /// A region, and what its addresses mean.
@@ -52,7 +59,80 @@ impl Planner {
             regions: HashMap::new(),
             processes: HashMap::new(),
             last_number: 0,
+            triggers: Vec::new(),
+            watched: HashMap::new(),
+            refused: BTreeSet::new(),
         }
+    }
+
+    /// These triggers are set now, and speak of these functions. Plans that were made for others are made anew when they are next needed.
+    pub fn set_triggers(
+        &mut self,
+        triggers: &[Active],
+        watched: HashMap<Image, Arc<WatchedFunctions>>,
+    ) {
+        let ids = |triggers: &[Active]| triggers.iter().map(|set| set.id).collect::<Vec<_>>();
+        if ids(triggers) == ids(&self.triggers) && watched == self.watched {
+            return;
+        }
+        self.triggers = triggers.to_vec();
+        self.watched = watched;
+        for mapped in self.regions.values() {
+            mapped.region.forget(&(0..u64::MAX));
+        }
+    }
+
+    /// Why something that a trigger asks can't be judged: each reason once.
+    pub fn take_refused(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Threads that triggers hold, each with the trigger's number of the case.
+    pub fn held(&self) -> Vec<(u32, u32)> {
+        let held = self
+            .regions
+            .values()
+            .flat_map(|mapped| mapped.region.held());
+        held.map(|held| (held.tid, held.number)).collect()
+    }
+
+    /// Lets threads go on; how many.
+    pub fn let_go(&self, is_meant: impl Fn(u32, u32) -> bool) -> usize {
+        let mut count = 0;
+        for mapped in self.regions.values() {
+            for held in mapped.region.held() {
+                if is_meant(held.tid, held.number) {
+                    mapped.region.let_go(&held);
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    /// What triggers want judged at a site.
+    fn asked(&self, image: &Image, function: Option<u64>, kind: plan::Kind) -> Vec<Asked> {
+        let at = match kind {
+            plan::Kind::Enter => At::Call,
+            plan::Kind::Exit => At::Return,
+            plan::Kind::Caller => return Vec::new(),
+        };
+        let cases = self
+            .watched
+            .get(image)
+            .zip(function)
+            .and_then(|(watched, function)| watched.get(&function));
+        let asked = |case: &CaseId| {
+            let set = self.triggers.iter().find(|set| set.id == case.trigger)?;
+            let of_case = set.trigger.cases.get(case.case as usize)?;
+            let holds = set.trigger.holds();
+            (of_case.at == at && of_case.is_judged_inside(holds)).then(|| Asked {
+                number: case.to_word() as u32,
+                holds,
+                values: of_case.values.clone(),
+            })
+        };
+        cases.into_iter().flatten().filter_map(asked).collect()
     }
 
     /// A process begins, on this page. Before its first question is answered.
@@ -152,21 +232,31 @@ impl Planner {
         let module = mapped.modules.iter().rev().find(holds)?;
         let image = module.image();
         let bias = module.bias;
+        let function = Some(request.function)
+            .filter(|function| module.addresses().contains(function))
+            .map(|function| function.wrapping_sub(bias));
         let file = self
             .files
             .entry(image.clone())
             .or_insert_with(|| File::open(&image))
             .as_mut()?;
-        let function = Some(request.function)
-            .filter(|function| module.addresses().contains(function))
-            .map(|function| function.wrapping_sub(bias));
         let address = return_address.wrapping_sub(bias);
         let site = Site {
             address,
             kind: kind(file, address, request),
             function,
         };
-        let description = plan::compile(&mut file.debug, &site, &self.wishes, bias)?;
+        let asked = self.asked(&image, function, site.kind);
+        let file = self.files.get_mut(&image)?.as_mut()?;
+        let compiled = plan::compile(&mut file.debug, &site, &self.wishes, bias, &asked)?;
+        for (case, why) in compiled.refused {
+            if self.refused.len() < REFUSED_MAX {
+                let case = CaseId::from_word(case.into());
+                self.refused
+                    .insert(refusal(&self.triggers, case, &compiled.description, &why));
+            }
+        }
+        let description = compiled.description;
         let number = self.last_number.checked_add(1)?;
         let offset = mapped
             .region
@@ -223,6 +313,16 @@ impl Planner {
         };
         self.regions.insert(number, mapped);
     }
+}
+
+/// Reasons that are remembered until somebody asks.
+const REFUSED_MAX: usize = 64;
+
+fn refusal(triggers: &[Active], case: CaseId, description: &Description, why: &str) -> String {
+    let trigger = triggers.iter().find(|set| set.id == case.trigger);
+    let trigger = trigger.map_or_else(String::new, Active::title);
+    let function = description.frames.first().map_or("?", |frame| &frame.name);
+    format!("{trigger} can't be judged at {function}: {why}")
 }
 
 impl File {

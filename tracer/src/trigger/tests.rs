@@ -124,8 +124,7 @@ fn paths_lead_into_variables() {
 
 #[test]
 fn returns_are_asked_for_values_and_durations() {
-    let trigger =
-        parsed("slow: when f returns < 0 or (f returns and duration > 10 ms) then core \"x.core\"");
+    let trigger = parsed("slow: when f returns < 0 or (f returns and duration > 10 ms) then stop");
     assert_eq!(trigger.name.as_deref(), Some("slow"));
     let [failed, slow] = &trigger.cases[..] else {
         panic!("two ways: {trigger:?}")
@@ -142,10 +141,7 @@ fn returns_are_asked_for_values_and_durations() {
     };
     assert!(slow.is_true(&took(Some(10_000_001))));
     assert!(!slow.is_true(&took(Some(10_000_000))) && !slow.is_true(&took(None)));
-    assert_eq!(
-        trigger.actions[0].action,
-        Action::Core(Some("x.core".into()))
-    );
+    assert_eq!(trigger.actions[0].action, Action::Hold);
 }
 
 #[test]

@@ -21,12 +21,16 @@ pub struct Active {
 }
 
 impl Active {
-    /// What is written among the calls when it fires.
-    pub fn marks(&self) -> Vec<String> {
-        let title = match &self.trigger.name {
+    /// What it is called: its name, or its number.
+    pub fn title(&self) -> String {
+        match &self.trigger.name {
             Some(name) => format!("trigger {name}"),
             None => format!("trigger {}", self.id),
-        };
+        }
+    }
+
+    /// What is written among the calls when it fires.
+    pub fn marks(&self) -> Vec<String> {
         let now = self
             .trigger
             .actions
@@ -36,7 +40,7 @@ impl Active {
             Action::Mark(text) => Some(text.to_string()),
             _ => None,
         });
-        [title].into_iter().chain(texts).collect()
+        [self.title()].into_iter().chain(texts).collect()
     }
 
     /// Its cases that speak of a function with this name.
@@ -120,9 +124,13 @@ impl Watched {
     }
 }
 
-/// A trigger fired.
+/// A case of a trigger was judged: by the recorder, or by the program and then by the recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fired {
+    /// It is true: the trigger fires. What only the program found true may wait for this.
+    pub is_true: bool,
+    /// The thread.
+    pub tid: u32,
     /// Which case of which.
     pub case: CaseId,
     /// When, in ticks.
@@ -233,9 +241,15 @@ impl Watch {
                     tid: thread.tid,
                     thread: thread.name,
                 };
-                if of_case.is_true_so_often(&mut facts, counts.entry(case).or_default()) {
-                    let ticks = event.ticks;
-                    fired.push((usize::MAX, Fired { case, ticks }));
+                let is_true = of_case.is_true_so_often(&mut facts, counts.entry(case).or_default());
+                if is_true || at.is_none() {
+                    let found = Fired {
+                        is_true,
+                        tid: thread.tid,
+                        case,
+                        ticks: event.ticks,
+                    };
+                    fired.push((usize::MAX, found));
                 }
             }
         }

@@ -103,6 +103,16 @@ pub struct Wishes {
     pub payload_bytes: u16,
 }
 
+impl Wishes {
+    /// No variables: what triggers ask is judged all the same.
+    pub fn nothing() -> Self {
+        Self {
+            arguments: false,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Wishes {
     fn default() -> Self {
         Self {

@@ -18,7 +18,7 @@ Examples:
   umbel trace ctl -s a.trace off               nothing is recorded, call sites are patched out
   umbel trace ctl filter add 'parse_*; -lex'   the rules of --filter; the last that matches decides
   umbel trace ctl filter del 2                 by number, or as it was written
-  umbel trace ctl snapshot                     a flight recorder writes down what it has
+  umbel trace ctl snapshot                     where all threads are, and what a flight recorder has
 
 When the command returns, the change is in force in all processes of the session.")]
 pub struct CtlOptions {
@@ -44,8 +44,15 @@ enum RequestOptions {
     Trigger(TriggerOptions),
     /// Functions, call sites, events.
     Status,
-    /// Have a flight recorder write down what it has.
+    /// Write down where all threads are, with their variables, and what a flight recorder has.
     Snapshot,
+    /// Show the threads that a trigger's `stop` holds.
+    Threads,
+    /// Let threads that a trigger holds go on.
+    Continue {
+        /// The thread; otherwise all.
+        tid: Option<u32>,
+    },
     /// End the session; the programs go on.
     Stop,
 }
@@ -107,7 +114,8 @@ Actions, each perhaps with `after 10 s` behind it:
   enable g*, disable g*             filter rules
   start recording, stop recording   as `ctl on`, `ctl off`
   mark \"text\"                       a text among the calls
-  snapshot                          a flight recorder writes down what it has
+  snapshot                          where all threads are, with their variables, into FILE.snapshot-1 and so on; the thread waits for it
+  stop                              the thread waits until `ctl continue`; `ctl threads` shows it
 
 Examples:
   umbel trace ctl trigger set 'slow: when parse returns and duration > 10 ms then mark \"slow\"'
@@ -120,6 +128,9 @@ impl RequestOptions {
             Self::Off => "off".into(),
             Self::Status => "status".into(),
             Self::Snapshot => "snapshot".into(),
+            Self::Threads => "threads".into(),
+            Self::Continue { tid: None } => "continue".into(),
+            Self::Continue { tid: Some(tid) } => format!("continue {tid}"),
             Self::Stop => "stop".into(),
             Self::Filter(FilterOptions::Add { rules }) => format!("filter add {}", rules.join(";")),
             Self::Filter(FilterOptions::Del { rule }) => format!("filter del {rule}"),

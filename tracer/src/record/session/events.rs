@@ -57,7 +57,7 @@ impl Session {
                 self.shared.live.answer(page, asked);
             }
             News::Retired { page, serial } => self.on_retired(page, serial),
-            News::Fired(fired) => self.on_fired(&fired),
+            News::Fired { fired, process } => self.on_fired(&fired, process),
             News::TakenAll => {}
             News::NotGrown(why) => self.warnings.push(format!("the buffer can't grow: {why}")),
             News::Stopped => self.taker_stopped = true,

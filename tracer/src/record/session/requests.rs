@@ -1,11 +1,8 @@
 //! What the control socket asks for.
 
-use umbel_trace_ring::layout::Full;
-
 use super::super::clock;
 use super::super::control::{Answer, Request};
 use super::super::process::Summary;
-use super::super::taker::Order;
 use super::Session;
 use crate::filter::Rule;
 
@@ -33,12 +30,9 @@ impl Session {
             }
             Request::List => return Ok(self.list()),
             Request::Status => return Ok(self.status()),
-            Request::Snapshot => {
-                if self.settings.when_full != Full::Overwrite {
-                    return Err("only a flight recorder has something to snapshot: umbel trace record --flight".into());
-                }
-                self.order(Order::TakeAll);
-            }
+            Request::Snapshot => return self.snapshot(None),
+            Request::Threads => return Ok(self.held_threads()),
+            Request::Continue(tid) => return self.go_on(tid),
             Request::SetTrigger(text) => return self.set_trigger(&text),
             Request::RemoveTrigger(which) => self.remove_trigger(&which)?,
             Request::ClearTriggers => self.clear_triggers(),

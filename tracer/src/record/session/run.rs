@@ -151,6 +151,7 @@ impl Session {
     /// Ends the session although programs go on: they record nothing from now on.
     pub(super) fn end_now(&mut self) {
         self.stopping = true;
+        self.let_go(|_, _| true);
         for page in self.shared.live.pages() {
             self.shared.live.set_mode(page.index, Mode::Off);
         }

@@ -1,6 +1,8 @@
 //! Triggers that are set, and what is done when they fire.
 
 use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use umbel_trace_ring::layout::Full;
 
 use super::super::taker::Order;
 use super::Session;
+use crate::stuck;
 use crate::trigger::{Action, Active, Fired, Trigger, Watched};
 
 /// The triggers of a session.
@@ -19,6 +22,8 @@ pub(super) struct Triggers {
     last_id: u32,
     /// Actions that were deferred, and until when.
     due: Vec<(Instant, Action)>,
+    /// Snapshots that were made.
+    snapshots: u32,
 }
 
 /// Deferred actions at one time: a trigger that fires a million times doesn't fill the memory.
@@ -80,6 +85,9 @@ impl Session {
     /// Sets a trigger; a line with its number.
     pub(super) fn set_trigger(&mut self, text: &str) -> Result<Vec<String>, String> {
         let trigger = Trigger::parse(text).map_err(|error| error.to_string())?;
+        if trigger.is_judged_inside() && self.shared.planner().is_none() {
+            return Err("conditions on variables, `snapshot` and `stop` need a session that captures values (not --values none)".into());
+        }
         let id = self.triggers.set(trigger);
         self.watch_again();
         let is_watched = self.processes.values().any(|process| {
@@ -116,6 +124,18 @@ impl Session {
         self.watch_again();
     }
 
+    /// Tells the planner what triggers ask of which functions.
+    pub(super) fn tell_planner(&self) {
+        let Some(mut planner) = self.shared.planner() else {
+            return;
+        };
+        let watched = self
+            .processes
+            .values()
+            .flat_map(|process| process.watched_images());
+        planner.set_triggers(self.triggers.active(), watched.collect());
+    }
+
     fn watch_again(&mut self) {
         self.files.forget_watched();
         self.apply_all();
@@ -129,32 +149,77 @@ impl Session {
             .collect()
     }
 
-    pub(super) fn on_fired(&mut self, fired: &Fired) {
+    pub(super) fn on_fired(&mut self, fired: &Fired, process: u64) {
         let id = fired.case.trigger;
+        let number = fired.case.to_word() as u32;
         // It may have been taken away since.
-        let Some(active) = self.triggers.set.iter().find(|active| active.id == id) else {
+        let active = self.triggers.set.iter().find(|active| active.id == id);
+        let trigger = active
+            .filter(|_| fired.is_true)
+            .map(|active| Arc::clone(&active.trigger));
+        let Some(trigger) = trigger else {
+            self.let_go(|tid, of| (tid, of) == (fired.tid, number));
             return;
         };
-        let trigger = Arc::clone(&active.trigger);
         *self.triggers.fired.entry(id).or_default() += 1;
+        let mut stays = false;
         for deferred in &trigger.actions {
             if deferred.after.is_zero() {
-                self.act(&deferred.action);
+                stays |= deferred.action == Action::Hold;
+                self.act(&deferred.action, Some(process));
             } else if self.triggers.due.len() < DUE_MAX {
                 let when = Instant::now() + deferred.after;
                 self.triggers.due.push((when, deferred.action.clone()));
             }
         }
+        if !stays {
+            self.let_go(|tid, of| (tid, of) == (fired.tid, number));
+        }
+    }
+
+    /// Lets threads go that triggers hold; how many.
+    pub(super) fn let_go(&self, is_meant: impl Fn(u32, u32) -> bool) -> usize {
+        let planner = self.shared.planner();
+        planner.map_or(0, |planner| planner.let_go(is_meant))
+    }
+
+    /// Lets a thread that a trigger stopped go on, or all.
+    pub(super) fn go_on(&self, tid: Option<u32>) -> Result<Vec<String>, String> {
+        match self.let_go(|held, _| tid.is_none_or(|tid| tid == held)) {
+            0 if tid.is_some() => {
+                Err("no trigger holds this thread; `threads` shows those that wait".into())
+            }
+            count => Ok(vec![format!("threads that go on: {count}")]),
+        }
+    }
+
+    /// The threads that triggers hold.
+    pub(super) fn held_threads(&self) -> Vec<String> {
+        let held = self.shared.planner().map(|planner| planner.held());
+        let line = |(tid, number): (u32, u32)| {
+            let id = crate::trigger::CaseId::from_word(number.into()).trigger;
+            let trigger = self.triggers.set.iter().find(|set| set.id == id);
+            let trigger = trigger.map_or_else(|| format!("trigger {id}"), Active::title);
+            format!("thread {tid} waits: {trigger}")
+        };
+        held.into_iter().flatten().map(line).collect()
     }
 
     /// Does what was deferred until now.
     pub(super) fn do_what_is_due(&mut self) {
         for action in self.triggers.take_due() {
-            self.act(&action);
+            self.act(&action, None);
+        }
+        let refused = self
+            .shared
+            .planner()
+            .map(|mut planner| planner.take_refused());
+        for refusal in refused.into_iter().flatten() {
+            eprintln!("umbel trace: {refusal}");
         }
     }
 
-    fn act(&mut self, action: &Action) {
+    fn act(&mut self, action: &Action, process: Option<u64>) {
         match action {
             Action::Filter(rule) => {
                 // It was a rule when the trigger was read.
@@ -163,14 +228,56 @@ impl Session {
             }
             Action::Start => self.switch(true),
             Action::Stop => self.switch(false),
-            // It stands among the calls already.
-            Action::Mark(_) => {}
             Action::Snapshot => {
-                if self.settings.when_full == Full::Overwrite {
-                    self.order(Order::TakeAll);
+                if let Err(why) = self.snapshot(process) {
+                    self.warnings.push(why);
                 }
             }
-            Action::Core(_) | Action::Hold => {}
+            // It stands among the calls already; the thread waits already.
+            Action::Mark(_) | Action::Hold => {}
         }
     }
+
+    /// Writes down where the threads of a process are, or of all processes, and what a flight recorder has; the files' names.
+    pub(super) fn snapshot(&mut self, process: Option<u64>) -> Result<Vec<String>, String> {
+        if self.settings.when_full == Full::Overwrite {
+            self.order(Order::TakeAll);
+        }
+        if self.triggers.snapshots >= SNAPSHOTS_MAX {
+            return Err(format!(
+                "there are {SNAPSHOTS_MAX} snapshots of this session already: no more are made"
+            ));
+        }
+        let meant = self.processes.values().filter(|known| !known.is_dead);
+        let meant =
+            meant.filter(|known| process.is_none_or(|serial| serial == known.info.serial.0));
+        let pids: Vec<u32> = meant.map(|known| known.info.pid).collect();
+        let wishes = stuck::Wishes {
+            frames: FRAMES_MAX,
+            limits: Some(stuck::Limits::default()),
+            never_stop: false,
+        };
+        let mut names = Vec::new();
+        for pid in pids {
+            let report = pid
+                .try_into()
+                .map_err(|_| "it is no process".to_owned())
+                .and_then(|pid| stuck::look(pid, &wishes).map_err(|error| error.to_string()));
+            let report = report.map_err(|why| format!("no snapshot of process {pid}: {why}"))?;
+            self.triggers.snapshots += 1;
+            let mut name = self.settings.output.as_os_str().to_owned();
+            name.push(format!(".snapshot-{}", self.triggers.snapshots));
+            let path = PathBuf::from(name);
+            fs::write(&path, stuck::text::Text(&report).to_string())
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            names.push(path.display().to_string());
+        }
+        Ok(names)
+    }
 }
+
+/// Frames of a thread that a snapshot shows.
+const FRAMES_MAX: usize = 256;
+
+/// A trigger that fires at each call doesn't fill the disk.
+const SNAPSHOTS_MAX: u32 = 100;
