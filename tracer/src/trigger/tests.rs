@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use umbel_values::{Comparison, Operand, Operator, Path, RETURN, Step};
 
 use super::{
-    Action, Active, At, Counts, Facts, Limit, Setting, ThreadName, Trigger, Watch, Watched,
+    Action, Active, At, CaseId, Counts, Facts, Limit, Setting, ThreadName, Trigger, Watch, Watched,
     WatchedModule,
 };
 use crate::filter::Names;
@@ -271,8 +271,8 @@ fn words(events: &[(i64, u64)]) -> Vec<u64> {
     words
 }
 
-/// When a trigger on function 2 fires in a thread that does this; a tick is a millisecond.
-fn fires(text: &str, events: &[(i64, u64)]) -> Vec<u64> {
+/// The trigger, set as number 1; function 2 is called `f`.
+fn set(text: &str) -> ([Active; 1], Watched) {
     use std::sync::Arc;
     let active = [Active {
         id: 1,
@@ -286,6 +286,12 @@ fn fires(text: &str, events: &[(i64, u64)]) -> Vec<u64> {
             functions: Arc::new([(0x1000, cases)].into()),
         }],
     };
+    (active, watched)
+}
+
+/// When a trigger on function 2 fires in a thread that does this; a tick is a millisecond.
+fn fires(text: &str, events: &[(i64, u64)]) -> Vec<u64> {
+    let (active, watched) = set(text);
     let setting = Setting {
         active: &active,
         watched: &watched,
@@ -348,6 +354,47 @@ fn triggers_fire_where_their_conditions_are_true() {
     ] {
         assert_eq!(fires(text, &events), times, "{text}");
     }
+    // The program's own verdict comes behind the event, and counts with its depth and duration.
+    use umbel_trace_ring::word::{Code, Word};
+    let verdict = |ticks: u64| {
+        let head = Word::Special {
+            code: Code::Triggered as u16,
+            payload_words: 2,
+        };
+        vec![
+            head.pack(),
+            ticks,
+            CaseId {
+                trigger: 1,
+                case: 0,
+            }
+            .to_word(),
+        ]
+    };
+    let inside = "when f returns and depth == 2 and duration > 20 ms then stop";
+    let (active, watched) = set(inside);
+    let setting = Setting {
+        active: &active,
+        watched: &watched,
+        off_since: None,
+    };
+    let mut row = words(&[(1, 10), (2, 20), (2, 30), (-2, 35)]);
+    row.extend(verdict(35));
+    row.extend(words(&[(-2, 60)]));
+    row.extend(verdict(60));
+    let thread = ThreadName {
+        tid: 1,
+        name: "main",
+    };
+    let (found, _) =
+        Watch::default().add(&row, &setting, &mut Counts::default(), thread, |ticks| {
+            ticks * 1_000_000
+        });
+    let found: Vec<_> = found
+        .iter()
+        .map(|(_, fired)| (fired.ticks, fired.is_true))
+        .collect();
+    assert_eq!(found, [(35, false), (60, true)]);
     // An exception left two frames: the return of the outer tells.
     let events = [(2, 1), (1, 2), (2, 3), (-2, 9), (2, 10), (1, 11), (-2, 20)];
     assert_eq!(

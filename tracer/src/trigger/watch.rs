@@ -167,10 +167,12 @@ pub struct Watch {
     chains: Chains<()>,
     /// The chains' numbers of functions.
     numbers: HashMap<u64, u32>,
+    /// What the chains told of the last call or return: the program's verdict comes behind it.
+    last: Told,
 }
 
 /// What the chains tell of one event.
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Told {
     depth: u64,
     ended: Option<(u32, u64)>,
@@ -265,12 +267,14 @@ impl Watch {
             Kind::Call(function) => {
                 let number = self.number(function);
                 self.chains.call(ticks, number, &mut told);
+                self.last = told;
                 watched.cases(function).to_vec()
             }
             Kind::Return(function) => {
                 let number = self.number(function);
                 self.chains.ret(ticks, number, &mut told);
                 told.ended = told.ended.filter(|(ended, _)| *ended == number);
+                self.last = told;
                 watched.cases(function).to_vec()
             }
             Kind::SetJump(buffer) => {
@@ -290,7 +294,7 @@ impl Watch {
                 return None;
             }
             Kind::Other { code, ref payload } if code == Code::Triggered as u16 => {
-                told.depth = self.chains.frames().len() as u64;
+                told = self.last;
                 vec![CaseId::from_word(*payload.first()?)]
             }
             _ => return None,

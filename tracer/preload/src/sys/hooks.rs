@@ -37,6 +37,8 @@ macro_rules! hook {
         #[unsafe(naked)]
         pub extern "C" fn $name(function: usize, call_site: usize) {
             naked_asm!(
+                // Whoever looks at a thread that waits in here finds its caller.
+                ".cfi_startproc",
                 "cmp dword ptr [rip + {pages} + {mode}], 1",
                 "jne 70f",
                 "20:",
@@ -87,6 +89,7 @@ macro_rules! hook {
                 "cmp dword ptr [rip + {pages} + {gate}], 4",
                 "jb 90f",
                 "sub rsp, 248",
+                ".cfi_adjust_cfa_offset 248",
                 "mov qword ptr [rsp], rbx",
                 "mov qword ptr [rsp + 8], rbp",
                 "mov qword ptr [rsp + 16], r12",
@@ -114,6 +117,7 @@ macro_rules! hook {
                 "mov rdx, qword ptr [rsp + 248]",
                 "call {values}",
                 "add rsp, 248",
+                ".cfi_adjust_cfa_offset -248",
                 "ret",
                 // Off, or a bitmap decides, mostly the first, of the program itself: registers that may hold values stay.
                 "70:",
@@ -159,6 +163,7 @@ macro_rules! hook {
                 "ret",
                 "90:",
                 "jmp {slow}",
+                ".cfi_endproc",
                 pages = sym PAGES,
                 mode = const MODE,
                 gate = const GATE,
