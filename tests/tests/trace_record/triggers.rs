@@ -135,13 +135,15 @@ fn a_wrong_trigger_is_refused_before_anything_runs() {
 fn variables_are_compared_in_the_program() {
     for flags in [&["-O0"][..], &["-O2"], &["-O3", "-fno-omit-frame-pointer"]] {
         let folder = Folder::compile("judged", flags);
+        // With optimization only the caller knows an argument that is looked at once, and a result may be computed behind the hook.
+        let plain = [("scale.c >= 250", 2), ("scale returns > 200", 30)];
+        let plain = plain.into_iter().filter(|_| flags == ["-O0"]);
         for (condition, fires) in [
             ("scale.n > 40", 9),
             ("scale.n >= -1.5 and scale.n < 1", 2),
             ("scale.n < -45 or scale.n == 3", 6),
             ("scale.x > 24.5", 1),
             ("scale.f == 0.25", 1),
-            ("scale.c >= 250", 2),
             ("scale.colour == GREEN", 10),
             ("scale.colour != RED and scale.n > 0", 4),
             ("scale.list->next->value == 42", 1),
@@ -149,11 +151,13 @@ fn variables_are_compared_in_the_program() {
             ("scale.list->next->value < 20", 18),
             ("scale.list.next == null", 10),
             ("scale.list->value < scale.n", 74),
-            ("scale returns > 200", 30),
             ("twice.n == 7", 1),
             ("twice returns == 84", 1),
             ("twice returns >= 180 and depth == 2 and count == 2", 1),
-        ] {
+        ]
+        .into_iter()
+        .chain(plain)
+        {
             let trigger = format!("when {condition} then mark \"here\"");
             let outcome = folder.record(&["--trigger", &trigger], &[]);
             let marks = marks(&folder);

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::encode::{Follow, Instruction, RegionState};
 use super::frame::{Frame, state_of};
-use super::interpret::Probe;
+use super::interpret::{Probe, Unread};
 
 /// Captured things with pointers in them, at most: regions, and what ops append.
 const SOURCES_MAX: usize = 384;
@@ -253,7 +253,11 @@ impl<P: Probe> Frame<'_, P> {
         while done < most {
             let from = address.wrapping_add(done as u64);
             let bytes = (most - done).min((MAPPED_BYTES - from % MAPPED_BYTES) as usize);
-            if let Err(why) = self.probe.copy(from, to, done, bytes) {
+            let copied = match self.scratch.is_overwritten(from, bytes) {
+                true => Err(Unread::Untold),
+                false => self.probe.copy(from, to, done, bytes),
+            };
+            if let Err(why) = copied {
                 if done == 0 {
                     return self.region_without(address, most, state_of(why));
                 }

@@ -246,7 +246,11 @@ impl<'a, P: Probe> Frame<'a, P> {
             return None;
         }
         let from = self.numbers.pop()?;
-        match self.probe.number(from, bytes) {
+        let number = match self.scratch.is_overwritten(from, bytes) {
+            true => Err(Unread::Untold),
+            false => self.probe.number(from, bytes),
+        };
+        match number {
             Ok(number) => {
                 let shift = 64 - 8 * bytes as u32;
                 self.numbers.push(match op.offset {
@@ -318,7 +322,8 @@ impl<'a, P: Probe> Frame<'a, P> {
     pub(super) fn capture(&mut self, address: u64, bytes: usize) -> Option<Option<usize>> {
         let words = bytes.div_ceil(8);
         let begin = self.room.used + 2;
-        if begin > self.room.end || words > self.room.end - begin {
+        let is_overwritten = self.scratch.is_overwritten(address, bytes);
+        if is_overwritten || begin > self.room.end || words > self.room.end - begin {
             self.region_without(address, bytes, RegionState::LeftOut)?;
             return Some(None);
         }

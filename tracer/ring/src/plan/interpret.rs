@@ -127,6 +127,8 @@ pub struct Scratch {
     /// What was triggered.
     pub triggers: Triggers,
     pub(super) sources: Sources,
+    /// The stack pointer of the frame that called the hook: what lies just below was the function's, and is the hook's now.
+    stack_end: AtomicU64,
 }
 
 impl Scratch {
@@ -136,9 +138,20 @@ impl Scratch {
             words: [const { AtomicU64::new(0) }; PAYLOAD_WORDS],
             triggers: Triggers::new(),
             sources: Sources::new(),
+            stack_end: AtomicU64::new(0),
         }
     }
+
+    /// Whether bytes lie where the hook's own stack may have been: an array of variable length that its function has given up
+    /// before it returns, a pointer to a local of a function that has returned.
+    pub(super) fn is_overwritten(&self, address: u64, bytes: usize) -> bool {
+        let end = self.stack_end.load(Ordering::Relaxed);
+        address < end && address.saturating_add(bytes as u64) > end.saturating_sub(HOOK_STACK_BYTES)
+    }
 }
+
+/// More than the hook, and a signal handler that interrupts it, use of the stack.
+const HOOK_STACK_BYTES: u64 = 64 << 10;
 
 impl Default for Scratch {
     fn default() -> Self {
@@ -177,6 +190,9 @@ impl<C: Code + ?Sized, P: Probe, F: Finder> Captured<'_, C, P, F> {
     pub fn payload(&self, plan: u32, registers: &mut Registers, time: u64) -> usize {
         self.scratch.words[0].store(time, Ordering::Relaxed);
         self.scratch.triggers.clear();
+        self.scratch
+            .stack_end
+            .store(registers.stack(), Ordering::Relaxed);
         let mut used = 1;
         let Some(after) = self.frame(plan, registers, &mut used) else {
             return 0;
