@@ -72,6 +72,11 @@ fn functions(path: &Path) -> Vec<(String, u64, u64)> {
     symbols.collect()
 }
 
+/// The plan of a site that no trigger asks anything of.
+fn plan(file: &mut DebugFile, site: &Site, wishes: &Wishes) -> Option<Description> {
+    compile(file, site, wishes, 0x1000, &[]).map(|compiled| compiled.description)
+}
+
 /// The first plan of a function's begin that says something.
 fn entry_plan(file: &mut DebugFile, begin: u64, end: u64, wishes: &Wishes) -> Option<Description> {
     let sites = (begin..=end).filter(|address| file.calls_hook(*address) == Some(true));
@@ -80,7 +85,7 @@ fn entry_plan(file: &mut DebugFile, begin: u64, end: u64, wishes: &Wishes) -> Op
         kind: Kind::Enter,
         function: Some(begin),
     };
-    compile(file, &site, wishes, 0)
+    plan(file, &site, wishes)
 }
 
 fn arguments(path: &Path) -> Vec<(String, Vec<(String, bool)>)> {
@@ -204,8 +209,7 @@ fn a_returned_value_is_found_behind_the_exit_hook() {
                 kind: Kind::Exit,
                 function: Some(*begin),
             };
-            let plan = compile(&mut file, &site, &Wishes::default(), 0);
-            let result = plan
+            let result = plan(&mut file, &site, &Wishes::default())
                 .and_then(|plan| plan.result)
                 .expect("it returns a number");
             let is_float = name == "scale";
@@ -286,7 +290,7 @@ fn damaged_debug_information_ends_in_plans_or_errors() {
                             kind,
                             function: Some(*begin),
                         };
-                        let _ = compile(&mut file, &site, &wishes, 0x1000);
+                        let _ = plan(&mut file, &site, &wishes);
                     }
                 }
             }
