@@ -207,7 +207,10 @@ fn a_thread_stops_and_goes_on_while_others_run() {
     for number in [1, 2] {
         let path = folder.path.join(format!("a.trace.snapshot-{number}"));
         let text = std::fs::read_to_string(path).expect("it was written");
-        assert!(text.contains("twice") && text.contains("main"), "{text}");
+        assert!(
+            text.contains("#0  twice(n=7)") && text.contains("main"),
+            "{text}"
+        );
     }
     assert_eq!(count(&folder.calls(), "twice"), 100);
 }

@@ -1,6 +1,6 @@
 //! A stack, frame by frame.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use umbel_values::show::Limits;
@@ -106,7 +106,17 @@ impl Stack {
 impl Walker<'_> {
     /// The stack of a thread with these registers.
     pub fn walk(&self, innermost: &Registers) -> Stack {
-        self.walk_from(*innermost, true)
+        let mut stack = self.walk_from(*innermost, true);
+        // A thread that waits in a hook is in the function that called it.
+        let is_tracers = |frame: &&Frame| {
+            let file = frame.module.as_deref().and_then(Path::file_name);
+            file.is_some_and(|name| name == "libumbel_trace.so")
+        };
+        let own = stack.frames.iter().take_while(is_tracers).count();
+        if own < stack.frames.len() {
+            stack.frames.drain(..own);
+        }
+        stack
     }
 
     /// The same, with or without searching for what isn't known.
