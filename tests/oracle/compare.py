@@ -71,11 +71,13 @@ def compare(gdb, ours):
         return compare_lists(gdb, ours)
     if isinstance(gdb, str) and isinstance(ours, str):
         return EQUAL if same_scalar(gdb, ours) else DIFFERENT
+    # The garbage of a container that isn't made yet: gdb prints what it can, we its members.
+    if is_unprintable(gdb) or is_raw_container(ours) and is_unreadable(gdb):
+        return CUT
     # Only declared where it is used: gdb looks elsewhere, we say that we don't know. A container of such is shown by its members.
     if ours == "<incomplete type>" or isinstance(gdb, (list, dict)) and is_raw_container(ours):
         return MISSING
-    # The garbage of a container that isn't made yet: gdb prints what it can, we its members.
-    return CUT if is_unprintable(gdb) else DIFFERENT
+    return DIFFERENT
 
 
 def is_raw_container(tree):
@@ -382,6 +384,9 @@ SELF_TEST = [
     ([{"x": {"unprintable": "no memory"}}], [BAD], EQUAL),
     ([{"x": {"unprintable": "no memory"}, "y": "5"}], [BAD], DIFFERENT),
     ("5", {"absent": "not captured"}, CUT),
+    ([BAD, BAD], {"<std::_Vector_base>": {"start": {"ptr": "0x10"}}}, CUT),
+    (["5", BAD], {"<std::_Vector_base>": {"start": {"ptr": "0x10"}}}, MISSING),
+    ([BAD, BAD], [], DIFFERENT),
     ({"ptr": "0x10", "to": "5"}, {"ptr": "0x10"}, EQUAL),
     ({"ptr": "0x10", "to": "5"}, {"ptr": "0x10", "to": "6"}, DIFFERENT),
     ({"ptr": "0x10"}, {"ptr": "0x11"}, DIFFERENT),

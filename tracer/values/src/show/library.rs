@@ -58,7 +58,9 @@ impl Show<'_> {
                 let (begin, end) = (self.word(source, begin)?, self.word(source, end)?);
                 let size = self.types.size(element).filter(|size| *size > 0);
                 let size = size.ok_or(Absence::Damaged)?;
-                let bytes = end.checked_sub(begin).ok_or(Absence::Damaged)?;
+                // Not a whole number of elements: nobody constructed it yet.
+                let bytes = end.checked_sub(begin).filter(|bytes| bytes % size == 0);
+                let bytes = bytes.ok_or(Absence::Damaged)?;
                 self.behind_pointer(begin, element, size, bytes / size, level)
             }
             Container::Counted {
