@@ -68,7 +68,7 @@ pub fn compile(
     for (index, (frame, described)) in frames.iter().zip(&mut described).enumerate() {
         let is_own = index == 0 && site.kind != Kind::Caller;
         // Callers into which the function was inlined are of its own physical frame.
-        let is_caller = index == usize::from(is_own) && is_caller_wished;
+        let is_caller = index == usize::from(site.kind != Kind::Caller) && is_caller_wished;
         let (arguments, locals) = match site.kind {
             Kind::Enter if is_own => (wishes.arguments, false),
             Kind::Exit if is_own => (wishes.locals, wishes.locals),
