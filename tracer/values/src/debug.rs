@@ -35,6 +35,8 @@ pub struct DebugFile {
     unwinder: Unwinder,
     bodies: HashMap<Die, Arc<Body>>,
     hooks: OnceLock<Hooks>,
+    /// Begins of functions with names for other units.
+    functions: OnceLock<HashMap<Box<str>, u64>>,
 }
 
 /// Why a file's debug information can't be used.
@@ -100,6 +102,7 @@ impl DebugFile {
             types: TypeTable::default(),
             bodies: HashMap::new(),
             hooks: OnceLock::new(),
+            functions: OnceLock::new(),
         })
     }
 
@@ -149,6 +152,11 @@ impl DebugFile {
     /// Up to `limit` bytes of code from `address` on.
     pub fn code(&self, address: u64, limit: usize) -> Vec<u8> {
         self.own.code(address, limit)
+    }
+
+    /// A number of so many bytes at `address` that the program can't change.
+    pub(crate) fn constant(&self, address: u64, bytes: u8) -> Option<u64> {
+        self.own.constant(address, bytes)
     }
 
     /// Whether what returns to `address` is the call of a hook; `None`: nobody can tell.

@@ -130,7 +130,7 @@ fn names(units: &Units, mut die: Die) -> (Box<str>, Option<Box<str>>) {
 }
 
 /// Where the function described at `offset` begins.
-fn body_begin(unit: &Unit, offset: usize) -> Option<u64> {
+pub(super) fn body_begin(unit: &Unit, offset: usize) -> Option<u64> {
     let entry = unit.unit.entry(UnitOffset(offset)).ok()?;
     // Of a function in parts, its entry is said, or is the first part's begin.
     let value = entry

@@ -1,13 +1,13 @@
 //! Sections of an ELF file, as gimli reads them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use gimli::{EndianArcSlice, LittleEndian, SectionId};
-use object::read::elf::ElfFile64;
+use object::read::elf::{ElfFile64, ElfSymbol64};
 use object::{
     CompressionFormat, Endianness, Object, ObjectSection, ObjectSymbol, ObjectSymbolTable,
     ReadCache, RelocationTarget,
@@ -38,7 +38,7 @@ struct Section {
     bytes: u64,
     unpacked_bytes: u64,
     format: CompressionFormat,
-    is_code: bool,
+    kind: object::SectionKind,
 }
 
 impl Sections {
@@ -63,7 +63,7 @@ impl Sections {
                 bytes: range.compressed_size,
                 unpacked_bytes: range.uncompressed_size,
                 format: range.format,
-                is_code: section.kind() == object::SectionKind::Text,
+                kind: section.kind(),
             })
         });
         let sections = sections.collect();
@@ -103,8 +103,26 @@ impl Sections {
 
     /// Up to `limit` bytes of code from `address` on, which has to be in the file.
     pub fn code(&self, address: u64, limit: usize) -> Vec<u8> {
+        self.loaded(object::SectionKind::Text, address, limit)
+    }
+
+    /// A number of so many bytes that the program can't change.
+    pub fn constant(&self, address: u64, bytes: u8) -> Option<u64> {
+        let found = self.loaded(
+            object::SectionKind::ReadOnlyData,
+            address,
+            usize::from(bytes),
+        );
+        let mut number = [0; 8];
+        let wanted = number.get_mut(..usize::from(bytes))?;
+        (found.len() == wanted.len()).then(|| wanted.copy_from_slice(&found))?;
+        Some(u64::from_le_bytes(number))
+    }
+
+    /// Up to `limit` bytes from `address` on of a section of this kind.
+    fn loaded(&self, kind: object::SectionKind, address: u64, limit: usize) -> Vec<u8> {
         let holding = self.sections.iter().find(|section| {
-            section.is_code
+            section.kind == kind
                 && section.format == CompressionFormat::None
                 && (section.address..section.address.saturating_add(section.bytes))
                     .contains(&address)
@@ -120,6 +138,36 @@ impl Sections {
             Ok(()) => code,
             Err(_) => Vec::new(),
         }
+    }
+
+    /// Whether the linker's stubs are there, which go on to functions of other files.
+    pub fn is_stub(&self, address: u64) -> bool {
+        self.sections.iter().any(|section| {
+            section.name.starts_with(".plt")
+                && (section.address..section.address.saturating_add(section.bytes))
+                    .contains(&address)
+        })
+    }
+
+    /// Begins of the functions that have names for other files, or other units.
+    pub fn functions(&self) -> HashMap<Box<str>, u64> {
+        self.find_functions().unwrap_or_default()
+    }
+
+    fn find_functions(&self) -> Option<HashMap<Box<str>, u64>> {
+        let cache = ReadCache::new(self.file.try_clone().ok()?);
+        let elf = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
+        let is_function = |symbol: &ElfSymbol64<'_, '_, _, _>| {
+            symbol.kind() == object::SymbolKind::Text
+                && symbol.is_global()
+                && symbol.is_definition()
+        };
+        let all = elf.symbols().chain(elf.dynamic_symbols());
+        let named = all.filter(is_function).filter_map(|symbol| {
+            let name = symbol.name().ok()?;
+            Some((name.into(), symbol.address()))
+        });
+        Some(named.collect())
     }
 
     /// Slots that the dynamic linker fills with the address of something of these names.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use gimli::{AttributeValue, DebugInfoOffset, DebuggingInformationEntry, UnitOffset};
+use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
 
 use super::expression::{self, Surroundings};
-use super::frames::next;
+use super::frames::{body_begin, next};
 use super::sections::Slice;
 use super::types::{for_each_child, is_flag, text_of};
 use super::units::{Die, Unit, Units};
@@ -22,6 +23,9 @@ const LOCATIONS_MAX: usize = 1 << 16;
 
 /// Variables of a block at most.
 const VARIABLES_MAX: usize = 4096;
+
+/// Bytes of a call whose target is in the instruction.
+const CALL_BYTES: u64 = 5;
 
 /// A described call.
 pub struct Call {
@@ -138,7 +142,7 @@ impl DebugFile {
             .and_then(|value| self.units.refer(&unit, &value));
         Some(Call {
             entries: found,
-            callee: target.and_then(|target| self.entry_of(target)),
+            callee: target.and_then(|target| self.callee(target, return_address)),
         })
     }
 
@@ -163,20 +167,40 @@ impl DebugFile {
         text_of(&unit, &entry, gimli::DW_AT_name)
     }
 
+    /// What the call that returns to `return_address` calls, which is described at `die`.
+    fn callee(&self, die: Die, return_address: u64) -> Option<u64> {
+        let begin = return_address.checked_sub(CALL_BYTES)?;
+        let code = self.code(begin, usize::try_from(CALL_BYTES).ok()?);
+        let mut decoder = Decoder::with_ip(64, &code, begin, DecoderOptions::NONE);
+        let call = decoder.decode();
+        // As the callee has a description, its address isn't computed: the instruction has it, or the linker's stub.
+        let is_direct = call.mnemonic() == Mnemonic::Call
+            && call.op0_kind() == OpKind::NearBranch64
+            && call.next_ip() == return_address;
+        match is_direct && !self.own.is_stub(call.near_branch64()) {
+            true => Some(call.near_branch64()),
+            false => self.entry_of(die),
+        }
+    }
+
     /// Where the function begins that is described at `die`, which may only declare it.
     fn entry_of(&self, die: Die) -> Option<u64> {
         let unit = self.units.get(die.unit)?;
-        let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
-        let low = entry.attr_value(gimli::DW_AT_low_pc);
-        if let Some(low) = low {
-            return unit.dwarf.attr_address(&unit.unit, low).ok().flatten();
+        if let Some(begin) = body_begin(&unit, die.offset) {
+            return Some(begin);
         }
         let mut copies = unit.outline().copies(die.offset);
-        copies.find_map(|copy| {
-            let entry = unit.unit.entry(UnitOffset(copy)).ok()?;
-            let low = entry.attr_value(gimli::DW_AT_low_pc)?;
-            unit.dwarf.attr_address(&unit.unit, low).ok().flatten()
-        })
+        if let Some(begin) = copies.find_map(|copy| body_begin(&unit, copy)) {
+            return Some(begin);
+        }
+        let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
+        if !is_flag(&entry, gimli::DW_AT_external) {
+            return None;
+        }
+        let name = text_of(&unit, &entry, gimli::DW_AT_linkage_name)
+            .or_else(|| text_of(&unit, &entry, gimli::DW_AT_name))?;
+        let functions = self.functions.get_or_init(|| self.own.functions());
+        functions.get(&name).copied()
     }
 
     fn here<'a>(&'a self, frame: &Frame, unit: &Arc<Unit>, pc: u64) -> Here<'a> {
