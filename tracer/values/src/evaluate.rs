@@ -2,6 +2,7 @@
 //!
 //! Every expression ends: of a damaged file also one that jumps back forever.
 
+use crate::floating;
 use crate::{Absence, Address, Binary, Memory, Op, Piece, Place, Registers, Unary};
 
 /// Where a value's bytes come from.
@@ -349,6 +350,7 @@ impl Machine<'_> {
                 }
             }
             Op::Skip(steps) => return Ok(steps),
+            Op::Float(operation) => floating::step(operation, &mut self.stack)?,
         }
         Ok(0)
     }

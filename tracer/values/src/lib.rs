@@ -16,6 +16,7 @@ pub mod debug;
 pub mod evaluate;
 mod event;
 pub mod files;
+mod floating;
 mod memory;
 mod place;
 pub mod plan;
@@ -30,7 +31,7 @@ pub use condition::{Comparison, Operand, Operator, Path, RETURN, Step};
 pub use debug::{DebugFile, Frame};
 pub use event::{EventValues, FrameValues, NamedValue};
 pub use memory::{Absence, Memory, Registers};
-pub use place::{Address, Binary, Op, Piece, Place, Unary, Variable};
+pub use place::{Address, Binary, Float, Op, Piece, Place, Unary, Variable};
 pub use plan::{DescribedFrame, Description, Kept};
 pub use types::{
     Base, Bound, Dimension, Encoding, Enumerator, Keyword, Kind, Member, Offset, Type, TypeId,

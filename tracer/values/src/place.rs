@@ -95,6 +95,8 @@ pub enum Op {
     Branch(i32),
     /// Goes on so many steps further (or back).
     Skip(i32),
+    /// Arithmetic on floating-point numbers.
+    Float(Float),
 }
 
 /// Operators with two operands.
@@ -132,4 +134,55 @@ pub enum Unary {
     Neg,
     Not,
     Abs,
+}
+
+/// Operations on floating-point numbers, which are on the stack as their bits, so many bytes of them: 4 or 8. The second from the top
+/// comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Float {
+    /// Takes two.
+    Add(u8),
+    /// Takes two.
+    Subtract(u8),
+    /// Takes two.
+    Multiply(u8),
+    /// Takes two.
+    Divide(u8),
+    /// Takes one.
+    Negate(u8),
+    /// Takes one.
+    Absolute(u8),
+    /// The square root.
+    Root(u8),
+    /// Takes an integer with a sign.
+    FromSigned(u8),
+    /// Takes an integer without.
+    FromUnsigned(u8),
+    /// Pushes an integer of so many bytes (the second number), toward zero.
+    ToSigned(u8, u8),
+    /// From 4 bytes to 8.
+    Widen,
+    /// From 8 bytes to 4.
+    Narrow,
+    /// Takes the 8 bytes of a long double's mantissa, and the 2 behind them; pushes 8.
+    FromLong,
+    /// Takes 8 bytes; pushes the mantissa that it has as a long double.
+    LongMantissa,
+    /// The same for exponent and sign.
+    LongExponent,
+}
+
+impl Float {
+    /// How many numbers it takes.
+    #[must_use]
+    pub fn operands(self) -> usize {
+        match self {
+            Self::Add(_)
+            | Self::Subtract(_)
+            | Self::Multiply(_)
+            | Self::Divide(_)
+            | Self::FromLong => 2,
+            _ => 1,
+        }
+    }
 }

@@ -263,6 +263,11 @@ impl<'a> Capture<'a> {
                 Step::Binary(_) => {
                     begins.pop();
                 }
+                Step::Float(operation) => {
+                    if operation.operands() == 2 {
+                        begins.pop();
+                    }
+                }
                 Step::Pick(_) => begins.push(None),
                 Step::Drop => {
                     begins.pop();
