@@ -167,6 +167,8 @@ def is_base(name):
 
 def plain_type(name):
     name = re.sub(r"\b(long|short) (unsigned )?int\b", r"\2\1", name)
+    # gdb writes `T const`, we `const T`: two bases that differ only in that are not told apart.
+    name = re.sub(r"\bconst\b", "", name)
     return name.replace("long unsigned", "unsigned long").replace(" ", "")
 
 
@@ -393,6 +395,7 @@ SELF_TEST = [
     ({"x": "1", "y": "2"}, {"y": "2", "x": "1"}, EQUAL),
     ({"x": "1", "y": "2"}, {"x": "2", "y": "1"}, DIFFERENT),
     ({"x": "1", "y": "2"}, {"x": "1"}, MISSING),
+    ({"<A<B const, int>>": {"n": "1"}}, {"<A<const B, int>>": {"n": "2"}}, DIFFERENT),
     ({"<ns::A<long, 3>>": {"n": "1"}}, {"<ns::A<long int, 3>>": {"n": "2"}}, DIFFERENT),
     (["1", "2", {"more": 3}], ["1", "2"], EQUAL),
     (["1", "2"], ["1"], DIFFERENT),

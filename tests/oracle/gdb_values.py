@@ -45,7 +45,7 @@ def text_at(address, limit):
     """Bytes up to a NUL, at most limit, page by page; and whether the NUL was seen. None: nothing can be read there."""
     inferior = gdb.selected_inferior()
     found = b""
-    while len(found) < limit:
+    while len(found) < limit and address + len(found) < 1 << 64:
         at = address + len(found)
         part = min(limit - len(found), 4096 - at % 4096)
         try:
@@ -189,7 +189,7 @@ def tree(value, follow, nesting):
                 printed = printed_tree(value, follow, nesting)
                 if printed is not None:
                     return printed
-            except (gdb.error, RuntimeError, ValueError, TypeError, StopIteration) as error:
+            except (gdb.error, RuntimeError, ValueError, TypeError, StopIteration, OverflowError) as error:
                 if "optimized out" in str(error) or "not saved" in str(error):
                     return OPTIMIZED_OUT
                 return {"unprintable": str(error)}
@@ -223,7 +223,7 @@ def safe_tree(get, follow, nesting):
         return tree(get(), follow, nesting)
     except gdb.MemoryError as error:
         return {"absent": "invalid %s" % error}
-    except (gdb.error, RuntimeError) as error:
+    except (gdb.error, RuntimeError, OverflowError) as error:
         text = str(error)
         if "optimized out" in text or "not saved" in text or "not available" in text:
             return OPTIMIZED_OUT
@@ -232,9 +232,19 @@ def safe_tree(get, follow, nesting):
         return {"unprintable": text}
 
 
+def physical(frame):
+    """The frame that an inlined function's is a part of."""
+    while frame.type() == gdb.INLINE_FRAME and frame.older() is not None:
+        frame = frame.older()
+    return frame
+
+
 def variables(frame, arguments):
     """Arguments or locals of a frame: innermost block first, as gdb looks names up."""
     found = []
+    # What is said by its value at the function's entry, gdb looks for in the frame before: of an inlined function that is the one that
+    # it was inlined into, whose registers are not those of the call. Without a block it takes the frame that it is given.
+    host = physical(frame)
     try:
         block = frame.block()
     except RuntimeError:
@@ -250,7 +260,7 @@ def variables(frame, arguments):
                 {
                     "name": symbol.name,
                     "type": str(symbol.type),
-                    "value": safe_tree(lambda: frame.read_var(symbol, block), FOLLOW, NESTING),
+                    "value": safe_tree(lambda: host.read_var(symbol), FOLLOW, NESTING),
                 }
             )
         if block.function:
@@ -321,9 +331,9 @@ def plain(name):
 
 
 def is_told(kind):
-    """Whether gdb can tell a returned value of this type: of __int128 it believes that it is in memory."""
+    """Whether gdb can tell a returned value of this type: of __int128 and vectors it believes that they are in memory."""
     is_wide = kind.code == gdb.TYPE_CODE_INT and kind.sizeof > 8
-    return kind.code != gdb.TYPE_CODE_VOID and not is_wide
+    return kind.code not in (gdb.TYPE_CODE_VOID, gdb.TYPE_CODE_ARRAY) and not is_wide
 
 
 class Returned(gdb.FinishBreakpoint):

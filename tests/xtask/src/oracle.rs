@@ -42,9 +42,6 @@ pub struct Options {
 
 const LEVELS: [&str; 4] = ["O0", "O1", "O2", "O3"];
 const QUICK_LEVELS: [&str; 2] = ["O0", "O2"];
-/// Left out of `--quick`: in these gdb takes parameters of inlined functions, told by their value at the entry, from other places than we;
-/// where it can be checked (a `this` that is another at the call than at the return) it is gdb that is wrong.
-const DISPUTED: [(&str, &str); 1] = [("containers", "O2")];
 const EVENTS: u64 = 10_000;
 const QUICK_EVENTS: u64 = 400;
 
@@ -91,14 +88,6 @@ pub fn run(prefix: &Path, options: &Options) -> Result<()> {
     let mut table = Table::default();
     for program in programs {
         for level in &levels {
-            if options.quick && DISPUTED.contains(&(program.name, *level)) {
-                let what = format!("{} -{level}", program.name);
-                skip(
-                    &what,
-                    "gdb and we disagree about parameters of inlined functions, not yet settled",
-                );
-                continue;
-            }
             let what = format!("{} -{level}: values against gdb's", program.name);
             let compared = step(&what, || {
                 let build = folder.join(program.name).join(level);
