@@ -19,6 +19,7 @@ use units::{Die, Unit, Units};
 pub(crate) mod expression;
 mod frames;
 mod hooks;
+mod names;
 mod outline;
 mod scopes;
 pub(crate) mod sections;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use gimli::{AttributeValue, DebuggingInformationEntry, DwTag, UnitOffset};
 
 use super::expression::{self, Nothing, Surroundings};
+use super::names::full_name;
 use super::sections::Slice;
 use super::units::{Die, Unit, Units};
 use crate::{
@@ -616,11 +617,35 @@ fn defined(units: &Units, mut die: Die) -> Die {
             None => break,
         }
     }
+    if is_declared(units, die)
+        && let Some(name) = full_name(units, die)
+        && let Some(definition) = units.names().definition(&name)
+    {
+        return definition;
+    }
     die
 }
 
+/// Whether a type is only declared there.
+fn is_declared(units: &Units, die: Die) -> bool {
+    let Some(unit) = units.get(die.unit) else {
+        return false;
+    };
+    let entry = unit.unit.entry(UnitOffset(die.offset));
+    entry.is_ok_and(|entry| {
+        let is_type = matches!(
+            entry.tag(),
+            gimli::DW_TAG_structure_type
+                | gimli::DW_TAG_class_type
+                | gimli::DW_TAG_union_type
+                | gimli::DW_TAG_enumeration_type
+        );
+        is_type && is_flag(&entry, gimli::DW_AT_declaration)
+    })
+}
+
 /// Where the type that is described there has its name.
-fn named(units: &Units, mut die: Die) -> Die {
+pub fn named(units: &Units, mut die: Die) -> Die {
     for _ in 0..CHAIN_MAX {
         let specification = units.get(die.unit).and_then(|unit| {
             let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;

@@ -1,6 +1,6 @@
 //! Units of debug information: found by address, read when asked for.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use gimli::{
     Reader, UnitHeader, UnitOffset, UnitType,
 };
 
+use super::names::Names;
 use super::outline::Outline;
 use super::sections::{Sections, Slice, empty};
 
@@ -107,6 +108,7 @@ struct Part {
 pub struct Units {
     path: PathBuf,
     state: RefCell<State>,
+    names: OnceCell<Names>,
 }
 
 #[derive(Default)]
@@ -132,7 +134,28 @@ impl Units {
         Self {
             path: sections.path().to_owned(),
             state: RefCell::new(state),
+            names: OnceCell::new(),
         }
+    }
+
+    /// Types by name. Reads all units when it is first asked for.
+    pub fn names(&self) -> &Names {
+        self.names.get_or_init(|| Names::read(self))
+    }
+
+    /// All units; of those that were split, the part with the types.
+    pub fn all(&self) -> Vec<Arc<Unit>> {
+        let mut state = self.state.borrow_mut();
+        let begins = state.parts.first().map(|part| part.begins().to_vec());
+        let mut all = Vec::new();
+        for begin in begins.unwrap_or_default() {
+            let Some(unit) = state.load(0, Begin::Info(begin)) else {
+                continue;
+            };
+            let whole = state.whole(unit, &self.path).unwrap_or(unit);
+            all.extend(state.units.get(whole as usize).cloned());
+        }
+        all
     }
 
     /// The unit with this index.
