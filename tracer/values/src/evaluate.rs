@@ -34,6 +34,9 @@ const STACK_MAX: usize = 256;
 /// Bytes of a value that are put together of parts.
 const BYTES_MAX: u64 = 64 << 10;
 
+/// Number of xmm0: of vectors, their low 8 bytes are a number.
+const XMM0: u16 = 17;
+
 /// Pieces within pieces.
 const NESTED_MAX: usize = 8;
 
@@ -274,7 +277,10 @@ impl Machine<'_> {
             Op::Constant(number) => self.push(number)?,
             Op::Static(offset) => self.push(self.registers.bias().wrapping_add(offset))?,
             Op::Register(number, offset) => {
-                let value = self.registers.register(number);
+                let value = match number {
+                    XMM0.. => self.registers.vector(number).map(low),
+                    _ => self.registers.register(number),
+                };
                 let value = value.ok_or(Absence::OptimizedOut)?;
                 self.push(value.wrapping_add_signed(offset))?;
             }
@@ -374,6 +380,10 @@ impl Machine<'_> {
     fn pop(&mut self) -> Result<u64, Absence> {
         self.stack.pop().ok_or(Absence::Damaged)
     }
+}
+
+fn low(vector: [u8; 16]) -> u64 {
+    u128::from_le_bytes(vector) as u64
 }
 
 /// The low bytes of a number, extended to 8.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use object::{Object, ObjectSymbol};
 use umbel_values::plan::{Description, Kind, Site, Wishes, compile};
-use umbel_values::{DebugFile, Place};
+use umbel_values::{DebugFile, Place, Type};
 
 const SOURCE: &str = r#"
 struct point { int x, y; double w; unsigned low : 3, high : 5; };
@@ -275,6 +275,132 @@ fn is_whole(place: &Place) -> bool {
         Place::Pieces(pieces) => pieces.iter().all(|piece| is_whole(&piece.place)),
         _ => true,
     }
+}
+
+/// Two units, of which each declares what the other defines.
+const DECLARES: &str = r#"
+namespace shop { struct item; struct twice; namespace { struct own; } int price(item *i, twice *t); }
+struct outer { struct inner; };
+volatile int sink;
+__attribute__((noinline)) int look(shop::item *i, shop::twice *t, outer::inner *n, shop::own *o) { sink = !i + !t + !n + !o; return sink; }
+static inline __attribute__((always_inline)) int half(int n) { return n / 2; }
+int main() {
+  volatile int kept = sink + 3;
+  int own = half(kept);
+  return look(nullptr, nullptr, nullptr, nullptr) + shop::price(nullptr, nullptr) + own + kept;
+}
+"#;
+const DEFINES: &str = r#"
+namespace shop { struct item { int cents; const char *name; }; struct twice { double d; }; namespace { struct own { char c; }; } }
+struct outer { struct inner; };
+struct outer::inner { int n[3]; };
+extern volatile int sink;
+shop::own mine; outer::inner given;
+namespace shop { __attribute__((noinline)) int price(item *i, twice *t) { sink = !i; return t ? 1 : mine.c + given.n[0]; } }
+"#;
+
+fn build_units(folder: &Folder, level: &str) -> PathBuf {
+    let output = folder.0.join(format!("units{level}"));
+    for (name, text) in [("declares.cc", DECLARES), ("defines.cc", DEFINES)] {
+        fs::write(folder.0.join(name), text).expect("the folder can be written");
+    }
+    let status = Command::new("g++")
+        .current_dir(&folder.0)
+        .args(["-g", "-finstrument-functions", level, "-o"])
+        .arg(&output)
+        .args(["declares.cc", "defines.cc"])
+        .status();
+    assert!(status.expect("g++ runs").success());
+    output
+}
+
+#[test]
+fn what_one_unit_declares_is_found_where_another_defines_it() {
+    let folder = Folder::new("declared");
+    let program = build_units(&folder, "-O0");
+    let mut file = DebugFile::open(&program, &[]).expect("it has debug information");
+    let all = functions_of(
+        &program,
+        &["_Z4lookPN4shop4itemEPNS_5twiceEPN5outer5innerEPNS_12_GLOBAL__N_13ownE"],
+    );
+    let (_, begin, end) = all.first().expect("gcc has compiled it");
+    let plan = entry_plan(&mut file, *begin, *end, &Wishes::default()).expect("it has arguments");
+    let bytes = plan.frames[0].arguments.iter().map(|argument| {
+        let target = match file.types().bare(argument.of) {
+            Some((
+                _,
+                Type {
+                    kind: umbel_values::Kind::Pointer(target),
+                    ..
+                },
+            )) => *target,
+            other => panic!("{} is no pointer: {other:?}", argument.name),
+        };
+        file.types().size(target)
+    });
+    // What has no name outside of its unit is another there.
+    assert_eq!(
+        bytes.collect::<Vec<_>>(),
+        [Some(16), Some(8), Some(12), None]
+    );
+}
+
+#[test]
+fn what_a_call_puts_into_registers_is_known_of_functions_in_other_units_too() {
+    let folder = Folder::new("entries");
+    let program = build_units(&folder, "-O2");
+    let mut file = DebugFile::open(&program, &[]).expect("it has debug information");
+    let all = functions_of(&program, &["main", "_ZN4shop5priceEPNS_4itemEPNS_5twiceE"]);
+    let begin_of = |wanted: &str| all.iter().find(|(name, ..)| name.starts_with(wanted));
+    let (_, begin, end) = *begin_of("main").expect("gcc has compiled it");
+    let (_, price, _) = *begin_of("_ZN4shop").expect("gcc has compiled it");
+    let plans = (begin..=end).filter_map(|address| {
+        let site = Site {
+            address,
+            kind: Kind::Caller,
+            function: None,
+        };
+        plan(&mut file, &site, &Wishes::default())
+    });
+    let call = plans
+        .into_iter()
+        .find(|plan| plan.callee == Some(price))
+        .expect("main calls it");
+    let mut registers: Vec<u16> = call.entries.iter().map(|(number, _)| *number).collect();
+    registers.sort_unstable();
+    // rdi and rsi.
+    assert_eq!(registers, [4, 5]);
+}
+
+#[test]
+fn the_caller_of_an_inlined_function_has_its_locals() {
+    let folder = Folder::new("inlined");
+    let program = build_units(&folder, "-O2");
+    let mut file = DebugFile::open(&program, &[]).expect("it has debug information");
+    let all = functions_of(&program, &["main"]);
+    let (_, begin, end) = *all.first().expect("gcc has compiled it");
+    let wishes = Wishes {
+        caller: true,
+        ..Wishes::default()
+    };
+    let inlined = (begin..=end).find_map(|address| {
+        (file.calls_hook(address) == Some(true)).then_some(())?;
+        let function = file
+            .frames(address - 1)
+            .first()
+            .filter(|frame| frame.is_inline)?
+            .entry;
+        let site = Site {
+            address,
+            kind: Kind::Enter,
+            function,
+        };
+        plan(&mut file, &site, &wishes)
+    });
+    let frames = inlined.expect("half is inlined").frames;
+    assert_eq!((&*frames[0].name, &*frames[1].name), ("half", "main"));
+    let kept = frames[1].locals.iter().find(|local| &*local.name == "kept");
+    assert!(is_whole(&kept.expect("main has it").place));
 }
 
 /// A generator of numbers that are the same each time.

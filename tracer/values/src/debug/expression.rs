@@ -2,16 +2,20 @@
 //!
 //! DWARF's stack may have numbers of base types, which its operators treat by type; [`Op`]s know 64-bit numbers only. What types a
 //! stack has is the same whatever the numbers are, so it's known here, and numbers of narrower types are kept extended to 64 bits.
-//! What can't be done that way (floating point, mostly) is given up: the place is then [`Place::OptimizedOut`].
+//! What can't be done that way (arithmetic on long doubles, mostly) is given up: the place is then [`Place::OptimizedOut`].
 
 use gimli::{DebugAddrIndex, DebugInfoOffset, Encoding, Expression, Format, Operation, UnitOffset};
 
 use super::sections::Slice;
+use super::types::text_of;
 use super::units::Unit;
-use crate::{Address, Binary, Op, Piece, Place, Unary};
+use crate::{Address, Binary, Float, Op, Piece, Place, Unary};
 
 /// Operations of an expression at most; gcc's longest are far below.
 const OPERATIONS_MAX: usize = 2048;
+
+/// Number of xmm0.
+const XMM0: u16 = 17;
 
 /// What an expression may refer to.
 pub trait Surroundings {
@@ -47,7 +51,11 @@ enum Number {
         bytes: u8,
         is_signed: bool,
     },
-    /// Neither is known to [`Op`]s.
+    /// Of so many bytes: 4 or 8.
+    Float(u8),
+    /// A long double: two numbers for [`Op`]s, the mantissa and what is behind it.
+    Long,
+    /// Not known to [`Op`]s.
     Other,
 }
 
@@ -101,6 +109,7 @@ pub fn cfi(expression: Expression<Slice>, pushed: usize) -> Option<Address> {
         stack: vec![Number::Generic; pushed],
         simple: None,
         is_value: false,
+        is_long: false,
         pieces: Vec::new(),
     };
     translation.run(expression)?;
@@ -119,6 +128,7 @@ struct Translation<'a> {
     /// A description that is no computation.
     simple: Option<Place>,
     is_value: bool,
+    is_long: bool,
     pieces: Vec<Piece>,
 }
 
@@ -131,6 +141,7 @@ impl<'a> Translation<'a> {
             stack: vec![Number::Generic; pushed],
             simple: None,
             is_value: false,
+            is_long: false,
             pieces: Vec::new(),
         }
     }
@@ -208,9 +219,11 @@ impl<'a> Translation<'a> {
         self.stack.clear();
         let ops = std::mem::take(&mut self.ops);
         let is_value = std::mem::take(&mut self.is_value);
+        let is_long = std::mem::take(&mut self.is_long);
         match self.simple.take() {
             Some(place) => ops.is_empty().then_some(place),
             None if ops.is_empty() => Some(Place::OptimizedOut),
+            None if is_long => Some(long(ops)),
             None if is_value => Some(Place::Value(Address { ops })),
             None => Some(Place::Memory(Address { ops })),
         }
@@ -297,12 +310,7 @@ impl<'a> Translation<'a> {
             Operation::TypedLiteral { base_type, value } => self.literal(base_type, &value)?,
             Operation::Convert { base_type } => {
                 let number = self.number_type(base_type)?;
-                let from = self.stack.last_mut()?;
-                if *from == Number::Other || number == Number::Other {
-                    return None;
-                }
-                *from = number;
-                self.narrow();
+                self.convert(number)?;
             }
             Operation::Reinterpret { base_type } => {
                 let number = self.number_type(base_type)?;
@@ -319,20 +327,24 @@ impl<'a> Translation<'a> {
                 space,
             } => self.load(base_type, size, space)?,
             Operation::Drop => {
+                self.without_long()?;
                 self.stack.pop()?;
                 self.ops.push(Op::Drop);
             }
             Operation::Pick { index } => {
+                self.without_long()?;
                 let at = self.stack.len().checked_sub(1 + usize::from(index))?;
                 let number = *self.stack.get(at)?;
                 self.push(Op::Pick(index), number);
             }
             Operation::Swap => {
+                self.without_long()?;
                 let top = self.stack.len().checked_sub(1)?;
                 self.stack.swap(top.checked_sub(1)?, top);
                 self.ops.push(Op::Swap);
             }
             Operation::Rot => {
+                self.without_long()?;
                 let top = self.stack.pop()?;
                 let at = self.stack.len().checked_sub(2)?;
                 self.stack.insert(at, top);
@@ -373,7 +385,11 @@ impl<'a> Translation<'a> {
     }
 
     fn stack_value(&mut self) -> Option<()> {
-        if *self.stack.last()? != Number::Other {
+        let top = *self.stack.last()?;
+        self.is_long = top == Number::Long;
+        let is_known = !matches!(top, Number::Other);
+        let is_vector = matches!(self.ops.as_slice(), [Op::Register(number, 0)] if *number >= XMM0);
+        if is_known && !is_vector {
             self.is_value = true;
             return Some(());
         }
@@ -405,7 +421,7 @@ impl<'a> Translation<'a> {
             return None;
         }
         let number = self.number_type(base_type)?;
-        if number == Number::Other {
+        if matches!(number, Number::Other | Number::Long) {
             return None;
         }
         self.push(Op::Entry(register.0), number);
@@ -420,6 +436,15 @@ impl<'a> Translation<'a> {
                 self.simple = Some(Place::Constant(bytes.into()));
                 self.stack.push(Number::Other);
             }
+            Number::Long => {
+                let (mantissa, behind) = bytes.split_first_chunk()?;
+                let exponent = behind.first_chunk()?;
+                self.ops.extend([
+                    Op::Constant(u64::from_le_bytes(*mantissa)),
+                    Op::Constant(u16::from_le_bytes(*exponent).into()),
+                ]);
+                self.stack.push(Number::Long);
+            }
             number => {
                 let mut raw = [0; 8];
                 raw.get_mut(..bytes.len())?.copy_from_slice(&bytes);
@@ -431,12 +456,22 @@ impl<'a> Translation<'a> {
     }
 
     fn load(&mut self, base_type: UnitOffset<usize>, size: u8, space: bool) -> Option<()> {
-        if space || size == 0 || size > 8 || self.stack.pop()? == Number::Other {
+        let is_address = !matches!(
+            self.stack.pop()?,
+            Number::Other | Number::Long | Number::Float(_)
+        );
+        if space || size == 0 || size > 16 || !is_address {
             return None;
         }
         let number = self.number_type(base_type)?;
         match number {
             Number::Other => return None,
+            Number::Long => {
+                self.ops
+                    .extend([Op::Pick(0), Op::Load(8), Op::Swap, Op::Plus(8), Op::Load(2)]);
+                self.stack.push(Number::Long);
+            }
+            _ if size > 8 => return None,
             Number::Integer {
                 is_signed: true, ..
             } => self.push(Op::LoadSigned(size), number),
@@ -457,25 +492,92 @@ impl<'a> Translation<'a> {
     }
 
     fn unary(&mut self, operator: Unary) -> Option<()> {
-        if *self.stack.last()? == Number::Other {
-            return None;
+        match (*self.stack.last()?, operator) {
+            (Number::Float(bytes), Unary::Neg) => self.ops.push(Op::Float(Float::Negate(bytes))),
+            (Number::Float(bytes), Unary::Abs) => self.ops.push(Op::Float(Float::Absolute(bytes))),
+            (Number::Other | Number::Float(_) | Number::Long, _) => return None,
+            (Number::Generic | Number::Integer { .. }, _) => self.ops.push(Op::Unary(operator)),
         }
-        self.ops.push(Op::Unary(operator));
         self.narrow();
         Some(())
+    }
+
+    /// Gives the top another type.
+    fn convert(&mut self, to: Number) -> Option<()> {
+        let from = *self.stack.last()?;
+        let mut float = |operation| self.ops.push(Op::Float(operation));
+        match (from, to) {
+            (Number::Other, _) | (_, Number::Other) => return None,
+            (
+                Number::Generic | Number::Integer { .. },
+                Number::Generic | Number::Integer { .. },
+            ) => {}
+            (Number::Float(from), Number::Float(to)) => match (from, to) {
+                (4, 8) => float(Float::Widen),
+                (8, 4) => float(Float::Narrow),
+                _ => {}
+            },
+            (
+                Number::Integer {
+                    is_signed: true, ..
+                },
+                Number::Float(to),
+            ) => float(Float::FromSigned(to)),
+            (Number::Generic | Number::Integer { .. }, Number::Float(to)) => {
+                float(Float::FromUnsigned(to));
+            }
+            // What doesn't fit is not the same everywhere.
+            (Number::Float(from), Number::Integer { bytes, is_signed }) => {
+                if !is_signed && bytes == 8 {
+                    return None;
+                }
+                float(Float::ToSigned(from, 8));
+            }
+            (Number::Float(_), Number::Generic) => return None,
+            (Number::Long, Number::Long) => {}
+            (Number::Long, Number::Float(8)) => float(Float::FromLong),
+            (Number::Float(from), Number::Long) => {
+                if from == 4 {
+                    float(Float::Widen);
+                }
+                self.ops.extend([
+                    Op::Pick(0),
+                    Op::Float(Float::LongMantissa),
+                    Op::Swap,
+                    Op::Float(Float::LongExponent),
+                ]);
+            }
+            (Number::Long, _) | (_, Number::Long) => return None,
+        }
+        *self.stack.last_mut()? = to;
+        self.narrow();
+        Some(())
+    }
+
+    /// Refuses where a long double is on the stack, which is two numbers for what only moves them.
+    fn without_long(&self) -> Option<()> {
+        (!self.stack.contains(&Number::Long)).then_some(())
     }
 
     fn binary(&mut self, operator: Binary) -> Option<()> {
         let right = self.stack.pop()?;
         let left = *self.stack.last()?;
-        if left == Number::Other || right == Number::Other {
-            return None;
+        if let (Number::Float(bytes), Number::Float(other)) = (left, right) {
+            self.ops.push(Op::Float(match operator {
+                _ if bytes != other => return None,
+                Binary::Plus => Float::Add(bytes),
+                Binary::Minus => Float::Subtract(bytes),
+                Binary::Mul => Float::Multiply(bytes),
+                Binary::Div => Float::Divide(bytes),
+                _ => return None,
+            }));
+            return Some(());
         }
         let is_signed = match left {
             Number::Integer { is_signed, .. } => Some(is_signed),
             _ => None,
         };
-        let bytes = width(left)?;
+        let bytes = width(left).and(width(right)).and(width(left))?;
         match (operator, is_signed) {
             // 64-bit division without sign is not among the steps.
             (Binary::Div, Some(false)) if bytes == 8 => return None,
@@ -507,9 +609,7 @@ impl<'a> Translation<'a> {
 
     fn compare(&mut self, operator: Binary) -> Option<()> {
         let (right, left) = (self.stack.pop()?, self.stack.pop()?);
-        if left == Number::Other || right == Number::Other {
-            return None;
-        }
+        width(left).and(width(right))?;
         let is_wide = matches!(
             left,
             Number::Integer {
@@ -551,6 +651,16 @@ impl<'a> Translation<'a> {
             | gimli::DW_ATE_boolean
             | gimli::DW_ATE_address
             | gimli::DW_ATE_UTF => false,
+            gimli::DW_ATE_float => {
+                return Some(
+                    match (bytes, text_of(self.unit?, &entry, gimli::DW_AT_name)) {
+                        (4, _) => Number::Float(4),
+                        (8, _) => Number::Float(8),
+                        (16, Some(name)) if &*name == "long double" => Number::Long,
+                        _ => Number::Other,
+                    },
+                );
+            }
             _ => return Some(Number::Other),
         };
         Some(match u8::try_from(bytes) {
@@ -564,6 +674,22 @@ fn width(number: Number) -> Option<u8> {
     match number {
         Number::Generic => Some(8),
         Number::Integer { bytes, .. } => Some(bytes),
-        Number::Other => None,
+        Number::Float(_) | Number::Long | Number::Other => None,
     }
+}
+
+/// A long double whose two numbers these ops leave.
+fn long(ops: Vec<Op>) -> Place {
+    let mut mantissa = ops.clone();
+    mantissa.push(Op::Drop);
+    let piece = |bytes: u64, place| Piece {
+        bits: 8 * bytes,
+        offset: 0,
+        place,
+    };
+    Place::Pieces(vec![
+        piece(8, Place::Value(Address { ops: mantissa })),
+        piece(2, Place::Value(Address { ops })),
+        piece(6, Place::Constant([0; 6].into())),
+    ])
 }

@@ -19,6 +19,9 @@ const GAP_BYTES_MAX: i64 = 8;
 /// Numbers on the hook's evaluation stack.
 const NUMBERS_MAX: usize = 8;
 
+/// Steps of one number at most.
+const STEPS_MAX: usize = 256;
+
 /// Computed regions of a plan at most.
 const REGIONS_MAX: usize = 128;
 
@@ -225,8 +228,8 @@ impl<'a> Capture<'a> {
     /// Captures what steps take from registers and memory. `is_address`: what they give is read through.
     fn computed(&mut self, address: &Address, is_address: bool) {
         let steps = &address.ops;
-        // Of each number on the stack, the step that its computation begins with; `None`: it can't be said.
-        let mut begins: Vec<Option<usize>> = Vec::new();
+        // Of each number on the stack, the steps that compute it; `None`: too many.
+        let mut numbers: Vec<Option<Vec<Step>>> = Vec::new();
         for (index, step) in steps.iter().enumerate() {
             match step {
                 Step::Register(number, _) => {
@@ -239,42 +242,60 @@ impl<'a> Capture<'a> {
                     if !is_read_through {
                         self.register(*number, None);
                     }
-                    begins.push(Some(index));
+                    numbers.push(Some(vec![step.clone()]));
                 }
                 Step::Constant(_)
                 | Step::Static(_)
                 | Step::FrameAddress(_)
                 | Step::ThreadLocal(_)
                 | Step::Entry(_)
-                | Step::Object => begins.push(Some(index)),
+                | Step::Object => numbers.push(Some(vec![step.clone()])),
                 Step::Load(bytes) | Step::LoadSigned(bytes) => {
-                    let begin = begins.last().copied().flatten();
-                    if let Some(inner) = begin.and_then(|begin| steps.get(begin..index)) {
-                        self.bytes(
-                            &Address {
-                                ops: inner.to_vec(),
-                            },
-                            (*bytes).into(),
-                            Vec::new(),
-                        );
+                    let Some(number) = numbers.last_mut() else {
+                        return;
+                    };
+                    if let Some(ops) = number.clone() {
+                        self.bytes(&Address { ops }, (*bytes).into(), Vec::new());
+                    }
+                    extend(number, step);
+                }
+                Step::Plus(_) | Step::Unary(_) | Step::Truncate(..) => {
+                    if let Some(number) = numbers.last_mut() {
+                        extend(number, step);
                     }
                 }
-                Step::Plus(_) | Step::Unary(_) | Step::Truncate(..) => {}
-                Step::Binary(_) => {
-                    begins.pop();
-                }
-                Step::Float(operation) => {
-                    if operation.operands() == 2 {
-                        begins.pop();
+                Step::Float(operation) if operation.operands() == 1 => {
+                    if let Some(number) = numbers.last_mut() {
+                        extend(number, step);
                     }
                 }
-                Step::Pick(_) => begins.push(None),
+                Step::Binary(_) | Step::Float(_) => {
+                    let second = numbers.pop().flatten();
+                    let Some(first) = numbers.last_mut() else {
+                        return;
+                    };
+                    *first = first.take().zip(second).and_then(|(mut steps, second)| {
+                        steps.extend(second);
+                        (steps.len() <= STEPS_MAX).then_some(steps)
+                    });
+                    extend(first, step);
+                }
+                Step::Pick(below) => {
+                    let index = numbers.len().checked_sub(1 + usize::from(*below));
+                    let copy = index.and_then(|index| numbers[index].clone());
+                    numbers.push(copy);
+                }
                 Step::Drop => {
-                    begins.pop();
+                    numbers.pop();
                 }
-                Step::Swap | Step::Rotate => {
-                    for begin in begins.iter_mut().rev().take(3) {
-                        *begin = None;
+                Step::Swap => {
+                    if let [.., first, second] = numbers.as_mut_slice() {
+                        std::mem::swap(first, second);
+                    }
+                }
+                Step::Rotate => {
+                    if let Some(at) = numbers.len().checked_sub(3) {
+                        numbers[at..].rotate_right(1);
                     }
                 }
                 // What lies behind depends on the way taken.
@@ -409,6 +430,12 @@ impl<'a> Capture<'a> {
             words.push(region.bytes | u64::from(region.shape) << 32);
         }
         (words, self.shapes)
+    }
+}
+
+fn extend(number: &mut Option<Vec<Step>>, step: &Step) {
+    if let Some(steps) = number {
+        steps.push(step.clone());
     }
 }
 

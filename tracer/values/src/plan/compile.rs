@@ -303,9 +303,7 @@ impl Compiler<'_> {
             Place::Register(number) => is_kept(*number) || is_hook && is_at_hook(*number),
             Place::Memory(address) | Place::Value(address) => {
                 address.ops.iter().all(|step| match step {
-                    Step::Register(number, _) => {
-                        is_kept(*number) || is_hook && is_at_hook(*number) && *number < XMM0
-                    }
+                    Step::Register(number, _) => is_kept(*number) || is_hook && is_at_hook(*number),
                     Step::FrameAddress(_) => has_frame_address,
                     Step::Entry(_) => is_hook && self.has_entries,
                     Step::ThreadLocal(_) | Step::Object => false,

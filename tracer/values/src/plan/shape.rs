@@ -32,6 +32,8 @@ pub struct Shapes {
     known: HashMap<Key, u32>,
     elements: u32,
     text_bytes: u32,
+    /// Whether pointers are followed at all.
+    follows: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -48,6 +50,7 @@ impl Shapes {
             known: HashMap::new(),
             elements: u32::from(wishes.elements),
             text_bytes: u32::from(wishes.text_bytes),
+            follows: wishes.depth > 0,
         }
     }
 
@@ -146,8 +149,13 @@ impl Shapes {
         match &found.kind {
             Kind::Pointer(target) | Kind::Reference(target) => {
                 let is_pointer = matches!(found.kind, Kind::Pointer(_));
-                if let Some(depth) = depth.checked_sub(1) {
-                    self.pointer(types, *target, at, depth, is_pointer, out);
+                match depth.checked_sub(1) {
+                    Some(depth) => self.pointer(types, *target, at, depth, is_pointer, out),
+                    // A text in an object that is followed says more than its address.
+                    None if is_pointer && self.follows && is_text(types, *target) => {
+                        emit(out, Follow::Text, at, self.text_bytes.into(), 0, 0, 0);
+                    }
+                    None => {}
                 }
             }
             Kind::Record {
@@ -474,6 +482,12 @@ pub fn relocate(words: &mut [u64], map: &dyn Fn(u32) -> u32) {
 fn node_bytes(types: &Types, value_offset: u64, value: TypeId) -> Option<u64> {
     let size = types.size(value)?.min(OBJECT_BYTES_MAX);
     value_offset.checked_add(size)
+}
+
+/// Whether a pointer to such is a text.
+fn is_text(types: &Types, target: TypeId) -> bool {
+    let found = types.bare(target);
+    found.is_some_and(|(_, found)| is_character(found))
 }
 
 /// Whether a pointer to it is a text.

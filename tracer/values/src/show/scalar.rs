@@ -82,6 +82,11 @@ pub(super) fn enumeration(
         }
     }
     if rest != 0 {
+        // Where some have several bits it isn't certain that these are flags: what is none of them is a number.
+        let is_mask = |enumerator: &Enumerator| enumerator.value.count_ones() > 1;
+        if enumerators.iter().any(is_mask) {
+            return Ok(Value::scalar(value.to_string()));
+        }
         names.push(format!("unknown: {rest:#x}"));
     }
     Ok(Value::scalar(format!("({})", names.join(" | "))))
