@@ -99,8 +99,8 @@ def compare_absent(gdb_absent, our_absent, gdb, ours):
     if our_absent is not None:
         if not our_absent.startswith("invalid"):
             return MISSING
-        # Memory that gdb could read is not invalid.
-        return EQUAL if is_unreadable(gdb) else DIFFERENT
+        # Memory that gdb could read is not invalid; of an object without members it reads nothing.
+        return CUT if gdb == {} else EQUAL if is_unreadable(gdb) else DIFFERENT
     if not gdb_absent.startswith("invalid"):
         return OURS
     # gdb gives up a whole record for a virtual base that can't be found; we leave out the base.
@@ -383,6 +383,8 @@ SELF_TEST = [
     ("5", BAD, DIFFERENT),
     (BAD, "5", DIFFERENT),
     (BAD, BAD, EQUAL),
+    ({}, BAD, CUT),
+    ({"n": "1"}, BAD, DIFFERENT),
     ([{"x": {"unprintable": "no memory"}}], [BAD], EQUAL),
     ([{"x": {"unprintable": "no memory"}, "y": "5"}], [BAD], DIFFERENT),
     ("5", {"absent": "not captured"}, CUT),

@@ -91,6 +91,9 @@ def is_char(kind):
 
 
 def array_tree(value, kind, follow, nesting):
+    if "variable length" in str(kind):
+        # gdb doesn't know how long it is, and takes it for empty.
+        return OPTIMIZED_OUT
     low, high = kind.range()
     if kind.sizeof == 0:
         # A member of any length: gdb gives it one element.
@@ -126,6 +129,9 @@ def pointer_tree(value, kind, follow, nesting):
         tree = {"synthetic": True}
         if follow > 0:
             tree["to"] = safe_tree(value.dereference, follow - 1, nesting)
+            if tree["to"] == OPTIMIZED_OUT:
+                # Neither the pointer nor what it leads to is anywhere.
+                return OPTIMIZED_OUT
         return tree
     address = int(value) & 0xFFFFFFFFFFFFFFFF
     tree = {"ptr": hex(address)}
@@ -203,7 +209,8 @@ def tree(value, follow, nesting):
         tree = {"to": to}
         if not value.is_optimized_out and target.address is not None:
             tree["ptr"] = hex(int(target.address) & 0xFFFFFFFFFFFFFFFF)
-        return tree
+        # Neither the reference nor what it leads to is anywhere.
+        return OPTIMIZED_OUT if tree == {"to": OPTIMIZED_OUT} else tree
     if code == gdb.TYPE_CODE_PTR:
         return pointer_tree(value, kind, follow, nesting)
     if value.is_optimized_out:
@@ -323,6 +330,18 @@ def function_at(address):
     return names[address]
 
 
+traced = {}
+
+
+def is_traced(frame):
+    """Whether its function is in a file that calls the hooks: others, which may have debug information elsewhere, the tracer leaves alone."""
+    file = frame.function().symtab.objfile.filename
+    if file not in traced:
+        with open(file, "rb") as content:
+            traced[file] = b"__cyg_profile_func_enter" in content.read()
+    return traced[file]
+
+
 def plain(name):
     """A copy of a function that the compiler made carries its name with something behind."""
     if not name:
@@ -407,7 +426,7 @@ class Hook(gdb.Breakpoint):
         line["arguments"] = variables(frame, True)
         if self.kind == "enter":
             caller = frame.older()
-            if caller is not None and caller.function() is not None:
+            if caller is not None and caller.function() is not None and is_traced(caller):
                 locals_ = variables(caller, False)
                 if not is_inline:
                     locals_ = without_volatile(caller, locals_)
