@@ -120,13 +120,11 @@ impl Output {
     }
 
     /// Types of a module's values.
-    #[allow(dead_code, reason = "the planner of this session is the next step")]
     pub fn types(&mut self, image: &Image, first: u32, types: &[Type]) {
         self.each(|sink| sink.types(image, first, types));
     }
 
     /// A capture plan.
-    #[allow(dead_code, reason = "the planner of this session is the next step")]
     pub fn plan(&mut self, image: &Image, kept: &Kept) {
         self.each(|sink| sink.plan(image, kept));
     }

@@ -65,14 +65,13 @@ pub struct CaseId {
     pub case: u32,
 }
 
-/// What a word that the program writes when a trigger fires says of it.
 impl CaseId {
-    /// As a number.
+    /// As the word that the program writes when the trigger fires.
     pub fn to_word(self) -> u64 {
         u64::from(self.trigger) << 8 | u64::from(self.case)
     }
 
-    /// From that number.
+    /// From that word.
     pub fn from_word(word: u64) -> Self {
         Self {
             trigger: u32::try_from(word >> 8).unwrap_or(u32::MAX),
