@@ -1,6 +1,9 @@
 //! Others' programs under the tracer: the same output and status as alone, and each function called as often as an
 //! independent library of hooks counts (tests/programs/trace/count.c): `cargo xtask trace third-party`.
 //!
+//! Then once more with all values of each call, pointers followed twice: the same output and status. That run keeps the last events
+//! only (a flight recorder): what is proved is that looking hurts no program.
+//!
 //! Each case is a script for sh in an empty folder; `$BIN` has what the recipe built with the flag, `$SRC` the source, `$HERE` the
 //! recipes. Two runs are counted, or more: functions that they call differently often (by addresses, times, orders of threads)
 //! are told and left out of the comparison.
@@ -116,21 +119,27 @@ impl Case {
             Ok(calls)
         };
         let recording = place.join("recording");
-        let mut command = tools.record(&recording, &["--when-full", "wait", "--anyway"]);
-        command.env("UMBEL_COUNTS", "as many variables as with the counter");
-        let traced = script(command)?;
-        ensure!(
-            traced.status.code() == alone.status.code(),
-            "{} instead of {}:\n{}",
-            traced.status,
-            alone.status,
-            String::from_utf8_lossy(&traced.stderr)
-        );
-        ensure!(
-            !self.says_the_same || traced.stdout == alone.stdout,
-            "its output is another:\n{}",
-            String::from_utf8_lossy(&traced.stdout)
-        );
+        let trace = |arguments: &[&str]| -> Result<()> {
+            let mut command = tools.record(&recording, arguments);
+            command.env("UMBEL_COUNTS", "as many variables as with the counter");
+            let traced = script(command)?;
+            ensure!(
+                traced.status.code() == alone.status.code(),
+                "{} instead of {} ({}):\n{}",
+                traced.status,
+                alone.status,
+                arguments.join(" "),
+                String::from_utf8_lossy(&traced.stderr)
+            );
+            ensure!(
+                !self.says_the_same || traced.stdout == alone.stdout,
+                "its output is another ({}):\n{}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&traced.stdout)
+            );
+            Ok(())
+        };
+        trace(&["--when-full", "wait", "--anyway"])?;
         let (recorded, processes) = read_recording(&recording)?;
         let line = match self.uncounted {
             None => compare(count, &recorded)?,
@@ -140,8 +149,13 @@ impl Case {
                 format!("{calls} calls, not compared: {reason}")
             }
         };
+        trace(VALUED)?;
+        let valued = values_in(&recording)?;
         let _ = fs::remove_dir_all(&place);
-        Ok(format!("{}, {line}, {processes} processes", traced.status))
+        Ok(format!(
+            "{}, {line}, {processes} processes; with all values, {valued} events have some",
+            alone.status
+        ))
     }
 }
 
@@ -225,6 +239,22 @@ fn read_recording(path: &Path) -> Result<(Calls, usize)> {
     Ok((calls, recording.processes().len()))
 }
 
+/// How many calls and returns of the recording have values.
+fn values_in(path: &Path) -> Result<usize> {
+    let recording = Recording::open(path)?;
+    ensure!(recording.damage().is_empty(), "{:?}", recording.damage());
+    let valued = |serial| {
+        let events = recording.events(serial);
+        events
+            .filter(|event| matches!(event.kind, Kind::Values(_)))
+            .count()
+    };
+    let threads = recording.threads().iter();
+    let count = threads.map(|thread| valued(thread.serial)).sum();
+    ensure!(count > 0, "no event has values");
+    Ok(count)
+}
+
 /// What hooks of count.c left in `folder`.
 fn read_counts(folder: &Path) -> Result<Calls> {
     let mut calls = Calls::new();
@@ -256,6 +286,9 @@ fn canonical(path: &Path) -> PathBuf {
 
 /// Bytes of count.c's `struct entry`.
 const ENTRY_BYTES: usize = 256;
+
+/// A run that looks at all there is.
+const VALUED: &[&str] = &["--flight", "--values", "all", "--follow", "2", "--anyway"];
 
 /// Runs under the counter.
 const COUNTED_RUNS_MAX: usize = 6;

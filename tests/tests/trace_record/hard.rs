@@ -50,6 +50,11 @@ fn a_program_that_locks_its_memory_is_recorded() {
 }
 
 #[test]
+fn a_program_s_heap_and_its_loader_s_errors_are_its_own() {
+    is_recorded_as_a_whole("heap");
+}
+
+#[test]
 fn threads_that_are_cancelled_in_the_middle_of_a_hook_leave_what_they_did() {
     let folder = Folder::compile("hard", &[]);
     let traced = folder.record(&["--when-full", "wait"], &["cancel"]);

@@ -19,7 +19,7 @@ use umbel_trace_ring::plan::Registers;
 use umbel_trace_ring::sys::is_quiet;
 
 use crate::sys::global::{Thread, thread};
-use crate::sys::libc_calls::next_function;
+use crate::sys::libc_calls::is_runtime_there;
 use crate::sys::values::{set_distributed, set_method};
 
 /// Whether a thread can take the two signals.
@@ -48,17 +48,12 @@ pub fn begin(live: &Live) {
     set_method(live.header().probe.load(Ordering::Relaxed));
     if chain::is_installed() {
         verify();
-    } else if is_distributed() {
+    } else if is_runtime_there() {
         // The runtime's handlers are first, and stay so; the kernel reads for us.
         set_distributed();
     } else if !is_quiet() {
         chain::install(on_fault);
     }
-}
-
-/// Is this program's memory shared with other nodes? Its runtime is there before values are captured.
-fn is_distributed() -> bool {
-    next_function(c"umbel_register") != 0
 }
 
 /// The handler of both signals.

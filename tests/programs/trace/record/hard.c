@@ -1,6 +1,8 @@
 /* What programs do that a tracer could stumble over: `program WHAT`. Prints how often `step` was called, and what happened. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +92,16 @@ static int locked(void)
     return 0;
 }
 
+/* What a program has that nobody asked it for: memory in its heap, an error of the loader. */
+static int heap(void)
+{
+    const char *error = dlerror();
+    many(1000);
+    struct mallinfo2 all = mallinfo2();
+    printf("%ld %zu\n", steps, all.uordblks + all.ordblks);
+    return error || dlerror() || errno ? 1 : 0;
+}
+
 /* More events than a small disk has room for. */
 static int much(void)
 {
@@ -114,6 +126,8 @@ int main(int argc, char **argv)
         return cancel();
     if (!strcmp(what, "locked"))
         return locked();
+    if (!strcmp(what, "heap"))
+        return heap();
     if (!strcmp(what, "much"))
         return much();
     many(1000);

@@ -1,6 +1,8 @@
-//! The C library's functions that are called from in here: at start dlsym, pthread_key_create and what is behind pthread_atfork; once per
-//! thread pthread_setspecific (no memory is allocated for the first 32 keys); in dlclose the real one.
+//! The C library's functions that are called from in here: at start dlsym (of what is there), pthread_key_create and what is
+//! behind pthread_atfork; once per thread pthread_setspecific (no memory is allocated for the first 32 keys); in dlclose the
+//! real one.
 
+use core::arch::asm;
 use core::ffi::{CStr, c_int, c_void};
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,11 +19,27 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Where the program would have found `name` without us; 0 if nowhere.
+/// Where the program would have found `name` without us; 0 if nowhere. A name that may not be there is looked for otherwise: what
+/// dlsym says then it keeps in the program's heap, and the program's own dlerror finds it.
 pub fn next_function(name: &CStr) -> usize {
     // SAFETY: the name ends with 0.
     let address = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     address as usize
+}
+
+/// Is the runtime of distributed programs among what the program is linked with?
+pub fn is_runtime_there() -> bool {
+    let address: usize;
+    // SAFETY: it reads the place where the loader has put the function's address, or 0.
+    unsafe {
+        asm!(
+            ".weak umbel_register",
+            "mov {address}, qword ptr [rip + umbel_register@GOTPCREL]",
+            address = out(reg) address,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    address != 0
 }
 
 /// The context that goes on when what makecontext(3) is about to give to `context` has returned; 0: none.
