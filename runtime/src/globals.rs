@@ -111,7 +111,7 @@ pub fn register(module: &Module, index: usize) {
 
 /// An operation on a semaphore of ours, on node 0.
 fn at_home(node: &'static Node, key: SyncKey, op: SyncOp) {
-    let send = |replies| node.submit(Request::SyncReplies(replies));
+    let send = || node.submit(Request::SendSync);
     node.sync.run(MAIN, key, op, send, Reply::wait);
 }
 

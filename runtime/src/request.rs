@@ -14,7 +14,6 @@ use umbel_wire::{NodeId, ObjectId, Operation, ThreadId};
 
 use crate::heap::Description;
 use crate::recorder;
-use crate::sync_table::RemoteReply;
 
 /// A request; those with a [`Reply`] are answered once.
 pub enum Request {
@@ -129,7 +128,7 @@ pub enum Request {
         reply: Reply,
     },
     /// Answers to other nodes' threads, which an operation of the caller brought about.
-    SyncReplies(Vec<RemoteReply>),
+    SendSync,
     /// The caller waits for others, and when they have come all that this node has written must be visible: it may as
     /// well travel now.
     FlushAhead,

@@ -1,6 +1,7 @@
 //! The service thread: one loop over the userfaultfd, the links, the launcher's socket, a timer and the
 //! application threads' requests. It owns all of the node's state.
 
+mod barriers;
 mod departures;
 mod heap;
 mod peers;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use uffd_dsm::heap::Run;
 use uffd_dsm::{Engine, EngineConfig, Event, Link};
 use umbel_agents::Threads;
+use umbel_coherence::SyncBranches;
 use umbel_fault::Backend;
 use umbel_wire::thread::Thread;
 use umbel_wire::{NodeId, ObjectId, ThreadId, Token};
@@ -28,7 +30,7 @@ use crate::links::{Links, Socket};
 use crate::node::{MAIN, Node};
 use crate::policy;
 use crate::request::{HeapReply, Reply};
-use crate::sync_table::RemoteReply;
+use crate::sync_table::Remote;
 use crate::sys::calls;
 use crate::sys::poll::{Poll, Sources};
 use crate::sys::process::{self, Timer};
@@ -52,6 +54,8 @@ pub struct Service {
     /// Requests whose answer is on its way.
     waiting: BTreeMap<Token, Waiting>,
     next_token: u64,
+    /// Its parts of other nodes' barriers.
+    branches: SyncBranches,
     /// What waits for a flush.
     departures: departures::Departures,
     /// Threads that were started here, main included.
@@ -150,6 +154,7 @@ impl Service {
             threads,
             waiting: BTreeMap::new(),
             next_token: 0,
+            branches: SyncBranches::new(rank),
             departures: departures::Departures::default(),
             threads_started: u64::from(rank == NodeId(0)),
             threads_alive: usize::from(rank == NodeId(0)),
@@ -381,19 +386,19 @@ impl Service {
         Ok(())
     }
 
-    fn send_sync_replies(&mut self, replies: Vec<RemoteReply>) {
-        for RemoteReply {
-            to,
-            token,
-            result,
-            acquires,
-        } in replies
-        {
-            let reply = umbel_wire::Message::Sync(umbel_wire::sync::Sync::Reply { token, result });
+    /// What synchronization objects of this node have to say to others.
+    fn send_sync(&mut self) {
+        for remote in self.node.sync.take_remote() {
+            let Remote {
+                to,
+                message,
+                acquires,
+            } = remote;
+            let message = umbel_wire::Message::Sync(message);
             if acquires {
-                self.depart(to, reply);
+                self.depart(to, message);
             } else {
-                self.links.send_message(to, &reply);
+                self.links.send_message(to, &message);
             }
         }
     }

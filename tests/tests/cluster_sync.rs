@@ -1,6 +1,6 @@
 //! Mutexes, semaphores, barriers and condition variables between real nodes.
 
-use umbel_tests::cluster::{On, compile_ours};
+use umbel_tests::cluster::{LIMIT, On, Outcome, compile_ours, start};
 
 #[test]
 fn synchronization_objects_do_what_their_posix_models_do_from_every_node() {
@@ -20,4 +20,53 @@ fn synchronization_objects_do_what_their_posix_models_do_from_every_node() {
         }
         assert_eq!(program.leftovers(), [""; 0]);
     }
+}
+
+/// Messages that all nodes of a run sent.
+fn messages(outcome: &Outcome) -> usize {
+    let counts = outcome.stderr.split("\"messages_sent\":").skip(1);
+    let digits = counts.filter_map(|count| count.split(|c: char| !c.is_ascii_digit()).next());
+    digits
+        .filter_map(|digits| digits.parse::<usize>().ok())
+        .sum()
+}
+
+#[test]
+fn a_barrier_takes_two_messages_for_each_node_but_one_however_many_threads_meet() {
+    let program = compile_ours("meet", &["-O2"]);
+    let options = ["--stats", "--stats-format", "json"];
+    for (nodes, threads) in [(2, 1), (2, 3), (5, 2), (8, 1), (16, 1)] {
+        let run = |rounds: usize| {
+            let arguments = [&rounds.to_string(), &threads.to_string(), "quiet"];
+            let mut command = program.command(On::Nodes(nodes), &options, &arguments);
+            let outcome = start(&mut command, b"").wait(LIMIT);
+            assert_eq!(outcome.status, Some(0), "{outcome}");
+            messages(&outcome)
+        };
+        // What starting and ending takes is in both; scopes and rest of the machine make it differ a little.
+        let (few, many) = (run(20), run(220));
+        let each = (many - few) as f64 / 200.0;
+        let expected = 2.0 * (nodes as f64 - 1.0);
+        assert!(
+            (each - expected).abs() < expected * 0.1,
+            "{each} messages a barrier of {nodes} nodes, {threads} threads each"
+        );
+    }
+}
+
+#[test]
+fn who_meets_sees_what_all_others_did_before() {
+    let program = compile_ours("meet", &["-O2"]);
+    for (nodes, threads) in [(2, 2), (3, 3), (6, 1), (9, 2)] {
+        for how in ["seeing", "strays"] {
+            let arguments = ["60", &threads.to_string(), how];
+            let outcome = program.run(On::Nodes(nodes), &arguments, &[]);
+            let as_expected = outcome.stdout == "60 rounds\n" && outcome.status == Some(0);
+            assert!(
+                as_expected,
+                "{nodes} nodes, {threads} threads, {how}: {outcome}"
+            );
+        }
+    }
+    assert_eq!(program.leftovers(), [""; 0]);
 }

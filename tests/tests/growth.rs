@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use umbel_coherence::{Config, Effect, Homes, Machine, Memory, Policy, SyncEffect, SyncHome};
-use umbel_wire::sync::{SyncKey, SyncOp};
+use umbel_coherence::{
+    Config, Effect, Homes, Machine, Memory, Policy, SyncBranches, SyncEffect, SyncHome,
+};
+use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::{Access, Coherence, Consistency, NodeId, ObjectId, Protocol, ThreadId, Token};
 
 const HOMES: Homes = Homes {
@@ -230,10 +232,12 @@ fn sync_messages(home: &mut SyncHome, ranks: &[u16], op: SyncOp) -> usize {
         let (node, token) = (NodeId(*rank), Token(u64::from(*rank)));
         let thread = ThreadId(token.0 + 1);
         home.on_request(node, token, thread, SyncKey(8), op, &mut out);
-        let replies = out.iter().filter(|effect| {
-            let SyncEffect::Reply { to, .. } = effect;
+        let replies = out.iter().filter(|effect| match effect {
             // Who unlocks does not wait for an answer.
-            to.0 != 0 && !(op == SyncOp::MutexUnlock && *to == node)
+            SyncEffect::Reply { to, .. } => {
+                to.0 != 0 && !(op == SyncOp::MutexUnlock && *to == node)
+            }
+            SyncEffect::Send { .. } => true,
         });
         count += usize::from(*rank != 0) + replies.count();
     }
@@ -242,7 +246,7 @@ fn sync_messages(home: &mut SyncHome, ranks: &[u16], op: SyncOp) -> usize {
 
 #[test]
 fn a_mutex_changes_hands_with_three_messages() {
-    let mut home = SyncHome::new();
+    let mut home = SyncHome::new(NodeId(0));
     sync_messages(&mut home, &[0], SyncOp::MutexInit);
     for node in 1..1000 {
         let taken = sync_messages(&mut home, &[node], SyncOp::MutexLock);
@@ -255,15 +259,137 @@ fn a_mutex_changes_hands_with_three_messages() {
     assert_eq!(waits + handed_on, 3, "the unlock's other end is the reply");
 }
 
+/// Nodes with threads that meet at a barrier of the first.
+struct Meeting {
+    home: SyncHome,
+    others: Vec<SyncBranches>,
+    /// Sender, receiver, how many links behind the last to arrive.
+    under_way: VecDeque<(NodeId, NodeId, Sync, usize)>,
+    counts: Counts,
+    released: usize,
+}
+
+const BARRIER: SyncKey = SyncKey(8);
+
+impl Meeting {
+    fn new(node_count: u16, threads: u32) -> Self {
+        let mut home = SyncHome::new(NodeId(0));
+        let init = SyncOp::BarrierInit(u32::from(node_count) * threads);
+        home.on_request(
+            NodeId(0),
+            Token(0),
+            ThreadId(1),
+            BARRIER,
+            init,
+            &mut Vec::new(),
+        );
+        Self {
+            home,
+            others: (1..node_count)
+                .map(|rank| SyncBranches::new(NodeId(rank)))
+                .collect(),
+            under_way: VecDeque::new(),
+            counts: Counts::default(),
+            released: 0,
+        }
+    }
+
+    /// Everybody comes once. What that costs.
+    fn meet(&mut self, threads: u32) -> Counts {
+        let node_count = self.others.len() as u16 + 1;
+        self.released = 0;
+        for thread in 0..threads {
+            for rank in 0..node_count {
+                let node = NodeId(rank);
+                let token = Token(u64::from(thread) << 16 | u64::from(rank));
+                let thread = ThreadId(token.0 + 1);
+                let op = SyncOp::BarrierWait;
+                let mut out = Vec::new();
+                match rank {
+                    0 => self
+                        .home
+                        .on_request(node, token, thread, BARRIER, op, &mut out),
+                    _ => {
+                        let part = &mut self.others[usize::from(rank) - 1];
+                        if !part.wait(token, thread, BARRIER, &mut out) {
+                            let message = Sync::Request {
+                                token,
+                                thread,
+                                key: BARRIER,
+                                op,
+                            };
+                            let to = NodeId(0);
+                            out.push(SyncEffect::Send { to, message });
+                        }
+                    }
+                }
+                self.carry_out(node, out, 0);
+            }
+        }
+        while let Some((from, to, message, links)) = self.under_way.pop_front() {
+            let mut out = Vec::new();
+            match (to.0, message) {
+                (
+                    0,
+                    Sync::Request {
+                        token,
+                        thread,
+                        key,
+                        op,
+                    },
+                ) => self.home.on_request(from, token, thread, key, op, &mut out),
+                (0, Sync::Arrived { key, plan, .. }) => {
+                    self.home.on_arrived(from, key, plan, &mut out);
+                }
+                (_, Sync::Reply { .. }) => self.released += 1,
+                (rank, message) => {
+                    self.others[usize::from(rank) - 1].on_message(from, message, &mut out);
+                }
+            }
+            self.carry_out(to, out, links);
+        }
+        std::mem::take(&mut self.counts)
+    }
+
+    fn carry_out(&mut self, node: NodeId, out: Vec<SyncEffect>, links: usize) {
+        for effect in out {
+            let (to, message) = match effect {
+                SyncEffect::Reply { to, .. } if to == node => {
+                    self.released += 1;
+                    continue;
+                }
+                SyncEffect::Reply { to, token, result } => (to, Sync::Reply { token, result }),
+                SyncEffect::Send { to, message } => (to, message),
+            };
+            self.counts.messages += 1;
+            self.counts.links = self.counts.links.max(links + 1);
+            self.under_way.push_back((node, to, message, links + 1));
+        }
+    }
+}
+
 #[test]
-fn a_barrier_takes_two_messages_for_each_node_but_its_home() {
-    for node_count in [2, 16, 1000] {
-        let mut home = SyncHome::new();
-        let count = SyncOp::BarrierInit(u32::from(node_count));
-        sync_messages(&mut home, &[0], count);
-        let ranks: Vec<u16> = (0..node_count).collect();
-        let messages = sync_messages(&mut home, &ranks, SyncOp::BarrierWait);
-        assert_eq!(messages, 2 * (usize::from(node_count) - 1));
+fn a_barrier_takes_two_messages_for_each_node_but_its_home_and_is_as_deep_as_a_tree() {
+    // Down a tree of four branches and up again.
+    for (node_count, links) in [(2, 2), (5, 2), (6, 4), (16, 4), (64, 6), (1000, 10)] {
+        for threads in [1, 3] {
+            let mut meeting = Meeting::new(node_count, threads);
+            let all = usize::from(node_count) * threads as usize;
+            let others = usize::from(node_count) - 1;
+            let first = meeting.meet(threads);
+            assert_eq!(first.messages, 2 * others * threads as usize, "to the home");
+            // The home tells the tree.
+            meeting.meet(threads);
+            assert_eq!(meeting.released, all);
+            for _ in 0..3 {
+                let expected = Counts {
+                    messages: 2 * others,
+                    links,
+                };
+                assert_eq!(meeting.meet(threads), expected, "{node_count} nodes");
+                assert_eq!(meeting.released, all);
+            }
+        }
     }
 }
 

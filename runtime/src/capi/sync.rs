@@ -56,7 +56,7 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
             thread,
             key,
             op,
-            |replies| node.hand_over(Request::SyncReplies(replies)),
+            || node.hand_over(Request::SendSync),
             |reply| node.wait_for(meets(op).then_some(Request::FlushAhead), reply),
         );
     }

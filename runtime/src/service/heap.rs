@@ -46,11 +46,9 @@ impl Service {
         let first = run.first.id();
         let objects = first..ObjectId(first.0 + run.count);
         SEQUENTIAL.remove_range(&objects);
-        let replies = self
-            .node
-            .sync
-            .forget(key_in_window(objects.start, 0)..key_in_window(objects.end, 0));
-        self.send_sync_replies(replies);
+        let keys = key_in_window(objects.start, 0)..key_in_window(objects.end, 0);
+        self.node.sync.forget(keys);
+        self.send_sync();
         self.next_token += 1;
         let token = Token(self.next_token);
         self.burying.insert(token, run);

@@ -7,7 +7,6 @@ use umbel_wire::{Hello, Message, NodeId};
 use super::Service;
 use crate::error::Error;
 use crate::links::Received;
-use crate::sync_table::RemoteReply;
 use crate::sys::process::now_ns;
 
 impl Service {
@@ -84,8 +83,9 @@ impl Service {
                 op,
             }) => {
                 self.take_what_came_before()?;
-                let replies = self.node.sync.on_request(from, token, thread, key, op);
-                self.send_sync_replies(replies);
+                let sync = &self.node.sync;
+                sync.on_request((from, token), false, thread, key, op);
+                self.send_sync();
                 Ok(())
             }
             Message::Sync(Sync::Tell {
@@ -95,12 +95,9 @@ impl Service {
                 op,
             }) => {
                 self.take_what_came_before()?;
-                let mut replies = self.node.sync.on_request(from, token, thread, key, op);
-                let is_expected = |reply: &RemoteReply| {
-                    (reply.to, reply.token) == (from, token) && reply.result >= 0
-                };
-                replies.retain(|reply| !is_expected(reply));
-                self.send_sync_replies(replies);
+                let sync = &self.node.sync;
+                sync.on_request((from, token), true, thread, key, op);
+                self.send_sync();
                 Ok(())
             }
             Message::Sync(Sync::Fence { token }) => {
@@ -113,13 +110,19 @@ impl Service {
                 self.end_debts(from, token, result)?;
                 self.answer(token, i64::from(result))
             }
+            Message::Sync(
+                message @ (Sync::Plan { .. }
+                | Sync::Arrived { .. }
+                | Sync::Released { .. }
+                | Sync::Dissolved { .. }),
+            ) => self.on_meeting(from, message),
             Message::Heap(message) => self.on_heap(from, message),
             Message::Bye => Ok(()),
         }
     }
 
     /// News lets a thread go on, which must not see what messages before it on the link took away: `departures`.
-    fn take_what_came_before(&mut self) -> Result<(), Error> {
+    pub(super) fn take_what_came_before(&mut self) -> Result<(), Error> {
         self.with_engine(|engine, links| engine.settle(now_ns(), links))
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use uffd_dsm::window::Place;
 use umbel_agents::{Joiner, Reach};
-use umbel_wire::sync::Sync;
+use umbel_wire::sync::{Sync, SyncOp};
 use umbel_wire::thread::Thread;
 use umbel_wire::{Message, NodeId, ObjectId, ThreadId, Token};
 
@@ -120,6 +120,10 @@ impl Service {
                 reply,
             } => {
                 let request = match reply {
+                    Some(reply) if op == SyncOp::BarrierWait => {
+                        let token = self.wait_for(Waiting::Reply(reply));
+                        return self.meet(token, thread, key, home);
+                    }
                     Some(reply) => Sync::Request {
                         token: self.wait_for(Waiting::Reply(reply)),
                         thread,
@@ -164,7 +168,7 @@ impl Service {
                 reply,
             } => self.on_pin(range, writable, reply)?,
             Request::Unpin { range, reply } => self.on_unpin(range, &reply)?,
-            Request::SyncReplies(replies) => self.send_sync_replies(replies),
+            Request::SendSync => self.send_sync(),
             Request::FlushAhead => self.flush_ahead(),
             Request::HeapFreed(urgency) => self.on_heap_freed(urgency),
             Request::Heap {
@@ -290,11 +294,9 @@ impl Service {
     ) -> Result<(), Error> {
         for range in objects.iter().filter(|range| !range.is_empty()) {
             SEQUENTIAL.remove_range(range);
-            let replies = self
-                .node
-                .sync
-                .forget(key_in_window(range.start, 0)..key_in_window(range.end, 0));
-            self.send_sync_replies(replies);
+            let keys = key_in_window(range.start, 0)..key_in_window(range.end, 0);
+            self.node.sync.forget(keys);
+            self.send_sync();
         }
         let parts: Vec<_> = objects
             .into_iter()

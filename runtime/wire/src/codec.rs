@@ -32,6 +32,10 @@
 //! | 0x31 | Reply | 12 | [`sync`] |
 //! | 0x32 | Tell | 33 | [`sync`] |
 //! | 0x33 | Fence | 8 | [`sync`] |
+//! | 0x34 | Plan | 31 | [`sync`] |
+//! | 0x35 | Arrived | 18 | [`sync`] |
+//! | 0x36 | Released | 16 | [`sync`] |
+//! | 0x37 | Dissolved | 24 | [`sync`] |
 //! | 0x38 | Free | 16 | [`heap`] |
 //! | 0x39 | Find | 24 | [`heap`] |
 //! | 0x3a | Found | 16 to 272 | [`heap`] |
@@ -147,9 +151,14 @@ pub fn decode_next(bytes: &[u8]) -> Result<Option<(Next<'_>, usize)>, DecodeErro
         Kind::Spawn | Kind::Spawned | Kind::Ended | Kind::Join | Kind::Joined => {
             Next::Other(Message::Thread(thread::decode(kind, &mut body)?))
         }
-        Kind::Request | Kind::Reply | Kind::Tell | Kind::Fence => {
-            Next::Other(Message::Sync(sync::decode(kind, &mut body)?))
-        }
+        Kind::Request
+        | Kind::Reply
+        | Kind::Tell
+        | Kind::Fence
+        | Kind::Plan
+        | Kind::Arrived
+        | Kind::Released
+        | Kind::Dissolved => Next::Other(Message::Sync(sync::decode(kind, &mut body)?)),
         Kind::Free | Kind::Find | Kind::Found => {
             Next::Other(Message::Heap(heap::decode(kind, &mut body)?))
         }
@@ -262,6 +271,10 @@ enum Kind {
     Reply = 0x31,
     Tell = 0x32,
     Fence = 0x33,
+    Plan = 0x34,
+    Arrived = 0x35,
+    Released = 0x36,
+    Dissolved = 0x37,
     Free = 0x38,
     Find = 0x39,
     Found = 0x3a,
@@ -276,7 +289,7 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 39] = [
+    const ALL: [Self; 43] = [
         Self::Hello,
         Self::Bye,
         Self::Batch,
@@ -305,6 +318,10 @@ impl Kind {
         Self::Reply,
         Self::Tell,
         Self::Fence,
+        Self::Plan,
+        Self::Arrived,
+        Self::Released,
+        Self::Dissolved,
         Self::Free,
         Self::Find,
         Self::Found,
@@ -360,6 +377,10 @@ impl Kind {
             Self::Reply => "Reply",
             Self::Tell => "Tell",
             Self::Fence => "Fence",
+            Self::Plan => "Plan",
+            Self::Arrived => "Arrived",
+            Self::Released => "Released",
+            Self::Dissolved => "Dissolved",
             Self::Free => "Free",
             Self::Find => "Find",
             Self::Found => "Found",
@@ -401,6 +422,10 @@ impl Kind {
             }
             Self::Request | Self::Tell => sync::REQUEST_BYTES..=sync::REQUEST_BYTES,
             Self::Fence => sync::FENCE_BYTES..=sync::FENCE_BYTES,
+            Self::Plan => sync::PLAN_BYTES..=sync::PLAN_BYTES,
+            Self::Arrived => sync::ARRIVED_BYTES..=sync::ARRIVED_BYTES,
+            Self::Released => sync::RELEASED_BYTES..=sync::RELEASED_BYTES,
+            Self::Dissolved => sync::DISSOLVED_BYTES..=sync::DISSOLVED_BYTES,
             Self::Reply => sync::REPLY_BYTES..=sync::REPLY_BYTES,
             Self::Free | Self::Find | Self::Found => heap::body_bytes(self),
             Self::Ready

@@ -1,6 +1,7 @@
 //! Messages of the synchronization objects: mutex, semaphore, barrier, condition variable.
 
-use crate::{ThreadId, Token};
+use crate::limits::BARRIER_BRANCHES_MAX;
+use crate::{NodeId, ThreadId, Token};
 
 /// Name of a synchronization object: its address in the window, or a static object's place in its module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,4 +95,47 @@ pub enum Sync {
         /// 0 or more: done (a semaphore's value; 1 for a barrier's serial thread); negative: -errno.
         result: i32,
     },
+    /// Home to a node whose threads met at a barrier: from now on they wait there, and the nodes meet along a tree.
+    Plan {
+        /// Which barrier.
+        key: SyncKey,
+        /// Names the tree; a home's numbers rise.
+        plan: u64,
+        /// Where the node tells that all have arrived.
+        parent: NodeId,
+        /// Who tells it the same.
+        branches: Branches,
+        /// How many threads of the node meet.
+        threads: u32,
+        /// One of them is the serial thread.
+        is_serial: bool,
+    },
+    /// To the parent: every thread of the node, and of all nodes below it, has arrived.
+    Arrived {
+        /// Which barrier.
+        key: SyncKey,
+        /// Its home.
+        home: NodeId,
+        /// As in `Plan`.
+        plan: u64,
+    },
+    /// To the branches: every thread has arrived.
+    Released {
+        /// Which barrier.
+        key: SyncKey,
+        /// As in `Plan`.
+        plan: u64,
+    },
+    /// Home to the nodes of a tree: it holds no longer. Who waits there asks the home.
+    Dissolved {
+        /// Which barrier.
+        key: SyncKey,
+        /// As in `Plan`.
+        plan: u64,
+        /// How often all threads have met along the tree.
+        rounds: u64,
+    },
 }
+
+/// The nodes right below one in a tree.
+pub type Branches = [Option<NodeId>; BARRIER_BRANCHES_MAX];

@@ -4,6 +4,7 @@ use umbel_wire::codec::{decode, decode_control, encode, encode_coherence, encode
 use umbel_wire::control::Control;
 use umbel_wire::event::{Event, Traffic, What, Why};
 use umbel_wire::heap::Heap;
+use umbel_wire::limits::BARRIER_BRANCHES_MAX;
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::thread::{CodeRef, Frame, Thread};
 use umbel_wire::{
@@ -416,6 +417,45 @@ fn fence() {
     link(
         Message::Sync(Sync::Fence { token: Token(9) }),
         "08000000 33 01 0000  0900000000000000",
+    );
+}
+
+#[test]
+fn meeting_along_a_tree() {
+    let mut branches = [None; BARRIER_BRANCHES_MAX];
+    branches[0] = Some(NodeId(5));
+    branches[1] = Some(NodeId(6));
+    let key = SyncKey(3);
+    link(
+        Message::Sync(Sync::Plan {
+            key,
+            plan: 4,
+            parent: NodeId(1),
+            branches,
+            threads: 2,
+            is_serial: true,
+        }),
+        "1f000000 34 01 0000  0300000000000000 0400000000000000 0100 0500 0600 ffff ffff 02000000 01",
+    );
+    link(
+        Message::Sync(Sync::Arrived {
+            key,
+            home: NodeId(7),
+            plan: 4,
+        }),
+        "12000000 35 01 0000  0300000000000000 0700 0400000000000000",
+    );
+    link(
+        Message::Sync(Sync::Released { key, plan: 4 }),
+        "10000000 36 01 0000  0300000000000000 0400000000000000",
+    );
+    link(
+        Message::Sync(Sync::Dissolved {
+            key,
+            plan: 4,
+            rounds: 9,
+        }),
+        "18000000 37 01 0000  0300000000000000 0400000000000000 0900000000000000",
     );
 }
 

@@ -161,5 +161,5 @@ pub use homes::{HomeMap, Homes};
 pub use machine::{Config, Machine};
 pub use memory::{Memory, Policy};
 pub use pin::Pinned;
-pub use sync::{SyncEffect, SyncHome};
+pub use sync::{SyncBranches, SyncEffect, SyncHome};
 pub use violation::Violation;

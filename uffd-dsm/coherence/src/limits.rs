@@ -57,3 +57,7 @@ pub const RESTING_UPDATES_MAX: u8 = 4;
 /// Operations of one node waiting at an object's home, and likewise its requests to strengthen it: a thread
 /// waits for its answer, so this bounds a broken peer, not a program.
 pub const OPERATIONS_PER_NODE_MAX: usize = 4096;
+
+/// `Arrived` messages of barriers' trees that wait for their plan: one per child and plan on its way, so this bounds a
+/// broken peer.
+pub const EARLY_ARRIVALS_MAX: usize = 1 << 20;

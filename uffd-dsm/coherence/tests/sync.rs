@@ -20,8 +20,14 @@ const SEM: SyncKey = SyncKey(0x30);
 const BARRIER: SyncKey = SyncKey(0x40);
 
 /// A home whose threads have the number of their node, and of their token.
-#[derive(Default)]
 struct Home(SyncHome);
+
+impl Default for Home {
+    /// No thread is its own.
+    fn default() -> Self {
+        Self(SyncHome::new(NodeId(0)))
+    }
+}
 
 impl Home {
     /// Thread `thread` asks; who is answered with what, in order.
@@ -48,7 +54,9 @@ impl Home {
 
 fn answers(out: &[SyncEffect]) -> Vec<(u16, i32)> {
     let answer = |effect: &SyncEffect| {
-        let SyncEffect::Reply { to, token, result } = effect;
+        let SyncEffect::Reply { to, token, result } = effect else {
+            panic!("each thread is of another node, and they are few: {effect:?}");
+        };
         assert_eq!(
             u64::from(to.0),
             token.0,

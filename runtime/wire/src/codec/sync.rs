@@ -46,16 +46,60 @@
 //! |---|---|---|---|
 //! | 0 | 8 | token | as in the request |
 //! | 8 | 4 | result | 0 or more: done; negative: -errno |
+//!
+//! Plan:
+//!
+//! | offset | bytes | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 8 | key | which barrier |
+//! | 8 | 8 | plan | names the tree |
+//! | 16 | 2 | parent | rank of the node above |
+//! | 18 | 8 | branches | ranks of the nodes below; 0xffff where there is none |
+//! | 26 | 4 | threads | of the node |
+//! | 30 | 1 | serial | 1 if the serial thread is one of them, else 0 |
+//!
+//! Arrived:
+//!
+//! | offset | bytes | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 8 | key | which barrier |
+//! | 8 | 2 | home | its home's rank |
+//! | 10 | 8 | plan | names the tree |
+//!
+//! Released:
+//!
+//! | offset | bytes | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 8 | key | which barrier |
+//! | 8 | 8 | plan | names the tree |
+//!
+//! Dissolved:
+//!
+//! | offset | bytes | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 8 | key | which barrier |
+//! | 8 | 8 | plan | names the tree |
+//! | 16 | 8 | rounds | how often all have met along it |
 
 use alloc::vec::Vec;
 
 use super::{DecodeError, Kind, Reader, write_message};
-use crate::sync::{Sync, SyncKey, SyncOp};
-use crate::{ThreadId, Token};
+use crate::limits::{BARRIER_BRANCHES_MAX, NODES_MAX};
+use crate::sync::{Branches, Sync, SyncKey, SyncOp};
+use crate::{NodeId, ThreadId, Token};
 
 pub(super) const REQUEST_BYTES: usize = 33;
 pub(super) const FENCE_BYTES: usize = 8;
 pub(super) const REPLY_BYTES: usize = 12;
+pub(super) const PLAN_BYTES: usize = 23 + 2 * BARRIER_BRANCHES_MAX;
+pub(super) const ARRIVED_BYTES: usize = 18;
+pub(super) const RELEASED_BYTES: usize = 16;
+pub(super) const DISSOLVED_BYTES: usize = 24;
+
+/// Where a branch's rank would stand.
+const NO_BRANCH: u16 = u16::MAX;
+
+const _: () = assert!(NODES_MAX <= NO_BRANCH as usize);
 
 pub(super) fn encode(message: &Sync, out: &mut Vec<u8>) {
     match message {
@@ -77,6 +121,38 @@ pub(super) fn encode(message: &Sync, out: &mut Vec<u8>) {
         Sync::Reply { token, result } => write_message(Kind::Reply, out, |body| {
             body.extend_from_slice(&token.0.to_le_bytes());
             body.extend_from_slice(&result.to_le_bytes());
+        }),
+        Sync::Plan {
+            key,
+            plan,
+            parent,
+            branches,
+            threads,
+            is_serial,
+        } => write_message(Kind::Plan, out, |body| {
+            body.extend_from_slice(&key.0.to_le_bytes());
+            body.extend_from_slice(&plan.to_le_bytes());
+            body.extend_from_slice(&parent.0.to_le_bytes());
+            for branch in branches {
+                let rank = branch.map_or(NO_BRANCH, |node| node.0);
+                body.extend_from_slice(&rank.to_le_bytes());
+            }
+            body.extend_from_slice(&threads.to_le_bytes());
+            body.push(u8::from(*is_serial));
+        }),
+        Sync::Arrived { key, home, plan } => write_message(Kind::Arrived, out, |body| {
+            body.extend_from_slice(&key.0.to_le_bytes());
+            body.extend_from_slice(&home.0.to_le_bytes());
+            body.extend_from_slice(&plan.to_le_bytes());
+        }),
+        Sync::Released { key, plan } => write_message(Kind::Released, out, |body| {
+            body.extend_from_slice(&key.0.to_le_bytes());
+            body.extend_from_slice(&plan.to_le_bytes());
+        }),
+        Sync::Dissolved { key, plan, rounds } => write_message(Kind::Dissolved, out, |body| {
+            body.extend_from_slice(&key.0.to_le_bytes());
+            body.extend_from_slice(&plan.to_le_bytes());
+            body.extend_from_slice(&rounds.to_le_bytes());
         }),
     }
 }
@@ -117,8 +193,43 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Sync, DecodeEr
             token: Token(body.u64("token")?),
             result: body.i32("result")?,
         },
+        Kind::Plan => Sync::Plan {
+            key: SyncKey(body.u64("key")?),
+            plan: body.u64("plan")?,
+            parent: NodeId(body.u16("parent")?),
+            branches: decode_branches(body)?,
+            threads: body.u32("threads")?,
+            is_serial: match body.u8("serial")? {
+                0 => false,
+                1 => true,
+                found => return Err(body.value("serial", 1, found.into(), "0 or 1")),
+            },
+        },
+        Kind::Arrived => Sync::Arrived {
+            key: SyncKey(body.u64("key")?),
+            home: NodeId(body.u16("home")?),
+            plan: body.u64("plan")?,
+        },
+        Kind::Released => Sync::Released {
+            key: SyncKey(body.u64("key")?),
+            plan: body.u64("plan")?,
+        },
+        Kind::Dissolved => Sync::Dissolved {
+            key: SyncKey(body.u64("key")?),
+            plan: body.u64("plan")?,
+            rounds: body.u64("rounds")?,
+        },
         other => unreachable!("{other:?} is not a synchronization message"),
     })
+}
+
+fn decode_branches(body: &mut Reader<'_>) -> Result<Branches, DecodeError> {
+    let mut branches = Branches::default();
+    for branch in &mut branches {
+        let rank = body.u16("branches")?;
+        *branch = (rank != NO_BRANCH).then_some(NodeId(rank));
+    }
+    Ok(branches)
 }
 
 fn op_parts(op: SyncOp) -> (u8, u64) {

@@ -277,6 +277,7 @@ fn sync() -> impl Strategy<Value = Sync> {
             key: SyncKey(key),
             op,
         }),
+        meeting(),
         any::<u64>().prop_map(|token| Sync::Fence {
             token: Token(token)
         }),
@@ -299,6 +300,39 @@ fn heap() -> impl Strategy<Value = Heap> {
             token: Token(token),
             size_bytes,
             policy
+        }),
+    ]
+}
+
+fn meeting() -> impl Strategy<Value = Sync> {
+    let node = || (0..NODES_MAX as u16).prop_map(NodeId);
+    let key = || any::<u64>().prop_map(SyncKey);
+    prop_oneof![
+        (
+            (key(), any::<u64>(), node()),
+            prop::array::uniform4(option::of(node())),
+            any::<(u32, bool)>()
+        )
+            .prop_map(|((key, plan, parent), branches, (threads, is_serial))| {
+                Sync::Plan {
+                    key,
+                    plan,
+                    parent,
+                    branches,
+                    threads,
+                    is_serial,
+                }
+            }),
+        (key(), node(), any::<u64>()).prop_map(|(key, home, plan)| Sync::Arrived {
+            key,
+            home,
+            plan
+        }),
+        (key(), any::<u64>()).prop_map(|(key, plan)| Sync::Released { key, plan }),
+        (key(), any::<(u64, u64)>()).prop_map(|(key, (plan, rounds))| Sync::Dissolved {
+            key,
+            plan,
+            rounds
         }),
     ]
 }

@@ -2,7 +2,8 @@
 //!
 //! One [`SyncHome`] per node serves the objects whose home that node is. A request is answered by
 //! exactly one [`SyncEffect::Reply`], at once or when the wait is over; a request that must wait
-//! joins a queue, and queues are served in order of arrival.
+//! joins a queue, and queues are served in order of arrival. Those who meet at a barrier again and again do so along a
+//! tree of nodes: `barrier` has the home's part, [`SyncBranches`] the others'.
 //!
 //! # Rules
 //!
@@ -35,6 +36,7 @@
 //! mutex held there goes to the longest waiting, who gets EOWNERDEAD, as with robust mutexes.
 
 mod barrier;
+mod branches;
 mod cond;
 mod errno;
 mod mutex;
@@ -44,17 +46,19 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use umbel_wire::sync::{SyncKey, SyncOp};
+use umbel_wire::limits::BARRIER_BRANCHES_MAX;
+use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::{NodeId, ThreadId, Token};
 
 use crate::limits;
-use barrier::Barrier;
+use barrier::{Barrier, Ground};
+pub use branches::SyncBranches;
 use cond::Cond;
 use errno::{EBUSY, EINVAL, ENOMEM};
 use mutex::Mutex;
 use semaphore::Semaphore;
 
-/// What the home tells its driver to do.
+/// What a home, or a node's part of a tree, tells its driver to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SyncEffect {
     /// Answer a request; `to` may be the home itself.
@@ -65,6 +69,13 @@ pub enum SyncEffect {
         token: Token,
         /// 0 or more: done; negative: -errno.
         result: i32,
+    },
+    /// Send another message, which carries happens-before. To one node, these and replies keep their order.
+    Send {
+        /// Another node.
+        to: NodeId,
+        /// About a barrier's tree, or a request that waited here.
+        message: Sync,
     },
 }
 
@@ -134,8 +145,9 @@ impl Record {
 }
 
 /// The synchronization objects of one home.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SyncHome {
+    ground: Ground,
     records: BTreeMap<SyncKey, Record>,
     /// Threads signalled between `CondEnqueue` and `CondBlock`; outlives the condition variable.
     signalled: BTreeSet<(SyncKey, ThreadId)>,
@@ -143,8 +155,22 @@ pub struct SyncHome {
 
 impl SyncHome {
     /// A home whose objects have not been used.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(node: NodeId) -> Self {
+        Self::with_branches(node, BARRIER_BRANCHES_MAX)
+    }
+
+    /// As `new`, with trees of so many branches at each node: 1 to [`BARRIER_BRANCHES_MAX`].
+    pub fn with_branches(node: NodeId, branches_max: usize) -> Self {
+        let branches_max = branches_max.clamp(1, BARRIER_BRANCHES_MAX);
+        Self {
+            ground: Ground {
+                node,
+                branches_max,
+                last_plan: 0,
+            },
+            records: BTreeMap::new(),
+            signalled: BTreeSet::new(),
+        }
     }
 
     /// Runs `op` for a thread of `from`, and answers it and every thread it lets go on.
@@ -169,6 +195,15 @@ impl SyncHome {
         }
     }
 
+    /// `Sync::Arrived` of a branch.
+    pub fn on_arrived(&mut self, from: NodeId, key: SyncKey, plan: u64, out: &mut Vec<SyncEffect>) {
+        match self.records.get_mut(&key) {
+            Some(Record::Barrier(barrier)) => barrier.on_arrived(from, key, plan, out),
+            // Sent before it was taken away.
+            Some(Record::Mutex(_) | Record::Semaphore(_) | Record::Cond(_)) | None => {}
+        }
+    }
+
     /// The objects' scope is left: drops their records; who still waits gets EINVAL.
     pub fn forget(&mut self, keys: Range<SyncKey>, out: &mut Vec<SyncEffect>) {
         let known: Vec<SyncKey> = self
@@ -184,7 +219,10 @@ impl SyncHome {
                     mutex.into_waiters()
                 }
                 Record::Semaphore(semaphore) => semaphore.into_waiters(),
-                Record::Barrier(barrier) => barrier.into_waiters(),
+                Record::Barrier(mut barrier) => {
+                    barrier.dissolve(key, out);
+                    barrier.into_waiters()
+                }
                 Record::Cond(cond) => self.dissolve(cond),
             };
             for waiter in waiters {
@@ -200,11 +238,11 @@ impl SyncHome {
     /// The threads of `node` are gone: they neither wait nor hold anything any more.
     pub fn on_node_lost(&mut self, node: NodeId, out: &mut Vec<SyncEffect>) {
         let mut promises_broken = Vec::new();
-        for record in self.records.values_mut() {
+        for (key, record) in &mut self.records {
             match record {
                 Record::Mutex(mutex) => mutex.on_node_lost(node, out),
                 Record::Semaphore(semaphore) => semaphore.on_node_lost(node),
-                Record::Barrier(barrier) => barrier.on_node_lost(node),
+                Record::Barrier(barrier) => barrier.on_node_lost(node, *key, out),
                 Record::Cond(cond) => cond.on_node_lost(node, &mut promises_broken),
             }
         }
@@ -226,47 +264,65 @@ impl SyncHome {
         out: &mut Vec<SyncEffect>,
     ) -> Result<Outcome, Errno> {
         match op {
-            SyncOp::MutexInit => self.init(key, Record::Mutex(Mutex::default())),
+            SyncOp::MutexInit => self.init(key, Record::Mutex(Mutex::default()), out),
             SyncOp::MutexLock => self.mutex(key)?.lock(caller),
             SyncOp::MutexTryLock => self.mutex(key)?.try_lock(caller),
             SyncOp::MutexUnlock => self.mutex(key)?.unlock(caller.thread, out),
-            SyncOp::MutexDestroy => self.destroy(key, Kind::Mutex),
-            SyncOp::SemInit(value) => self.init(key, Record::Semaphore(Semaphore::new(value)?)),
+            SyncOp::MutexDestroy => self.destroy(key, Kind::Mutex, out),
+            SyncOp::SemInit(value) => {
+                self.init(key, Record::Semaphore(Semaphore::new(value)?), out)
+            }
             SyncOp::SemWait => self.semaphore(key)?.wait(caller),
             SyncOp::SemTryWait => self.semaphore(key)?.try_wait(),
             SyncOp::SemPost => self.semaphore(key)?.post(out),
             SyncOp::SemGetValue => Ok(Outcome::Done(self.semaphore(key)?.value())),
-            SyncOp::SemDestroy => self.destroy(key, Kind::Semaphore),
-            SyncOp::BarrierInit(count) => self.init(key, Record::Barrier(Barrier::new(count)?)),
-            SyncOp::BarrierWait => self.barrier(key)?.wait(caller, out),
-            SyncOp::BarrierDestroy => self.destroy(key, Kind::Barrier),
-            SyncOp::CondInit => self.init(key, Record::Cond(Cond::default())),
+            SyncOp::SemDestroy => self.destroy(key, Kind::Semaphore, out),
+            SyncOp::BarrierInit(count) => {
+                self.init(key, Record::Barrier(Barrier::new(count)?), out)
+            }
+            SyncOp::BarrierWait => self.barrier_wait(caller, key, out),
+            SyncOp::BarrierDestroy => self.destroy(key, Kind::Barrier, out),
+            SyncOp::CondInit => self.init(key, Record::Cond(Cond::default()), out),
             SyncOp::CondWait { mutex } => self.cond_wait(caller, key, mutex, out),
             SyncOp::CondEnqueue => self.cond_enqueue(caller, key),
             SyncOp::CondBlock => self.cond_block(caller, key),
             SyncOp::CondSignal => self.cond_signal(key, out),
             SyncOp::CondBroadcast => self.cond_broadcast(key, out),
-            SyncOp::CondDestroy => self.destroy(key, Kind::Cond),
+            SyncOp::CondDestroy => self.destroy(key, Kind::Cond, out),
         }
     }
 
-    fn init(&mut self, key: SyncKey, fresh: Record) -> Result<Outcome, Errno> {
+    fn init(
+        &mut self,
+        key: SyncKey,
+        fresh: Record,
+        out: &mut Vec<SyncEffect>,
+    ) -> Result<Outcome, Errno> {
         if self.records.get(&key).is_some_and(Record::is_busy) {
             return Err(EBUSY);
         }
         self.check_room(key)?;
-        self.records.insert(key, fresh);
+        if let Some(Record::Barrier(mut barrier)) = self.records.insert(key, fresh) {
+            barrier.dissolve(key, out);
+        }
         Ok(Outcome::Done(0))
     }
 
-    fn destroy(&mut self, key: SyncKey, kind: Kind) -> Result<Outcome, Errno> {
+    fn destroy(
+        &mut self,
+        key: SyncKey,
+        kind: Kind,
+        out: &mut Vec<SyncEffect>,
+    ) -> Result<Outcome, Errno> {
         match self.records.get(&key) {
             None if kind == Kind::Barrier => Err(EINVAL),
             None => Ok(Outcome::Done(0)),
             Some(record) if record.kind() != kind => Err(EINVAL),
             Some(record) if record.is_busy() => Err(EBUSY),
             Some(_) => {
-                self.records.remove(&key);
+                if let Some(Record::Barrier(mut barrier)) = self.records.remove(&key) {
+                    barrier.dissolve(key, out);
+                }
                 Ok(Outcome::Done(0))
             }
         }
@@ -286,9 +342,14 @@ impl SyncHome {
         }
     }
 
-    fn barrier(&mut self, key: SyncKey) -> Result<&mut Barrier, Errno> {
+    fn barrier_wait(
+        &mut self,
+        caller: Waiter,
+        key: SyncKey,
+        out: &mut Vec<SyncEffect>,
+    ) -> Result<Outcome, Errno> {
         match self.records.get_mut(&key) {
-            Some(Record::Barrier(barrier)) => Ok(barrier),
+            Some(Record::Barrier(barrier)) => barrier.wait(caller, key, &mut self.ground, out),
             Some(Record::Mutex(_) | Record::Semaphore(_) | Record::Cond(_)) | None => Err(EINVAL),
         }
     }
