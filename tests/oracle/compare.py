@@ -113,7 +113,7 @@ def is_unreadable(tree):
         if "unprintable" in tree or (absence(tree) or "").startswith("invalid"):
             return True
         return bool(tree) and all(is_unreadable(part) for part in tree.values())
-    return isinstance(tree, list) and bool(tree) and all(is_unreadable(part) for part in tree)
+    return isinstance(tree, list) and bool(tree) and all(is_unreadable(part) or is_more(part) for part in tree)
 
 
 def has_absent(tree):
@@ -384,6 +384,7 @@ SELF_TEST = [
     (BAD, "5", DIFFERENT),
     (BAD, BAD, EQUAL),
     ({}, BAD, CUT),
+    ([BAD, BAD, {"more": 1}], {"<std::_Vector_base>": {"start": {"ptr": "0x10"}}}, CUT),
     ({"n": "1"}, BAD, DIFFERENT),
     ([{"x": {"unprintable": "no memory"}}], [BAD], EQUAL),
     ([{"x": {"unprintable": "no memory"}, "y": "5"}], [BAD], DIFFERENT),

@@ -20,6 +20,7 @@ A value is a tree, the one that `umbel trace export --format jsonl` writes:
 import json
 import os
 import re
+import subprocess
 
 import gdb
 
@@ -91,9 +92,6 @@ def is_char(kind):
 
 
 def array_tree(value, kind, follow, nesting):
-    if "variable length" in str(kind):
-        # gdb doesn't know how long it is, and takes it for empty.
-        return OPTIMIZED_OUT
     low, high = kind.range()
     if kind.sizeof == 0:
         # A member of any length: gdb gives it one element.
@@ -263,13 +261,11 @@ def variables(frame, arguments):
             # Statics are no part of an event.
             if symbol.addr_class == gdb.SYMBOL_LOC_STATIC:
                 continue
-            found.append(
-                {
-                    "name": symbol.name,
-                    "type": str(symbol.type),
-                    "value": safe_tree(lambda: host.read_var(symbol), FOLLOW, NESTING),
-                }
-            )
+            value = safe_tree(lambda: host.read_var(symbol), FOLLOW, NESTING)
+            if value == [] and "[variable length]" in str(symbol.type):
+                # gdb doesn't know how long it is, and takes it for empty.
+                value = OPTIMIZED_OUT
+            found.append({"name": symbol.name, "type": str(symbol.type), "value": value})
         if block.function:
             break
         block = block.superblock
@@ -337,8 +333,9 @@ def is_traced(frame):
     """Whether its function is in a file that calls the hooks: others, which may have debug information elsewhere, the tracer leaves alone."""
     file = frame.function().symtab.objfile.filename
     if file not in traced:
-        with open(file, "rb") as content:
-            traced[file] = b"__cyg_profile_func_enter" in content.read()
+        # The C library has hooks that do nothing: it is who asks for them that is meant.
+        symbols = subprocess.run(["readelf", "--wide", "--dyn-syms", file], capture_output=True, text=True, check=False)
+        traced[file] = " UND __cyg_profile_func_enter" in symbols.stdout
     return traced[file]
 
 
@@ -412,8 +409,9 @@ class Hook(gdb.Breakpoint):
             "function": function_at(called),
             "address": hex(called),
         }
-        # Behind a jump to the hook its function is gone already.
-        if function is None or plain(function.linkage_name) != plain(function_at(called)):
+        # Behind a jump to the hook its function is gone already: gdb may tell which it was, but its frame lies below the stack pointer.
+        is_jump = frame.type() == gdb.TAILCALL_FRAME
+        if is_jump or function is None or plain(function.linkage_name) != plain(function_at(called)):
             line["gone"] = True
         else:
             self.look_at(frame, line)

@@ -54,7 +54,7 @@ pub fn quick(prefix: &Path) -> Result<()> {
     run(prefix, &options)
 }
 
-/// Compares; an error if any value is wrong, or (not for --quick) too many are missing.
+/// Compares; an error if any value is wrong, or too many are missing.
 pub fn run(prefix: &Path, options: &Options) -> Result<()> {
     let levels: Vec<&str> = match (options.level.is_empty(), options.quick) {
         (false, _) => options.level.iter().map(String::as_str).collect(),

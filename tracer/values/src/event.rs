@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::plan::Kind;
 use crate::show::{self, Limits};
 use crate::{Absence, Captured, CapturedFrame, Memory, Types, Value, Variable};
 
@@ -55,6 +56,10 @@ impl EventValues {
                 limits,
                 symbol,
             };
+            // Behind a jump to its hook, the function's own frame is gone.
+            if index == 0 && frame.plan.description.kind == Kind::Caller {
+                values.frames.push(FrameValues::default());
+            }
             for described in &frame.plan.description.frames {
                 values.frames.push(FrameValues {
                     function: described.name.clone(),
@@ -137,5 +142,62 @@ impl Memory for Reader<'_> {
 
     fn symbol(&self, address: u64) -> Option<String> {
         (self.symbol)(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::captured::Plan;
+    use crate::{DescribedFrame, Description, Encoding, Place, Type, TypeId};
+
+    fn description(kind: Kind) -> Description {
+        let number = Variable {
+            name: "number".into(),
+            of: TypeId(0),
+            place: Place::Constant([5, 0, 0, 0].into()),
+            is_artificial: false,
+        };
+        let frame = DescribedFrame {
+            name: "main".into(),
+            linkage: None,
+            is_inline: false,
+            arguments: Vec::new(),
+            locals: vec![number],
+        };
+        Description {
+            kind,
+            words: Vec::new().into(),
+            frame_address: None,
+            entry: None,
+            frames: vec![frame],
+            result: None,
+            entries: Vec::new(),
+            callee: None,
+        }
+    }
+
+    fn read(kind: Kind) -> EventValues {
+        let int = Type {
+            name: "int".into(),
+            size: Some(4),
+            kind: crate::Kind::Base(Encoding::Signed),
+        };
+        let plan = Plan {
+            description: Arc::new(description(kind)),
+            types: Arc::new(Types { list: vec![int] }),
+            bias: 0,
+        };
+        let captured = Captured::parse(&[1, 0], None, &|_| Some(plan.clone()));
+        EventValues::read(&captured, &Limits::default(), &|_| None)
+    }
+
+    #[test]
+    fn a_function_that_ends_with_a_jump_has_no_variables_its_caller_has() {
+        let values = read(Kind::Caller);
+        assert!(values.locals().is_empty());
+        let callers: Vec<_> = values.callers().map(|frame| &*frame.function).collect();
+        assert_eq!(callers, ["main"]);
+        assert_eq!(read(Kind::Exit).locals().len(), 1);
     }
 }

@@ -15,8 +15,8 @@ use umbel_values::show::{self, Limits};
 use umbel_values::unwind::FrameAddress;
 use umbel_values::{
     Absence, Address, Base, Binary, Bound, DescribedFrame, Description, Dimension, Encoding,
-    Enumerator, EventValues, Keyword, Kind, Member, Memory, Offset, Op, Piece, Place, Registers,
-    Type, TypeId, Types, Value, Variable, Variant,
+    Enumerator, EventValues, Float, Keyword, Kind, Member, Memory, Offset, Op, Piece, Place,
+    Registers, Type, TypeId, Types, Value, Variable, Variant,
 };
 
 const SEED: u64 = 0x2010_0831;
@@ -103,7 +103,16 @@ fn any_id(random: &mut Random) -> TypeId {
 }
 
 fn any_op(random: &mut Random) -> Op {
-    match random.below(16) {
+    match random.below(18) {
+        16 => Op::Float(*random.one(&[
+            Float::Add(4),
+            Float::Divide(8),
+            Float::Root(8),
+            Float::ToSigned(8, 4),
+            Float::Widen,
+            Float::FromLong,
+            Float::LongExponent,
+        ])),
         0 | 1 => Op::Constant(random.number()),
         2 => Op::Static(random.number()),
         3 => Op::Register(random.below(20) as u16, random.number() as i64),
