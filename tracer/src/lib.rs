@@ -1,6 +1,7 @@
 //! What becomes of a traced program's records: the recorder takes them out of the shared chunks, a recording keeps
 //! them, symbols name them, and reports, views and exporters show them.
 
+pub mod chosen;
 pub mod export;
 pub mod filter;
 pub mod record;

@@ -2,6 +2,7 @@
 //!
 //! What must be in a recording is counted by the programs themselves (tests/programs/trace/record).
 
+mod chosen;
 mod hard;
 mod triggers;
 

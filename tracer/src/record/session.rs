@@ -31,6 +31,7 @@ use super::trim;
 use super::values::Planner;
 use super::wake::{self, Woken};
 use super::{clock, taker::News};
+use crate::chosen::Rule;
 use crate::filter::Filter;
 use crate::recording::{ClockPoint, Ended, Image, Name, ProcessSerial, SessionInfo, Writer};
 use crate::trigger::Trigger;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub triggers: Vec<Trigger>,
     /// What is captured of variables; `None`: nothing.
     pub values: Option<Wishes>,
+    /// What is captured of functions that these speak of instead.
+    pub chosen: Vec<Rule>,
     /// How programs read what pointers lead to.
     pub probe: Method,
     /// Program and arguments, for readers.
@@ -190,13 +193,13 @@ impl Session {
         }
         let mut output = Output::new(sinks);
         output.clock(first_clock);
-        // Triggers that are judged in the program are parts of plans.
+        // Triggers that are judged in the program are parts of plans, as are variables that are chosen.
         let for_triggers = || {
             let needed = settings.triggers.iter().any(Trigger::is_judged_inside);
-            needed.then(Wishes::nothing)
+            (needed || !settings.chosen.is_empty()).then(Wishes::nothing)
         };
         let wishes = settings.values.clone().or_else(for_triggers);
-        let planner = wishes.map(Planner::new);
+        let planner = wishes.map(|wishes| Planner::new(wishes, &settings.chosen));
         let shared = Arc::new(Shared::new(live, clock, is_flight, output, planner));
         let (orders, taker_orders) = channel();
         let (taker_news, news) = channel();

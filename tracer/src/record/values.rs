@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use umbel_trace_ring::Live;
 use umbel_trace_ring::plan::{Region, Request};
+use umbel_values::debug::Error;
 use umbel_values::plan::{self, Asked, Description, Site, Wishes};
-use umbel_values::{DebugFile, Kept};
+use umbel_values::{DebugFile, Frame, Kept};
 
 use super::taker::Shared;
+use crate::chosen::{self, Rule};
 use crate::recording::{Began, Image, ModuleGone, ModuleInfo, ProcessInfo};
 use crate::trigger::{Active, At, CaseId, WatchedFunctions};
 
@@ -33,6 +35,12 @@ pub struct Planner {
     watched: HashMap<Image, Arc<WatchedFunctions>>,
     /// What triggers ask and can't be judged, with why.
     refused: BTreeSet<String>,
+    /// What is captured of some functions, whatever the wishes say of others.
+    rules: Arc<[Rule]>,
+    /// What rules name and isn't there.
+    missing: BTreeSet<String>,
+    /// Files that are traced and have no debug information.
+    without_values: BTreeSet<String>,
 }
 
 /// A region, and what its addresses mean.
@@ -51,8 +59,8 @@ struct File {
 }
 
 impl Planner {
-    /// Captures what `wishes` say.
-    pub fn new(wishes: Wishes) -> Self {
+    /// Captures what `wishes` say; of functions that `rules` speak of, what those say.
+    pub fn new(wishes: Wishes, rules: &[Rule]) -> Self {
         Self {
             wishes,
             files: HashMap::new(),
@@ -62,7 +70,24 @@ impl Planner {
             triggers: Vec::new(),
             watched: HashMap::new(),
             refused: BTreeSet::new(),
+            rules: rules.into(),
+            missing: BTreeSet::new(),
+            without_values: BTreeSet::new(),
         }
+    }
+
+    /// What the user should know when all is over: variables that rules name and that aren't there, files without values.
+    pub fn warnings(&self) -> Vec<String> {
+        let missing = self.missing.iter();
+        let mut warnings: Vec<String> = missing.map(|why| format!("--args {why}")).collect();
+        let files = self.without_values.iter().take(FILES_TOLD_MAX);
+        warnings
+            .extend(files.map(|file| format!("{file} was built without -g: no values, no places")));
+        let more = self.without_values.len().saturating_sub(FILES_TOLD_MAX);
+        if more > 0 {
+            warnings.push(format!("{more} more files were built without -g"));
+        }
+        warnings
     }
 
     /// These triggers are set now, and speak of these functions. Plans that were made for others are made anew when they are next needed.
@@ -238,7 +263,7 @@ impl Planner {
         let file = self
             .files
             .entry(image.clone())
-            .or_insert_with(|| File::open(&image))
+            .or_insert_with(|| File::open(&image, &mut self.without_values))
             .as_mut()?;
         let address = return_address.wrapping_sub(bias);
         let site = Site {
@@ -248,7 +273,15 @@ impl Planner {
         };
         let asked = self.asked(&image, function, site.kind);
         let file = self.files.get_mut(&image)?.as_mut()?;
-        let compiled = plan::compile(&mut file.debug, &site, &self.wishes, bias, &asked)?;
+        let rules = Arc::clone(&self.rules);
+        let choose = |frame: &Frame| chosen::of(&rules, frame);
+        let debug = &mut file.debug;
+        let compiled = plan::compile(debug, &site, &self.wishes, bias, &asked, &choose)?;
+        for missing in compiled.missing {
+            if self.missing.len() < REFUSED_MAX {
+                self.missing.insert(missing);
+            }
+        }
         for (case, why) in compiled.refused {
             if self.refused.len() < REFUSED_MAX {
                 let case = CaseId::from_word(case.into());
@@ -315,6 +348,9 @@ impl Planner {
     }
 }
 
+/// Files that a message tells.
+const FILES_TOLD_MAX: usize = 3;
+
 /// Reasons that are remembered until somebody asks.
 const REFUSED_MAX: usize = 64;
 
@@ -326,15 +362,22 @@ fn refusal(triggers: &[Active], case: CaseId, description: &Description, why: &s
 }
 
 impl File {
-    fn open(image: &Image) -> Option<Self> {
+    fn open(image: &Image, without_values: &mut BTreeSet<String>) -> Option<Self> {
         // Of a library that isn't traced, though a traced function may be called by it, nothing is told: its debug information may be
         // large, packed, and far away.
         let path = Path::new(&image.path);
         if !DebugFile::is_instrumented(path) {
             return None;
         }
-        let debug = DebugFile::open(path, &image.build_id).ok()?;
-        Some(Self { debug, written: 0 })
+        match DebugFile::open(path, &image.build_id) {
+            Ok(debug) => Some(Self { debug, written: 0 }),
+            Err(error) => {
+                if matches!(error, Error::None(_)) {
+                    without_values.insert(image.path.clone());
+                }
+                None
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::files::{self, Identity};
 use crate::unwind::{Recipe, Unwinder};
-use crate::{TypeId, Types, Variable};
+use crate::{Type, TypeId, Types, Variable};
 use hooks::Hooks;
 use scopes::Body;
 use sections::Sections;
@@ -25,6 +25,7 @@ mod scopes;
 pub(crate) mod sections;
 mod types;
 pub(crate) mod units;
+mod variable_names;
 mod variables;
 
 /// One ELF file with its DWARF.
@@ -141,6 +142,11 @@ impl DebugFile {
     /// Whether a value of this type is returned in memory, whatever its size; `None`: nothing says so.
     pub(crate) fn is_by_reference(&self, of: TypeId) -> Option<bool> {
         self.types.is_by_reference(&self.units, of)
+    }
+
+    /// A type that is made of others.
+    pub(crate) fn made(&mut self, wanted: Type) -> TypeId {
+        self.types.made(wanted)
     }
 
     /// How to get to the caller from a frame at `pc`.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::plan::Kind;
+use crate::plan::{self, is_range};
 use crate::show::{self, Limits};
-use crate::{Absence, Captured, CapturedFrame, Memory, Types, Value, Variable};
+use crate::{Absence, Bound, Captured, CapturedFrame, Kind, Memory, Types, Value, Variable};
 
 /// Values of one event.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,7 +57,7 @@ impl EventValues {
                 symbol,
             };
             // Behind a jump to its hook, the function's own frame is gone.
-            if index == 0 && frame.plan.description.kind == Kind::Caller {
+            if index == 0 && frame.plan.description.kind == plan::Kind::Caller {
                 values.frames.push(FrameValues::default());
             }
             for described in &frame.plan.description.frames {
@@ -114,13 +114,23 @@ impl Reader<'_> {
     }
 
     fn named(&self, variable: &Variable) -> NamedValue {
+        let mut limits = *self.limits;
+        // Elements that the user has named are shown, however many of others are.
+        if is_range(variable)
+            && let Some(Kind::Array { dimensions, .. }) =
+                self.types.get(variable.of).map(|found| &found.kind)
+            && let Some(Bound::Fixed(count)) = dimensions.first().map(|first| &first.count)
+        {
+            limits.elements = limits.elements.max(*count);
+            limits.text = limits.text.max(usize::try_from(*count).unwrap_or(0));
+        }
         let value = show::value(
             self.types,
             variable.of,
             &variable.place,
             self.frame,
             self,
-            self.limits,
+            &limits,
         );
         NamedValue {
             name: variable.name.clone(),
@@ -151,7 +161,7 @@ mod tests {
     use crate::captured::Plan;
     use crate::{DescribedFrame, Description, Encoding, Place, Type, TypeId};
 
-    fn description(kind: Kind) -> Description {
+    fn description(kind: plan::Kind) -> Description {
         let number = Variable {
             name: "number".into(),
             of: TypeId(0),
@@ -177,11 +187,11 @@ mod tests {
         }
     }
 
-    fn read(kind: Kind) -> EventValues {
+    fn read(kind: plan::Kind) -> EventValues {
         let int = Type {
             name: "int".into(),
             size: Some(4),
-            kind: crate::Kind::Base(Encoding::Signed),
+            kind: Kind::Base(Encoding::Signed),
         };
         let plan = Plan {
             description: Arc::new(description(kind)),
@@ -194,10 +204,10 @@ mod tests {
 
     #[test]
     fn a_function_that_ends_with_a_jump_has_no_variables_its_caller_has() {
-        let values = read(Kind::Caller);
+        let values = read(plan::Kind::Caller);
         assert!(values.locals().is_empty());
         let callers: Vec<_> = values.callers().map(|frame| &*frame.function).collect();
         assert_eq!(callers, ["main"]);
-        assert_eq!(read(Kind::Exit).locals().len(), 1);
+        assert_eq!(read(plan::Kind::Exit).locals().len(), 1);
     }
 }

@@ -6,11 +6,14 @@ use crate::unwind::FrameAddress;
 use crate::{Place, Variable};
 
 mod capture;
+mod chosen;
 mod compile;
 mod judge;
 mod shape;
 
-pub use compile::{Compiled, compile, place_words};
+pub(crate) use chosen::is_range;
+pub use chosen::{Chosen, Elements, End, Part};
+pub use compile::{Choose, Compiled, compile, place_words};
 pub use judge::Asked;
 
 /// What a plan captures, for readers of its payloads: kept in the recording.

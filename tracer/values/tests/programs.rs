@@ -81,7 +81,7 @@ fn functions_of(path: &Path, known: &[&str]) -> Vec<(String, u64, u64)> {
 
 /// The plan of a site that no trigger asks anything of.
 fn plan(file: &mut DebugFile, site: &Site, wishes: &Wishes) -> Option<Description> {
-    compile(file, site, wishes, 0x1000, &[]).map(|compiled| compiled.description)
+    compile(file, site, wishes, 0x1000, &[], &|_| None).map(|compiled| compiled.description)
 }
 
 /// The first plan of a function's begin that says something.

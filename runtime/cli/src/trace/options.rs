@@ -141,6 +141,7 @@ impl TracingOptions {
                 ClockName::Coarse => Clock::Coarse,
             }),
             values: self.values.wishes(),
+            chosen: self.values.chosen()?,
             probe: self.values.probe(),
             patches: !self.no_patch,
             command,

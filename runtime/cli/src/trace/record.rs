@@ -31,6 +31,8 @@ Examples:
   umbel trace record -o a.trace --filter 'parse_*;lex' ./prog
   umbel trace record -x 'file:hash.c' --depth 6 ./prog
   umbel trace record --values locals --follow 2 ./prog what its variables hold, not its arguments alone
+  umbel trace record --args 'lex:p->kind,*p[0..8]' ./prog   of lex these, of others their arguments
+  umbel trace record --values none --args '*::push:this->count,return' ./prog
   umbel trace record --flight ./server                 the last events only; after a crash, or:
   umbel trace ctl snapshot                             what it has now
   umbel trace record --off ./server                    costs nothing until: umbel trace ctl on

@@ -1,6 +1,8 @@
 //! What is captured of variables: options of all commands that run a program.
 
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use umbel_tracer::chosen::Rule;
 use umbel_tracer::record::{Method, Wishes};
 
 /// Options of values.
@@ -9,6 +11,14 @@ pub struct ValueOptions {
     /// Values that are captured with each call, for what was built with -g.
     #[arg(long, value_name = "WHAT", default_value = "args")]
     values: Values,
+
+    /// Of functions that match FUNCTION capture these variables, and no others: f:a,b.c,*p[0..8]. FUNCTION is a name, a pattern
+    /// (g*), /regex/ or "name", as in filters. A variable may be followed by members (.b or ->b, also through pointers) and
+    /// elements ([3]); p[0..8] has 8 elements of the array p or behind the pointer p, p[0..n] as many as the variable n says.
+    /// *p: what p points to; return: what is returned; *: all; p@text: a text, whatever its type says. Nothing behind the colon:
+    /// nothing is captured. May be given several times, or with `;` between rules; the last that matches a function decides.
+    #[arg(long = "args", value_name = "FUNCTION:VAR,VAR...")]
+    rules: Vec<String>,
 
     /// Follow pointers N times.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -54,6 +64,13 @@ enum Values {
 }
 
 impl ValueOptions {
+    /// Variables that are chosen for single functions.
+    pub fn chosen(&self) -> Result<Vec<Rule>> {
+        let rules = self.rules.iter().map(|text| Rule::parse(text));
+        let rules = rules.collect::<Result<Vec<_>, _>>().context("--args")?;
+        Ok(rules.into_iter().flatten().collect())
+    }
+
     /// How the program reads what may not be there.
     pub fn probe(&self) -> Method {
         match self.probe {
@@ -63,16 +80,27 @@ impl ValueOptions {
         }
     }
 
-    /// What is captured; `None`: nothing.
+    /// What is captured; `None`: nothing of any function.
     pub fn wishes(&self) -> Option<Wishes> {
-        (self.values != Values::None).then_some(Wishes {
+        if self.values == Values::None {
+            return (!self.rules.is_empty()).then(|| self.limits());
+        }
+        Some(Wishes {
             arguments: true,
             locals: matches!(self.values, Values::Locals | Values::All),
             caller: self.values == Values::All,
+            ..self.limits()
+        })
+    }
+
+    /// How much of it, of variables that are chosen and of others.
+    fn limits(&self) -> Wishes {
+        Wishes {
             depth: self.follow,
             elements: self.elements,
             text_bytes: self.text,
             payload_bytes: self.value_bytes,
-        })
+            ..Wishes::nothing()
+        }
     }
 }

@@ -295,6 +295,8 @@ impl Session {
         self.shared.live.ended();
         let _ = self.taker.join();
         let bytes = self.shared.output().bytes();
+        let of_values = self.shared.planner().map(|planner| planner.warnings());
+        self.warnings.extend(of_values.into_iter().flatten());
         let mut outcome = Outcome {
             status: program.and_then(|program| program.status),
             tally: Tally::default(),

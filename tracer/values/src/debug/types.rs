@@ -34,6 +34,8 @@ pub struct TypeTable {
     /// Allocated, not yet read.
     pending: Vec<(TypeId, Die)>,
     void: Option<TypeId>,
+    /// Not described anywhere.
+    made: Vec<TypeId>,
     /// Arrays whose bounds are known in a frame only.
     dynamic: HashSet<TypeId>,
 }
@@ -86,6 +88,17 @@ impl TypeTable {
             None,
         );
         self.void = Some(id);
+        id
+    }
+
+    /// A type that no file describes: one that is made of others.
+    pub fn made(&mut self, wanted: Type) -> TypeId {
+        let is_same = |id: &&TypeId| self.types.get(**id) == Some(&wanted);
+        if let Some(known) = self.made.iter().find(is_same) {
+            return *known;
+        }
+        let id = self.push(wanted, None);
+        self.made.push(id);
         id
     }
 

@@ -25,6 +25,9 @@ const STEPS_MAX: usize = 256;
 /// Computed regions of a plan at most.
 const REGIONS_MAX: usize = 128;
 
+/// Bytes of a payload that a range leaves for what else is captured.
+const RANGE_ROOM_BYTES: u16 = 256;
+
 /// Words of a frame that are kept for its head, and the number of its regions.
 const HEAD_WORDS: usize = 4;
 
@@ -89,6 +92,18 @@ impl<'a> Capture<'a> {
     pub fn variable(&mut self, variable: &Variable) {
         self.bounds(variable.of);
         self.place(&variable.place, Some(variable.of));
+    }
+
+    /// The same of elements that the user has named: all of them, as far as the payload has room.
+    pub fn range(&mut self, variable: &Variable) {
+        let room = self.wishes.payload_bytes.saturating_sub(RANGE_ROOM_BYTES);
+        match (&variable.place, self.types.size(variable.of)) {
+            (Place::Memory(address), Some(bytes)) => {
+                self.computed(address, true);
+                self.bytes(address, bytes.min(room.into()), vec![(variable.of, 0)]);
+            }
+            _ => self.variable(variable),
+        }
     }
 
     /// Captures what it takes to find a place, or to compute a value.

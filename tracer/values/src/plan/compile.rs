@@ -3,6 +3,7 @@
 use umbel_trace_ring::plan::{Op, Opcode, PlanHead, UNKNOWN};
 
 use super::capture::Capture;
+use super::chosen::{self, Chosen, Part, is_range};
 use super::{Asked, DescribedFrame, Description, Kind, Site, Wishes};
 use crate::unwind::{FrameAddress, KEPT, Recipe, Rule};
 use crate::{Address, DebugFile, Frame, Op as Step, Place, Variable, returned};
@@ -23,7 +24,12 @@ pub struct Compiled {
     pub description: Description,
     /// What was asked and can't be judged there, with why.
     pub refused: Vec<(u32, String)>,
+    /// What was chosen of a function and isn't there, with why.
+    pub missing: Vec<String>,
 }
+
+/// What is chosen of a function; `None`: nothing is said of it, so the wishes hold.
+pub type Choose<'a> = &'a dyn Fn(&Frame) -> Option<&'a [Chosen]>;
 
 /// The plan of a site in a process that added `bias` to the file's addresses; `None`: the debug information says nothing of it, or
 /// nothing is wished. `asked`: what triggers want judged there.
@@ -33,6 +39,7 @@ pub fn compile(
     wishes: &Wishes,
     bias: u64,
     asked: &[Asked],
+    choose: Choose,
 ) -> Option<Compiled> {
     let asked = match site.kind {
         Kind::Caller => &[],
@@ -56,6 +63,7 @@ pub fn compile(
         kind: site.kind,
         frame_address: recipe.as_ref().map(|recipe| recipe.frame_address.clone()),
         needs_caller: false,
+        missing: Vec::new(),
     };
     let mut described: Vec<DescribedFrame> = frames.iter().map(describe).collect();
     described.truncate(FRAMES_MAX);
@@ -69,6 +77,13 @@ pub fn compile(
         let is_own = index == 0 && site.kind != Kind::Caller;
         // Callers into which the function was inlined are of its own physical frame.
         let is_caller = index == usize::from(site.kind != Kind::Caller) && is_caller_wished;
+        let chosen = choose(frame).filter(|_| is_own || is_caller);
+        if let Some(chosen) = chosen {
+            let of_frame = compiler.chosen(frame, chosen, is_own.then_some(site));
+            (described.arguments, described.locals) = (of_frame.arguments, of_frame.locals);
+            result = result.or(of_frame.result);
+            continue;
+        }
         let (arguments, locals) = match site.kind {
             Kind::Enter if is_own => (wishes.arguments, false),
             Kind::Exit if is_own => (wishes.locals, wishes.locals),
@@ -99,10 +114,14 @@ pub fn compile(
         Kind::Exit => compiler.needs_caller,
         Kind::Caller => false,
     };
+    let missing = std::mem::take(&mut compiler.missing);
     let mut capture = Capture::new(compiler.file.types(), wishes, recipe.as_ref(), bias);
     for frame in &described {
         for variable in frame.arguments.iter().chain(&frame.locals) {
-            capture.variable(variable);
+            match is_range(variable) {
+                true => capture.range(variable),
+                false => capture.variable(variable),
+            }
         }
     }
     if let Some(variable) = &result {
@@ -126,7 +145,8 @@ pub fn compile(
         && described
             .iter()
             .all(|frame| frame.arguments.is_empty() && frame.locals.is_empty());
-    if says_nothing && first.is_empty() && refused.is_empty() && site.kind != Kind::Caller {
+    let tells_nothing = refused.is_empty() && missing.is_empty();
+    if says_nothing && first.is_empty() && tells_nothing && site.kind != Kind::Caller {
         return None;
     }
     let (captured, shapes) = capture.finish();
@@ -146,6 +166,7 @@ pub fn compile(
     Some(Compiled {
         description,
         refused,
+        missing,
     })
 }
 
@@ -202,6 +223,16 @@ struct Compiler<'a> {
     frame_address: Option<FrameAddress>,
     /// A variable is what the caller put into a register.
     needs_caller: bool,
+    /// What was chosen and isn't there.
+    missing: Vec<String>,
+}
+
+/// What is captured of a frame whose variables are chosen.
+#[derive(Default)]
+struct OfFrame {
+    arguments: Vec<Variable>,
+    locals: Vec<Variable>,
+    result: Option<Variable>,
 }
 
 impl Compiler<'_> {
@@ -257,6 +288,77 @@ impl Compiler<'_> {
         // What only the caller knows can't be judged, so it isn't needed for this.
         self.needs_caller = needs_caller;
         all
+    }
+
+    /// What is chosen of a frame: of its own function at `site`, or of a caller's.
+    fn chosen(&mut self, frame: &Frame, chosen: &[Chosen], site: Option<&Site>) -> OfFrame {
+        let needed_caller = std::mem::take(&mut self.needs_caller);
+        let kind = site.map(|site| site.kind);
+        let result = match (kind, site) {
+            (Some(Kind::Exit), Some(site)) => self.result(frame, site.address),
+            _ => None,
+        };
+        let arguments = self.arguments(frame);
+        let locals = self.locals(frame);
+        let mut all: Vec<Variable> = Vec::new();
+        all.extend(result.iter().chain(&arguments).chain(&locals).cloned());
+        let mut of_frame = OfFrame::default();
+        for chosen in chosen {
+            let part = match chosen {
+                Chosen::Part(part) => part,
+                Chosen::All => {
+                    of_frame.arguments.clone_from(&arguments);
+                    if kind != Some(Kind::Enter) {
+                        of_frame.locals.clone_from(&locals);
+                    }
+                    of_frame.result.clone_from(&result);
+                    continue;
+                }
+            };
+            let is_argument = arguments
+                .iter()
+                .any(|argument| *argument.name == *part.path.variable);
+            let is_result = *part.path.variable == *crate::RETURN;
+            // Locals have no values yet when it is called, nor is there anything that it returns.
+            if kind != Some(Kind::Exit) && is_result || kind == Some(Kind::Enter) && !is_argument {
+                if !is_result {
+                    self.look_for(frame, part);
+                }
+                continue;
+            }
+            match chosen::resolve(self.file, &all, part) {
+                Some(Ok(variable)) if variable.name.is_empty() => of_frame.result = Some(variable),
+                Some(Ok(variable)) if is_argument => of_frame.arguments.push(variable),
+                Some(Ok(variable)) => of_frame.locals.push(variable),
+                Some(Err(why)) => self.misses(frame, part, &why),
+                None if is_result => self.misses(frame, part, "it returns nothing"),
+                None => self.look_for(frame, part),
+            }
+        }
+        let mut shown = of_frame.arguments.iter().chain(&of_frame.locals);
+        let mut shown = shown.by_ref().chain(&of_frame.result);
+        let is_entry = |step: &Step| matches!(step, Step::Entry(_));
+        self.needs_caller =
+            needed_caller || shown.any(|variable| any_step(&variable.place, &is_entry));
+        of_frame
+    }
+
+    /// Says why a variable can't be captured that isn't known at the place.
+    fn look_for(&mut self, frame: &Frame, part: &Part) {
+        let names = self.file.names(frame);
+        let name = &part.path.variable;
+        if !names.contains(name) {
+            let names = chosen::told(&names);
+            self.misses(frame, part, &format!("there is no variable {name}{names}"));
+        } else if self.kind == Kind::Exit {
+            let why = format!("the block that {name} belongs to has ended when it returns");
+            self.misses(frame, part, &why);
+        }
+    }
+
+    fn misses(&mut self, frame: &Frame, part: &Part, why: &str) {
+        self.missing
+            .push(format!("{}:{}: {why}", frame.name, part.text));
     }
 
     fn result(&mut self, frame: &Frame, address: u64) -> Option<Variable> {
