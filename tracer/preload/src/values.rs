@@ -1,6 +1,7 @@
 //! Values: what the hooks do besides, where the recorder has plans for this process.
 //!
-//! The event is recorded first, as without values. Then the plan of the hook's return address is carried out into the thread's scratch
+//! Most plans have a quick form: a few numbers, which are there before the event, so that both are appended at once. Otherwise the event is
+//! recorded first, as without values. Then the plan of the hook's return address is carried out into the thread's scratch
 //! memory, and what came of it is appended. A signal handler may come in between and use the same memory: `captures` tells, and
 //! it is done again.
 //!
@@ -9,18 +10,20 @@
 
 use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
+use umbel_trace_ring::append::Both;
 use umbel_trace_ring::layout::Full;
 use umbel_trace_ring::plan::{
-    Captured, Code, Lookup, Patience, Plans, Registers, Request, SCALAR_WORDS, Triggered, scalars,
+    Captured, Code, Found, Lookup, Patience, Plans, Probe, QUICK_WORDS, Registers, Request,
+    Triggered, numbers,
 };
 use umbel_trace_ring::sys::{is_alive, is_quiet};
 use umbel_trace_ring::word;
 use umbel_trace_ring::{Live, Producer};
 
 use crate::signals;
-use crate::slow::{record, special, with_chunk};
+use crate::slow::{now, record, special, with_chunk};
 use crate::sys::global::{WITH_VALUES, gate, live, page, thread};
-use crate::sys::values::{ThreadProbe, map_plans, plans, scratch, set_plans};
+use crate::sys::values::{ThreadProbe, map_plans, own_stack, plans, scratch, set_plans};
 
 /// How long a thread waits for one plan, where threads wait for the recorder anyway; and where they don't.
 const PATIENCE_NS: u64 = 1_000_000_000;
@@ -37,13 +40,15 @@ static FAILURES: AtomicU32 = AtomicU32::new(0);
 /// The region that is mapped, as the process page calls it.
 static REGION: AtomicU32 = AtomicU32::new(0);
 
-/// A function begins.
+/// A function begins. `entry`: what the table of plans has for this return address, 0 if the hook didn't find it; if it says that there is
+/// a quick form that wants no vectors, `registers` has none.
 pub extern "C" fn on_call_with_values(
     function: usize,
     registers: &mut Registers,
     return_address: u64,
+    entry: u64,
 ) {
-    on_event((function as u64) << 1, registers, return_address);
+    on_event((function as u64) << 1, registers, return_address, entry);
 }
 
 /// A function returns.
@@ -51,38 +56,79 @@ pub extern "C" fn on_return_with_values(
     function: usize,
     registers: &mut Registers,
     return_address: u64,
+    entry: u64,
 ) {
-    on_event((function as u64) << 1 | 1, registers, return_address);
+    on_event((function as u64) << 1 | 1, registers, return_address, entry);
 }
 
 #[inline]
-fn on_event(word: u64, registers: &mut Registers, return_address: u64) {
+fn on_event(word: u64, registers: &mut Registers, return_address: u64, entry: u64) {
+    let found = Found::parse(entry);
+    if found.quick == 0 || !quickly(word, registers, found) {
+        slowly(word, registers, return_address);
+    }
+}
+
+/// Event and values at once, if there is a quick form and nothing is in the way; false: nothing was done.
+#[inline]
+fn quickly(word: u64, registers: &Registers, found: Found) -> bool {
+    let (Some(live), Some(plans)) = (live(), plans()) else {
+        return false;
+    };
+    let mut payload = [0; QUICK_WORDS];
+    let read = |from, bytes| own_stack(registers, from, bytes);
+    let used = numbers(plans.words(), found.quick, registers, read, &mut payload);
+    let Some(payload) = used.and_then(|used| payload.get_mut(..used)) else {
+        return false;
+    };
+    let producer = &thread().producer;
+    match producer.event_with_values(live, word, payload, || now(live)) {
+        (Both::Done, _) => true,
+        (Both::Neither, _) => false,
+        (Both::EventAlone, time) => {
+            payload[0] = time;
+            append(payload.iter().copied(), || true);
+            true
+        }
+    }
+}
+
+/// One after the other.
+fn slowly(word: u64, registers: &mut Registers, return_address: u64) {
     let Some(time) = record(word) else { return };
     let Some(plans) = plans() else { return };
-    let plan = match plans.lookup(return_address) {
-        Lookup::Plan(plan) => plan,
+    let found = match plans.lookup(return_address) {
+        Lookup::Plan(found) => found,
         Lookup::Nothing => return,
         Lookup::Unasked => {
             let request = Request::new(return_address, word >> 1, false, word & 1 != 0);
             match ask(&plans, &request) {
-                Some(plan) => plan,
+                Some(found) => found,
                 None => return,
             }
         }
     };
-    let thread = thread();
-    let mut payload = [0; SCALAR_WORDS];
-    let probe = ThreadProbe::new(thread, registers);
-    let few = scalars(plans.words(), plan, registers, &probe, time, &mut payload);
-    if let Some(payload) = few.and_then(|words| payload.get(..words)) {
-        append(payload.iter().copied(), || true);
+    if found.quick != 0 && few_numbers(&plans, found, registers, time) {
         return;
     }
     for _ in 0..ATTEMPTS {
-        if capture(&plans, plan, registers, word, time) {
+        if capture(&plans, found.plan, registers, word, time) {
             return;
         }
     }
+}
+
+/// Appends what a quick form says, if all of it can be read.
+fn few_numbers(plans: &Plans, found: Found, registers: &Registers, time: u64) -> bool {
+    let probe = ThreadProbe::new(thread(), registers);
+    let read = |from, bytes| probe.number(from, bytes).ok();
+    let mut payload = [0; QUICK_WORDS];
+    let used = numbers(plans.words(), found.quick, registers, read, &mut payload);
+    let Some(payload) = used.and_then(|used| payload.get_mut(..used)) else {
+        return false;
+    };
+    payload[0] = time;
+    append(payload.iter().copied(), || true)
 }
 
 /// Whether it is done.
@@ -96,11 +142,11 @@ fn capture(plans: &Plans, plan: u32, registers: &mut Registers, word: u64, time:
     // A handler that comes from here on changes `captures`.
     compiler_fence(Ordering::SeqCst);
     let find = |return_address| match plans.lookup(return_address) {
-        Lookup::Plan(plan) => Some(plan),
+        Lookup::Plan(found) => Some(found.plan),
         Lookup::Nothing => None,
         Lookup::Unasked => {
             let request = Request::new(return_address, word >> 1, true, word & 1 != 0);
-            ask(plans, &request)
+            ask(plans, &request).map(|found| found.plan)
         }
     };
     let captured = Captured {
@@ -163,7 +209,7 @@ fn append(
 
 /// Asks the recorder for a plan.
 #[cold]
-fn ask(plans: &Plans, request: &Request) -> Option<u32> {
+fn ask(plans: &Plans, request: &Request) -> Option<Found> {
     let live = live()?;
     let inside = thread().producer.inside.load(Ordering::Relaxed) != 0;
     if is_quiet() || inside || FAILURES.load(Ordering::Relaxed) >= FAILURES_MAX {
@@ -176,9 +222,9 @@ fn ask(plans: &Plans, request: &Request) -> Option<u32> {
         _ => SHORT_PATIENCE_NS,
     };
     match plans.ask(live, request, Patience { ns }) {
-        Lookup::Plan(plan) => {
+        Lookup::Plan(found) => {
             FAILURES.store(0, Ordering::Relaxed);
-            Some(plan)
+            Some(found)
         }
         Lookup::Nothing => None,
         Lookup::Unasked => {

@@ -34,12 +34,25 @@ pub enum Attempt {
     Again,
 }
 
+/// How an attempt to append an event with its values went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Both {
+    /// Both are there.
+    Done,
+    /// Neither: there is no room, or a handler was faster. [`Place::slot`] finds out.
+    Neither,
+    /// The event is there. A handler has the place behind it.
+    EventAlone,
+}
+
 /// The words' memory, by the addresses that are in cursors.
 pub trait Memory {
     /// What a word lies in.
     type Cell: Cell;
     /// The word at `address`, which a cursor held.
     fn slot(&self, address: u64) -> &Self::Cell;
+    /// `count` words from `address` on, which a cursor held, if all are in one chunk.
+    fn row(&self, address: u64, count: usize) -> Option<&[Self::Cell]>;
 
     /// Sets the words from `address` on.
     fn store_all(&self, address: u64, values: impl Iterator<Item = u64>) {
@@ -112,6 +125,43 @@ impl<M: Memory> Place<'_, M> {
         }
         self.cursor.store(slot.at + 8);
         Attempt::Done
+    }
+
+    /// Appends an event's word and its values right behind it, whose first word, the time, is in the `payload`; the cursor moves once. As in the
+    /// hooks, nothing is asked of the place but that it is empty. `time`: called when the place is known; the event's word, or `None`: not now.
+    #[inline]
+    pub fn append_both(
+        &self,
+        payload: &mut [u64],
+        time: impl FnOnce(&mut [u64]) -> Option<u64>,
+    ) -> Both {
+        let empty = self.empty.load();
+        let at = self.cursor.load();
+        let Some([event, first, rest @ ..]) = self.memory.row(at, 2 + payload.len()) else {
+            return Both::Neither;
+        };
+        let Some(word) = time(payload) else {
+            return Both::Neither;
+        };
+        if event.replace(empty, word).is_err() {
+            return Both::Neither;
+        }
+        let special = |code: u16| Word::Special {
+            code,
+            payload_words: payload.len() as u16,
+        };
+        let pending = special(Code::Pending as u16).pack();
+        if first.replace(empty, pending).is_err() {
+            self.cursor.store(at + 8);
+            return Both::EventAlone;
+        }
+        // A handler that comes from here on goes round them.
+        for (place, &value) in rest.iter().zip(&*payload) {
+            place.store(value);
+        }
+        first.store(special(Code::Values as u16).pack());
+        self.cursor.store(at + 16 + 8 * payload.len() as u64);
+        Both::Done
     }
 
     /// Appends a special word with its payload.

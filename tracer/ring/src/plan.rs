@@ -11,8 +11,9 @@
 //! | second | [`Index`]: where the table is, and how much is there |
 //! | rest | tables, plans and shapes, appended |
 //!
-//! A table has for each return address the word offset of its plan in the region; [`NOTHING`]: nothing is captured there; [`UNASKED`]:
-//! nobody has asked yet (what it was belonged to a module that is gone). Its place is `hash(return address)`, then the next
+//! A table has for each return address the word offset of its plan in the region, and above that of its quick form, if it has one
+//! ([`Found`]); [`NOTHING`]: nothing is captured there; [`UNASKED`]: nobody has asked yet (what it was belonged to a module that is gone).
+//! The hooks look at the first place themselves. Its place is `hash(return address)`, then the next
 //! ones, until an empty key. The recorder writes the second word, then the key. A hook that finds no key asks.
 //!
 //! # A plan: words
@@ -45,16 +46,16 @@ mod encode;
 mod follow;
 mod frame;
 mod interpret;
+mod quick;
 mod region;
 mod request;
-mod scalars;
 mod triggers;
 
 pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState};
 pub use interpret::{Captured, Code, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
-pub use region::{Lookup, Plans, Region};
+pub use quick::{QUICK_WORDS, numbers};
+pub use region::{Found, Lookup, Plans, Region, VECTORS_WANTED};
 pub use request::{Patience, Request};
-pub use scalars::{SCALAR_WORDS, scalars};
 pub use triggers::{Held, Triggered, Triggers};
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -113,15 +114,19 @@ pub struct Desk {
 /// What the recorder tells of a region: its second page.
 #[repr(C)]
 pub struct Index {
-    /// Word offset of the table in the low half, the logarithm of its entries above.
+    /// Word offset of the table in the low half, its entries less one above: a power of two. It grows only. The hooks read the halves one by
+    /// one, the upper one first: what they find then may be the wrong place, but is in a table.
     pub table: AtomicU64,
     /// Words of the region that are there: nothing behind them is looked at.
     pub words: AtomicU64,
 }
 
+/// By which [`hash`] multiplies.
+pub const HASH: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Where in the table an address is looked for first.
 pub fn hash(address: u64) -> u64 {
-    address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+    address.wrapping_mul(HASH) >> 32
 }
 
 const _: () = assert!(size_of::<Desk>() <= crate::PAGE_BYTES);

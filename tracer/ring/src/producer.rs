@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::append::{Attempt, NoRoom, Place};
+use crate::append::{Attempt, Both, NoRoom, Place};
 use crate::layout::{ChunkState, Full, Kind, WORDS_OFFSET};
 use crate::pool::{self, Entry, Owner};
 use crate::sys::{Mapping, Own};
@@ -145,6 +145,26 @@ impl Producer {
                 return Ok(ticks);
             }
         }
+    }
+
+    /// Appends an event and its values, whose first word becomes its time, as long as nothing is in the way: a full chunk, a new upper half of
+    /// the time, a handler. The time that the event got if it alone is there.
+    #[inline]
+    pub fn event_with_values(
+        &self,
+        live: &Live,
+        word: u64,
+        payload: &mut [u64],
+        now: impl Fn() -> u64,
+    ) -> (Both, u64) {
+        let mut ticks = 0;
+        let both = self.place(live).append_both(payload, |payload| {
+            ticks = now();
+            *payload.first_mut()? = ticks;
+            let is_near = ticks >> TIME_BITS == self.time_upper.load(RELAXED);
+            is_near.then_some(word | ticks << 48)
+        });
+        (both, ticks)
     }
 
     /// Appends a special word with its payload, which begins with its own time.

@@ -4,7 +4,7 @@
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
-use umbel_trace_ring::append::{Attempt, Memory, Place, whole_words};
+use umbel_trace_ring::append::{Attempt, Both, Memory, Place, whole_words};
 use umbel_trace_ring::layout::ChunkState;
 use umbel_trace_ring::pool::{Entry, Owner, change, claim, free, wait_for_free};
 use umbel_trace_ring::word::{Code, Word, empty};
@@ -56,6 +56,12 @@ impl Memory for Slots {
     fn slot(&self, address: u64) -> &Cell {
         let first = CHUNK + CHUNK_BYTES as u64 - 8 * SLOTS as u64;
         &self.0[(address - first) as usize / 8]
+    }
+
+    fn row(&self, address: u64, count: usize) -> Option<&[Cell]> {
+        let first = CHUNK + CHUNK_BYTES as u64 - 8 * SLOTS as u64;
+        let begin = address.checked_sub(first)? as usize / 8;
+        self.0.get(begin..begin + count)
     }
 }
 
@@ -182,6 +188,57 @@ fn a_special_word_keeps_its_payload_and_a_reader_sees_it_whole() {
             "{seen:?} is no beginning of {words:?}"
         );
     });
+}
+
+fn values() -> u64 {
+    let word = Word::Special {
+        code: Code::Values as u16,
+        payload_words: 1,
+    };
+    word.pack()
+}
+
+/// A handler may come before the event, between it and its values, and while they are written; a reader sees both, or the event alone.
+#[test]
+fn an_event_and_its_values_are_whole_wherever_a_handler_comes() {
+    let seen_alone = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let alone = seen_alone.clone();
+    model(move || {
+        let thread = Thread::new();
+        let handler = loom::thread::spawn({
+            let thread = thread.clone();
+            move || thread.append(call(0x20000))
+        });
+        let reader = loom::thread::spawn({
+            let thread = thread.clone();
+            move || thread.read(true)
+        });
+        let event = call(0x10000);
+        let mut payload = [0u64];
+        let both = thread.place().append_both(&mut payload, |payload| {
+            payload[0] = 99;
+            Some(event)
+        });
+        handler.join().expect("it doesn't panic");
+        let seen = reader.join().expect("it doesn't panic");
+        let words = thread.read(true);
+        let other = call(0x20000);
+        match both {
+            Both::Done => assert!(
+                words == [event, values(), 99, other] || words == [other, event, values(), 99]
+            ),
+            Both::EventAlone => {
+                alone.store(true, Ordering::Relaxed);
+                assert_eq!(words, [event, other]);
+            }
+            Both::Neither => assert_eq!(words, [other]),
+        }
+        assert!(
+            words.starts_with(&seen),
+            "{seen:?} is no beginning of {words:?}"
+        );
+    });
+    assert!(seen_alone.load(Ordering::Relaxed));
 }
 
 fn owner(tid: u32) -> Owner {

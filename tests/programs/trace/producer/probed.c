@@ -57,17 +57,19 @@ static char *churned;
 static volatile int ends;
 #define CHURNED_PAGES 64ul
 
-// Maps and unmaps, so that what was there a moment ago isn't, and the other way round.
+// Maps and unmaps, so that what was there a moment ago isn't, and the other way round. No two pages side by side are unmapped: others' mappings
+// (a stack, the tracer's memory) would get the hole, and this thread would map over them.
 PLAIN static void *churn(void *seed) {
     unsigned state = (unsigned)(uintptr_t)seed;
     while (!ends) {
-        char *page = churned + rand_r(&state) % CHURNED_PAGES * PAGE;
+        unsigned number = rand_r(&state) % CHURNED_PAGES;
+        char *page = churned + number * PAGE;
         int rights = rand_r(&state) % 4 == 0 ? PROT_NONE : PROT_READ | PROT_WRITE;
         void *at = mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         if (at == MAP_FAILED) exit(1);
         fill(at, PAGE);
         mprotect(at, PAGE, rights);
-        if (rand_r(&state) % 2) munmap(page, PAGE);
+        if (number % 2 && rand_r(&state) % 2) munmap(page, PAGE);
     }
     return NULL;
 }

@@ -9,6 +9,7 @@
 //! | Off | any | return |
 //! | Record | Tsc | the fast path |
 //! | Record | Coarse | the same with the time from memory |
+//! | Record | with values, nothing captured here | the fast path |
 //! | Record | with values | [`crate::values`], with all registers as at the call but r10, r11 and rsi |
 //! | Record | Closed, Monotonic | [`crate::slow`], with all argument registers and callee-saved registers as at the call |
 //! | Filter | any | a bitmap decides, then as Record |
@@ -19,9 +20,11 @@
 use core::arch::naked_asm;
 use core::mem::offset_of;
 
-use umbel_trace_ring::plan::{Registers, UNKNOWN_AT_HOOK};
+use umbel_trace_ring::PAGE_BYTES;
+use umbel_trace_ring::plan::{HASH, Index, Registers, UNKNOWN_AT_HOOK, VECTORS_WANTED};
 
 use super::global::{COARSE_TICKS, FILTER_BASE, FILTER_COUNT, FILTERS, GATE, MODE, PAGES};
+use super::values::PLANS;
 use crate::slow::{on_call, on_return};
 use crate::values::{on_call_with_values, on_return_with_values};
 
@@ -29,6 +32,12 @@ use crate::values::{on_call_with_values, on_return_with_values};
 const _: () =
     assert!(offset_of!(Registers, unknown) == 104 && offset_of!(Registers, vectors) == 112);
 const _: () = assert!(size_of::<Registers>() == 240);
+
+/// Offset of the word that says where the table of plans is.
+const TABLE: usize = PAGE_BYTES + offset_of!(Index, table);
+
+// The hooks look at the sign of an entry.
+const _: () = assert!(VECTORS_WANTED == 1 << 31);
 
 macro_rules! hook {
     ($(#[$doc:meta])* $name:ident, $bit:literal, $slow:ident, $values:ident) => {
@@ -44,6 +53,7 @@ macro_rules! hook {
                 "20:",
                 "cmp dword ptr [rip + {pages} + {gate}], 1",
                 "jne 50f",
+                "30:",
                 "mov r8, qword ptr [rip + umbel_trace_thread@GOTTPOFF]",
                 "mov r9, qword ptr fs:[r8 + 8]",
                 "mov rcx, qword ptr fs:[r8]",
@@ -71,6 +81,7 @@ macro_rules! hook {
                 "cmp dword ptr [rip + {pages} + {gate}], 2",
                 "ja 60f",
                 "jne 90f",
+                "51:",
                 "mov r8, qword ptr [rip + umbel_trace_thread@GOTTPOFF]",
                 "mov r9, qword ptr fs:[r8 + 8]",
                 "mov rcx, qword ptr fs:[r8]",
@@ -84,10 +95,30 @@ macro_rules! hook {
                 "shl rdx, 48",
                 concat!("lea rdx, [rdx + 2*rdi + ", $bit, "]"),
                 "jmp 40b",
-                // Values are wanted: all registers go into a `Registers` on the stack.
+                // Values are wanted: what does the table say, in its first place? rsi, r10 and r11 are free, all others may hold values.
                 "60:",
                 "cmp dword ptr [rip + {pages} + {gate}], 4",
                 "jb 90f",
+                "mov r10, qword ptr [rip + {plans}]",
+                "test r10, r10",
+                "jz 61f",
+                "movabs r11, {hash}",
+                "imul r11, qword ptr [rsp]",
+                "shr r11, 32",
+                "and r11d, dword ptr [r10 + {table} + 4]",
+                "shl r11, 4",
+                "mov esi, dword ptr [r10 + {table}]",
+                "lea r10, [r10 + 8*rsi]",
+                "add r11, r10",
+                "mov rsi, qword ptr [rsp]",
+                "xor r10d, r10d",
+                "cmp rsi, qword ptr [r11]",
+                "jne 61f",
+                "mov r10, qword ptr [r11 + 8]",
+                "test r10, r10",
+                "jz 68f",
+                // General registers go into a `Registers` on the stack; vectors, where there is no quick form, or it wants them.
+                "61:",
                 "sub rsp, 248",
                 ".cfi_adjust_cfa_offset 248",
                 "mov qword ptr [rsp], rbx",
@@ -96,8 +127,8 @@ macro_rules! hook {
                 "mov qword ptr [rsp + 24], r13",
                 "mov qword ptr [rsp + 32], r14",
                 "mov qword ptr [rsp + 40], r15",
-                "lea r10, [rsp + 256]",
-                "mov qword ptr [rsp + 48], r10",
+                "lea r11, [rsp + 256]",
+                "mov qword ptr [rsp + 48], r11",
                 "mov qword ptr [rsp + 56], 0",
                 "mov qword ptr [rsp + 64], rax",
                 "mov qword ptr [rsp + 72], rdx",
@@ -105,6 +136,12 @@ macro_rules! hook {
                 "mov qword ptr [rsp + 88], r8",
                 "mov qword ptr [rsp + 96], r9",
                 "mov qword ptr [rsp + 104], {unknown}",
+                "mov rcx, r10",
+                "shr r10, 32",
+                "jz 62f",
+                "test rcx, rcx",
+                "jns 63f",
+                "62:",
                 "movups xmmword ptr [rsp + 112], xmm0",
                 "movups xmmword ptr [rsp + 128], xmm1",
                 "movups xmmword ptr [rsp + 144], xmm2",
@@ -113,12 +150,20 @@ macro_rules! hook {
                 "movups xmmword ptr [rsp + 192], xmm5",
                 "movups xmmword ptr [rsp + 208], xmm6",
                 "movups xmmword ptr [rsp + 224], xmm7",
+                "63:",
                 "mov rsi, rsp",
                 "mov rdx, qword ptr [rsp + 248]",
                 "call {values}",
                 "add rsp, 248",
                 ".cfi_adjust_cfa_offset -248",
                 "ret",
+                // Nothing is captured here: the event alone.
+                "68:",
+                "cmp dword ptr [rip + {pages} + {gate}], 5",
+                "je 30b",
+                "cmp dword ptr [rip + {pages} + {gate}], 6",
+                "je 51b",
+                "jmp 90f",
                 // Off, or a bitmap decides, mostly the first, of the program itself: registers that may hold values stay.
                 "70:",
                 "jb 79f",
@@ -174,6 +219,9 @@ macro_rules! hook {
                 slow = sym $slow,
                 values = sym $values,
                 unknown = const UNKNOWN_AT_HOOK,
+                plans = sym PLANS,
+                hash = const HASH,
+                table = const TABLE,
             );
         }
     };

@@ -11,7 +11,8 @@ use super::global::Thread;
 use super::start::live_path;
 use crate::signals::{Taking, taking};
 
-static PLANS: AtomicUsize = AtomicUsize::new(0);
+/// Where the plans are mapped; 0: nowhere. The hooks read it.
+pub static PLANS: AtomicUsize = AtomicUsize::new(0);
 
 /// This process's plans, if values are wanted.
 pub fn plans() -> Option<Plans> {
@@ -75,6 +76,37 @@ pub fn drop_scratch(thread: &Thread) {
 
 static METHOD: AtomicU32 = AtomicU32::new(0);
 
+/// Up to 8 bytes of the stack, if they are in the page that the hook itself uses: its return address lies there, below what `registers`
+/// call the stack pointer.
+#[inline]
+pub fn own_stack(registers: &Registers, from: u64, bytes: usize) -> Option<u64> {
+    let own = registers.stack().wrapping_sub(8);
+    let is_there = from >> PAGE_BITS == own >> PAGE_BITS && from % PAGE_BYTES <= PAGE_BYTES - 8;
+    if !is_there {
+        return None;
+    }
+    let number: u64;
+    // SAFETY: reads a page that is there.
+    unsafe {
+        core::arch::asm!(
+            "mov {number}, qword ptr [{from}]",
+            from = in(reg) from,
+            number = out(reg) number,
+            options(nostack, readonly, preserves_flags)
+        );
+    }
+    Some(low_bytes(number, bytes))
+}
+
+/// The first bytes of a number.
+#[inline]
+fn low_bytes(number: u64, bytes: usize) -> u64 {
+    match bytes {
+        0..8 => number & ((1 << (8 * bytes)) - 1),
+        _ => number,
+    }
+}
+
 /// How memory is read from now on.
 pub fn set_method(method: u32) {
     METHOD.store(method, Ordering::Relaxed);
@@ -114,6 +146,7 @@ fn is_here(from: u64, bytes: usize) -> bool {
 const BAD_PAGES: usize = 4;
 
 const PAGE_BITS: u32 = 12;
+const PAGE_BYTES: u64 = 1 << PAGE_BITS;
 
 /// Reads for one event, as the thread can now.
 pub struct ThreadProbe {
@@ -229,10 +262,7 @@ impl Probe for ThreadProbe {
                 return Err(Unread::Invalid);
             };
             // All 8 are in one page: the rest of them is there too.
-            return Ok(match bytes {
-                0..8 => number & ((1 << (8 * bytes)) - 1),
-                _ => number,
-            });
+            return Ok(low_bytes(number, bytes));
         }
         let word = AtomicU64::new(0);
         self.copy(from, core::slice::from_ref(&word), 0, bytes.min(8))?;

@@ -88,13 +88,24 @@ const RSP: usize = 6;
 /// Where the canonical frame address is in [`Registers::values`].
 pub(super) const CFA_PLACE: usize = 7;
 
+/// Where a register is in [`Registers::values`], by DWARF's number.
+pub(super) fn place_of(number: u8) -> Option<usize> {
+    PLACES.get(usize::from(number)).map(|&place| place.into())
+}
+
+/// Where a vector register is in [`Registers::vectors`], by DWARF's number.
+pub(super) fn vector_of(number: u8) -> Option<usize> {
+    let place = usize::from(number.checked_sub(XMM0)?);
+    (place < VECTORS).then_some(place)
+}
+
 impl Registers {
     /// A register's value, if it is one of these and known.
     #[inline]
     pub fn get(&self, number: u8) -> Option<u64> {
         let place = match number {
             CFA => CFA_PLACE,
-            _ => usize::from(*PLACES.get(usize::from(number))?),
+            _ => place_of(number)?,
         };
         if number < 16 && self.unknown >> number & 1 != 0 {
             return None;
@@ -109,12 +120,12 @@ impl Registers {
 
     /// A vector register, if it is one of these and known.
     pub fn vector(&self, number: u8) -> Option<[u64; 2]> {
-        let place = number.checked_sub(XMM0)?;
+        let place = vector_of(number)?;
         // They go with rax.
         if self.unknown & 1 != 0 {
             return None;
         }
-        self.vectors.get(usize::from(place)).copied()
+        self.vectors.get(place).copied()
     }
 }
 

@@ -4,6 +4,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::interpret::Code;
+use super::quick;
 use super::{Desk, Index, NOTHING, REGION_BYTES, REGIONS_MAX, REGIONS_OFFSET, UNASKED, hash};
 use crate::sys::{Area, File};
 use crate::{Error, Live, PAGE_BYTES, Result};
@@ -122,11 +123,14 @@ impl Region {
     /// # Errors
     /// The table is full and can't grow.
     pub fn publish(&mut self, live: &Live, return_address: u64, plan: Option<u32>) -> Result<()> {
+        let value = match plan {
+            None => NOTHING,
+            Some(plan) => u64::from(plan) | u64::from(self.quick_form(live, plan)) << 32,
+        };
         // Behind all words that were written so far.
         self.index_page()
             .words
             .store(self.used as u64, Ordering::Release);
-        let value = plan.map_or(NOTHING, u64::from);
         if self.keys >= self.table.len() / 2 / 4 * 3 {
             let doubled = (self.table.len() / 2).ilog2() + 2;
             self.make_table(live, doubled)?;
@@ -135,6 +139,24 @@ impl Region {
             self.keys += 1;
         }
         Ok(())
+    }
+
+    /// Where the quick form of the plan at `plan` is, and [`VECTORS_WANTED`]; 0: it has none, or there is no room for it.
+    fn quick_form(&mut self, live: &Live, plan: u32) -> u32 {
+        let words = self.words().get(plan as usize..self.used);
+        let Some(form) = words.and_then(quick::form) else {
+            return 0;
+        };
+        let Ok(place) = self.place(live, form.words().len()) else {
+            return 0;
+        };
+        self.write(place, form.words());
+        place
+            | if form.wants_vectors {
+                VECTORS_WANTED
+            } else {
+                0
+            }
     }
 
     /// Has everything in a range of addresses asked anew: the module that was there is gone.
@@ -182,9 +204,10 @@ impl Region {
         let index = self.index_page();
         index.words.store(self.used as u64, Ordering::Release);
         // Release: its entries are there.
+        let mask = length as u64 / 2 - 1;
         index
             .table
-            .store(begin as u64 | u64::from(log) << 32, Ordering::Release);
+            .store(begin as u64 | mask << 32, Ordering::Release);
         Ok(())
     }
 }
@@ -215,11 +238,34 @@ fn insert(table: &[AtomicU64], key: u64, value: u64) -> bool {
     false
 }
 
+/// Where a plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its first word.
+    pub plan: u32,
+    /// The first word of its quick form; 0: it has none.
+    pub quick: u32,
+}
+
+impl Found {
+    /// What an entry says that is neither [`NOTHING`] nor [`UNASKED`].
+    #[inline]
+    pub fn parse(entry: u64) -> Self {
+        Self {
+            plan: entry as u32,
+            quick: (entry >> 32) as u32 & !VECTORS_WANTED,
+        }
+    }
+}
+
+/// In the upper half of an entry: the quick form wants vector registers. The hooks ask.
+pub const VECTORS_WANTED: u32 = 1 << 31;
+
 /// What the table says of a return address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// The plan at this word.
-    Plan(u32),
+    /// There is one.
+    Plan(Found),
     /// Nothing is captured there.
     Nothing,
     /// Nobody has asked yet.
@@ -284,8 +330,7 @@ impl Plans {
         let index: &Index = self.area.second_page();
         // Acquire: pairs with the store in `make_table`.
         let table = index.table.load(Ordering::Acquire);
-        let (begin, log) = (table as u32 as usize, (table >> 32) as u32);
-        let mask = (1usize << (log & 31)) - 1;
+        let (begin, mask) = (table as u32 as usize, (table >> 32) as usize);
         let words = self.area.words(REGION_BYTES / 8);
         let first = hash(return_address) as usize;
         for step in 0..=mask {
@@ -299,7 +344,7 @@ impl Plans {
                 return match value.load(Ordering::Acquire) {
                     NOTHING => Lookup::Nothing,
                     UNASKED => Lookup::Unasked,
-                    plan => Lookup::Plan(plan as u32),
+                    plan => Lookup::Plan(Found::parse(plan)),
                 };
             }
             if key == 0 {

@@ -220,6 +220,17 @@ impl Memory for Mapping {
     }
 
     #[inline]
+    fn row(&self, address: u64, count: usize) -> Option<&[Own]> {
+        let address = address as usize;
+        if !address.is_multiple_of(8) {
+            return None;
+        }
+        let begin = (address % CHUNK_BYTES).checked_sub(WORDS_OFFSET)? / 8;
+        let index = self.chunk_of(address)?;
+        self.words(index).get(begin..begin + count).map(Own::of_all)
+    }
+
+    #[inline]
     fn store_all(&self, address: u64, values: impl Iterator<Item = u64>) {
         let address = address as usize;
         let word = (address % CHUNK_BYTES).checked_sub(WORDS_OFFSET);

@@ -18,6 +18,13 @@ impl Own {
         // SAFETY: transparent.
         unsafe { &*core::ptr::from_ref(word).cast() }
     }
+
+    /// The same for several.
+    #[inline]
+    pub fn of_all(words: &[AtomicU64]) -> &[Self] {
+        // SAFETY: transparent.
+        unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
+    }
 }
 
 impl Cell for Own {
