@@ -11,6 +11,9 @@
 //!   one of the two reasons above, and [`Place::slot`] walks to where the words end;
 //! * a handler that never comes back (siglongjmp) leaves nothing behind that the next one doesn't see.
 //!
+//! A handler that gives the chunk up before its end, for want of room, changes the empty word at the end ([`Place::seal`]): the interrupted
+//! one may have its eye on it.
+//!
 //! A special word with payload appends its first word as [`Code::Pending`] with its length (from then on the place is its
 //! own), then writes the payload, then the real first word. Nobody else's words are between.
 //!
@@ -125,6 +128,18 @@ impl<M: Memory> Place<'_, M> {
         }
         self.cursor.store(slot.at + 8);
         Attempt::Done
+    }
+
+    /// Where the words of a chunk that is given up end; `None`: it is full. An interrupted writer that has this place in mind finds
+    /// it no longer as it was: another empty word is there, which no use of a chunk has next.
+    pub fn seal(&self) -> Option<u64> {
+        while let Ok(slot) = self.slot() {
+            let other = slot.empty ^ 1 << 63;
+            if self.memory.slot(slot.at).replace(slot.empty, other).is_ok() {
+                return Some(slot.at);
+            }
+        }
+        None
     }
 
     /// Appends an event's word and its values right behind it, whose first word, the time, is in the `payload`; the cursor moves once. As in the

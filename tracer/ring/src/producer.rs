@@ -234,10 +234,8 @@ impl Producer {
         if chunk == 0 {
             return;
         }
-        let end = match self.place(live).slot() {
-            Ok(_) => (self.cursor.load(RELAXED) - chunk) as usize,
-            Err(NoRoom) => CHUNK_BYTES,
-        };
+        let sealed = self.place(live).seal();
+        let end = sealed.map_or(CHUNK_BYTES, |at| (at - chunk) as usize);
         let words = (end.saturating_sub(WORDS_OFFSET) / 8) as u64;
         self.words_before.fetch_add(words, RELAXED);
         self.cursor.store(0, RELAXED);

@@ -241,6 +241,29 @@ fn an_event_and_its_values_are_whole_wherever_a_handler_comes() {
     assert!(seen_alone.load(Ordering::Relaxed));
 }
 
+#[test]
+fn nothing_comes_behind_the_end_of_a_chunk_that_was_given_up() {
+    model(|| {
+        let thread = Thread::new();
+        let handler = loom::thread::spawn({
+            let thread = thread.clone();
+            move || {
+                thread.append(call(0x20000));
+                thread.place().seal()
+            }
+        });
+        let place = thread.place();
+        let slot = place.slot().expect("there is room for all");
+        let attempt = place.append(slot, call(0x10000));
+        let end = handler.join().expect("it doesn't panic");
+        let words = thread.read(false);
+        let first = CHUNK + CHUNK_BYTES as u64 - 8 * SLOTS as u64;
+        let done = usize::from(attempt == Attempt::Done);
+        assert_eq!(words.len(), 1 + done);
+        assert_eq!(end, Some(first + 8 * words.len() as u64));
+    });
+}
+
 fn owner(tid: u32) -> Owner {
     Owner { page: 1, tid }
 }
