@@ -6,7 +6,7 @@
 //! An event is a call or a return.
 //!
 //! [`programs`]: what is traced. [`configurations`]: how. [`lttng`]: its daemon. [`measure`]: one run.
-//! [`answers`]: start-up, change of a filter, reading. [`table`]: the output. [`third_party`]: not how fast, but whether all is
+//! [`answers`]: start-up, change of a filter, reading. [`values`]: what values cost. [`table`]: the output. [`third_party`]: not how fast, but whether all is
 //! right.
 
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ mod measure;
 mod programs;
 mod table;
 mod third_party;
+mod values;
 
 pub use third_party::run as third_party;
 

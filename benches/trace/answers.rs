@@ -12,6 +12,7 @@ use super::configurations::{CALLS_ALONE, Tools};
 use super::measure::{bytes_in, said, timed};
 use super::programs::{FLAG, Program, folder};
 use super::table::{Answer, Limit};
+use super::values;
 use crate::Effort;
 use crate::programs::median;
 
@@ -29,6 +30,14 @@ pub fn all(
     };
     note("start-up", start_up(tools, programs, effort));
     note("change of a filter", filter_changes(tools, effort));
+    note("values of numbers", values::of_numbers(tools, effort));
+    note("values of deep data", values::of_deep_data(tools, effort));
+    note("pointers", values::of_probes(tools, effort));
+    note(
+        "start-up with values",
+        values::start_up(tools, programs, effort),
+    );
+    note("where a program hangs", values::stuck(tools, effort));
     if let Some(program) = programs.iter().max_by_key(|program| program.events) {
         note("reading", reading(tools, program, effort));
     }

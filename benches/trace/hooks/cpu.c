@@ -1,6 +1,6 @@
 // Preloaded into each measured program: what its main thread takes from the begin of main to the end of the process, in
-// nanoseconds, into the file that UMBEL_BENCH_CPU names. Start-up is measured by itself. Silent in all programs but
-// UMBEL_BENCH_PROGRAM: a tracer's command inherits it too.
+// nanoseconds of processor time and of time, and when main began by CLOCK_MONOTONIC, into the file that UMBEL_BENCH_CPU names.
+// Silent in all programs but UMBEL_BENCH_PROGRAM: a tracer's command inherits it too.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -35,7 +35,7 @@ __attribute__((destructor)) static void tell(void) {
   if (!path || measured != getpid()) return;
   int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file < 0) return;
-  dprintf(file, "%lld %lld\n", cpu, wall);
+  dprintf(file, "%lld %lld %lld\n", cpu, wall, wall_begin.tv_sec * 1000000000ll + wall_begin.tv_nsec);
   close(file);
 }
 

@@ -1,0 +1,16 @@
+// Functions of one to three numbers that return one.
+#include "burst.h"
+
+#define TRACED __attribute__((noipa))
+
+TRACED long one(long first) { return first + 1; }
+TRACED long two(long first, int second) { return first - second; }
+TRACED long three(long first, int second, unsigned char third) { return first * second + third; }
+
+PLAIN int main(int count, char **arguments) {
+  long calls = count > 1 ? atol(arguments[1]) : 1000;
+  LEAST("one", 2, calls, one(number));
+  LEAST("two", 2, calls, two(number, 3));
+  LEAST("three", 2, calls, three(number, 3, 7));
+  return 0;
+}

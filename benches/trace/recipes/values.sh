@@ -1,0 +1,6 @@
+# What values cost: a few numbers, pointers that lead somewhere or not, deep data; and a program that hangs.
+gcc $CFLAGS "$HERE/numbers.c" -o numbers
+gcc $CFLAGS "$HERE/pointers.c" -o pointers
+# Not the library's own little functions: those are bare events.
+g++ $CFLAGS -finstrument-functions-exclude-file-list=/c++/ "$HERE/deep.cc" -o deep
+gcc $CFLAGS "$HERE/hang.c" -o hang -pthread
