@@ -24,6 +24,8 @@
 //!
 //! Functions are numbered as they occur. Each block stands alone: it begins without functions and without frames.
 
+use umbel_trace_ring::word::Code;
+
 use super::block::{BODY_BYTES_MAX, EVENTS_MAX};
 use super::event::{self, Event, Kind};
 use super::varint::{self, unzigzag, zigzag};
@@ -143,25 +145,40 @@ impl Encoder {
         unwind(&mut self.frames, number);
     }
 
+    /// Adds values: as an event of theirs would be.
+    pub fn values(&mut self, ticks: u64, values: &[u64]) {
+        self.begin_special(ticks);
+        self.put_special(Code::Values as u16, ticks, values);
+    }
+
     #[cold]
     fn special(&mut self, event: &Event) {
+        self.begin_special(event.ticks);
+        let mut payload = std::mem::take(&mut self.payload);
+        if let Some(code) = event::payload(event, &mut payload) {
+            self.put_special(code, event.ticks, &payload[1..]);
+        }
+        self.payload = payload;
+    }
+
+    fn begin_special(&mut self, ticks: u64) {
         if self.events == 0 {
-            self.first_ticks = event.ticks;
-            self.ticks = event.ticks;
+            self.first_ticks = ticks;
+            self.ticks = ticks;
         }
         self.events += 1;
-        let Some(code) = event::payload(event, &mut self.payload) else {
-            return;
-        };
+    }
+
+    fn put_special(&mut self, code: u16, ticks: u64, words: &[u64]) {
         self.columns[SYMBOLS].push(SPECIAL);
         let column = &mut self.columns[SPECIALS];
         varint::put(code.into(), column);
-        varint::put(self.payload.len() as u64 - 1, column);
-        varint::put(zigzag(event.ticks.wrapping_sub(self.ticks)), column);
-        for &word in &self.payload[1..] {
+        varint::put(words.len() as u64, column);
+        varint::put(zigzag(ticks.wrapping_sub(self.ticks)), column);
+        for &word in words {
             varint::put(word, column);
         }
-        self.ticks = event.ticks;
+        self.ticks = ticks;
     }
 
     /// Appends the body to `out` and begins a new block.

@@ -147,6 +147,25 @@ pub struct Message {
     pub number: u64,
 }
 
+/// An event, or values where they lie among the words.
+pub(super) enum Found<'a> {
+    Event(Event),
+    Values { ticks: u64, values: &'a [u64] },
+}
+
+impl Found<'_> {
+    #[inline]
+    fn event(self) -> Event {
+        match self {
+            Self::Event(event) => event,
+            Self::Values { ticks, values } => Event {
+                ticks,
+                kind: Kind::Values(values.into()),
+            },
+        }
+    }
+}
+
 /// Turns a thread's words into events. Keeps what one slice of words leaves for the next: the upper part of the time.
 #[derive(Clone, Debug, Default)]
 pub struct Parser {
@@ -163,6 +182,16 @@ impl Parser {
     /// A payload that goes beyond `words` is cut; a nonsensical one is passed on as [`Kind::Other`].
     #[inline]
     pub fn parse(&mut self, words: &[u64], mut sink: impl FnMut(usize, Event)) {
+        self.parse_in_place(words, |at, found| sink(at, found.event()));
+    }
+
+    /// The same, without memory for each event's values.
+    #[inline]
+    pub(super) fn parse_in_place<'a>(
+        &mut self,
+        words: &'a [u64],
+        mut sink: impl FnMut(usize, Found<'a>),
+    ) {
         let mut index = 0;
         while let Some(&word) = words.get(index) {
             let at = index;
@@ -175,15 +204,20 @@ impl Parser {
                     payload_words,
                 } => {
                     let end = words.len().min(index + usize::from(payload_words));
-                    if let Some(event) = self.special(code, &words[index..end]) {
-                        sink(at, event);
-                    }
+                    let payload = &words[index..end];
                     index = end;
+                    if let (true, Some((&ticks, values))) =
+                        (code == Code::Values as u16, payload.split_first())
+                    {
+                        sink(at, Found::Values { ticks, values });
+                    } else if let Some(event) = self.special(code, payload) {
+                        sink(at, Found::Event(event));
+                    }
                     continue;
                 }
             };
             let ticks = self.time_upper | u64::from(time);
-            sink(at, Event { ticks, kind });
+            sink(at, Found::Event(Event { ticks, kind }));
         }
     }
 

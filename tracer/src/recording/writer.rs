@@ -12,7 +12,7 @@ use umbel_values::{Kept, Type};
 use super::block::{self, BODY_BYTES_MAX, BlockKind, Header};
 use super::codec::Encoder;
 use super::error::{Error, Result};
-use super::event::{Event, Kind, Parser};
+use super::event::{Event, Found, Kind, Parser};
 use super::metadata::{
     ClockPoint, Ended, Finish, Image, LostInfo, ModuleGone, ModuleInfo, Name, Names, PlanInfo,
     ProcessEnd, ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, TypesPart,
@@ -163,14 +163,17 @@ impl Writer {
         let mut made = BlockMaker::new(&mut self.encoder, thread, process, positions);
         let (out, body, path) = (&mut self.out, &mut self.body, &self.path);
         let mut result = Ok(());
-        parser.parse(words, |at, event| {
+        parser.parse_in_place(words, |at, found| {
             if made.encoder.is_full() && result.is_ok() {
                 result = made.finish(Some(at as u64), out, body);
             }
-            match event.kind {
-                Kind::Call(function) => made.encoder.call(event.ticks, function),
-                Kind::Return(function) => made.encoder.ret(event.ticks, function),
-                _ => made.encoder.event(&event),
+            match found {
+                Found::Event(event) => match event.kind {
+                    Kind::Call(function) => made.encoder.call(event.ticks, function),
+                    Kind::Return(function) => made.encoder.ret(event.ticks, function),
+                    _ => made.encoder.event(&event),
+                },
+                Found::Values { ticks, values } => made.encoder.values(ticks, values),
             }
         });
         result
