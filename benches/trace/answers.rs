@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::time::{ClockId, clock_gettime};
 
-use super::configurations::{CALLS_ALONE, Tools};
+use super::configurations::{CALLS_ALONE, Tools, forget_uftrace};
 use super::measure::{bytes_in, said, timed};
 use super::programs::{FLAG, Program, folder};
 use super::table::{Answer, Limit};
@@ -94,6 +94,8 @@ fn start_up(tools: &Tools, programs: &[Program], effort: Effort) -> Result<Vec<A
             });
         }
         let _ = fs::remove_file(&recording);
+        forget_uftrace(&folder);
+        forget_uftrace(&folder.with_extension("uftrace.old"));
         let _ = fs::remove_dir_all(&folder);
         // uftrace keeps the recording before.
         let _ = fs::remove_dir_all(folder.with_extension("uftrace.old"));
@@ -228,6 +230,7 @@ fn reading(tools: &Tools, program: &Program, effort: Effort) -> Result<Vec<Answe
     for path in [&recording, &export] {
         let _ = fs::remove_file(path);
     }
+    forget_uftrace(&folder);
     let _ = fs::remove_dir_all(&folder);
     Ok(answers)
 }

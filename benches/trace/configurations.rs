@@ -202,7 +202,9 @@ impl Tools {
             .args(["record", "--no-libcall", "-d"])
             .arg(recording);
         command.arg(&program.flag).args(&program.arguments);
-        self.measured(program, command, &[])
+        let outcome = self.measured(program, command, &[]);
+        forget_uftrace(recording);
+        outcome
     }
 
     /// The flag build alone, with some of our hooks in it.
@@ -230,6 +232,33 @@ impl Tools {
         run(command.env("UMBEL_BENCH_CPU", &cpu), &cpu)
     }
 }
+
+/// Removes what uftrace leaves in memory when a program of the recording `folder` doesn't end as it expects: of its own sessions alone, which are
+/// called as the maps in the folder.
+pub fn forget_uftrace(folder: &Path) {
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    };
+    let shared = Path::new("/dev/shm");
+    for map in names(folder) {
+        let session = map
+            .strip_prefix("sid-")
+            .and_then(|name| name.strip_suffix(".map"));
+        let Some(session) = session.filter(|session| session.len() == UFTRACE_SESSION) else {
+            continue;
+        };
+        let mark = format!("uftrace-{session}-");
+        for name in names(shared).iter().filter(|name| name.starts_with(&mark)) {
+            let _ = fs::remove_file(shared.join(name));
+        }
+    }
+}
+
+/// Letters of a session's name.
+const UFTRACE_SESSION: usize = 16;
 
 /// Events that a recording of ours says were lost.
 fn lost_in(umbel: &Path, recording: &Path) -> Result<f64> {

@@ -12,33 +12,40 @@ use crate::session::{Folder, How, Outcome, Recorded, Session, run};
 /// Bytes that the plan captures behind a pointer.
 const BYTES: u32 = 64;
 
-/// rbx, whose target is captured; r12; and what lies above the stack pointer, which is r12 too.
-fn plan(_: &Request) -> Vec<u64> {
-    let op = |opcode, register, bytes, offset| {
-        Op {
-            opcode,
-            register,
-            bytes,
-            offset,
-        }
-        .pack()
-    };
+fn op(opcode: Opcode, register: u8, bytes: u16, offset: i32) -> u64 {
+    Op {
+        opcode,
+        register,
+        bytes,
+        offset,
+    }
+    .pack()
+}
+
+/// The plan with this number: its ops, to the end.
+fn plan_of(number: u32, ops: &[u64]) -> Vec<u64> {
     let head = PlanHead {
         payload_words: 64,
         depth: 1,
         regions: 4,
-        number: 1,
+        number,
     };
-    let mut words = vec![
-        head.pack(),
+    [&[head.pack()], ops].concat()
+}
+
+/// rbx, whose target is captured; r12; and what lies above the stack pointer, which is r12 too.
+fn plan(_: &Request) -> Vec<u64> {
+    let ops = [
         op(Opcode::Register, 12, 0, 0),
         op(Opcode::Stack, 7, 8, 8),
         op(Opcode::Register, 3, 0, 0),
-        Op::plain(Opcode::Shape).pack(),
+        op(Opcode::Shape, 0, 0, 0),
         7,
-        Op::plain(Opcode::End).pack(),
-        1,
+        op(Opcode::End, 0, 0, 0),
     ];
+    let mut words = plan_of(1, &ops);
+    // The shape has one instruction.
+    words.push(1);
     let instruction = Instruction {
         follow: Follow::Object,
         number: BYTES,
@@ -339,56 +346,26 @@ fn sanitized_programs_are_captured_too() {
 
 /// Three numbers: two registers, one on the stack.
 fn three_numbers(_: &Request) -> Vec<u64> {
-    let op = |opcode, register, bytes, offset| {
-        Op {
-            opcode,
-            register,
-            bytes,
-            offset,
-        }
-        .pack()
-    };
-    let head = PlanHead {
-        payload_words: 8,
-        depth: 0,
-        regions: 0,
-        number: 1,
-    };
-    vec![
-        head.pack(),
+    let ops = [
         op(Opcode::Register, 12, 0, 0),
         op(Opcode::Stack, 7, 4, 8),
         op(Opcode::Register, 3, 0, 0),
-        Op::plain(Opcode::End).pack(),
-    ]
+        op(Opcode::End, 0, 0, 0),
+    ];
+    plan_of(1, &ops)
 }
 
 /// Triggers 5 where r12 is 4, and holds the thread.
 fn triggering(_: &Request) -> Vec<u64> {
-    let op = |opcode, register, offset| {
-        Op {
-            opcode,
-            register,
-            bytes: 0,
-            offset,
-        }
-        .pack()
-    };
-    let head = PlanHead {
-        payload_words: 8,
-        depth: 0,
-        regions: 0,
-        number: 1,
-    };
-    vec![
-        head.pack(),
-        op(Opcode::Push, 12, 0),
-        op(Opcode::Constant, 0, 0),
+    let ops = [
+        op(Opcode::Push, 12, 0, 0),
+        op(Opcode::Constant, 0, 0, 0),
         4,
-        op(Opcode::Combine, 0, Arithmetic::Eq as i32),
-        op(Opcode::Trigger, 1, 5),
-        Op::plain(Opcode::End).pack(),
-    ]
+        op(Opcode::Combine, 0, 0, Arithmetic::Eq as i32),
+        op(Opcode::Trigger, 1, 0, 5),
+        op(Opcode::End, 0, 0, 0),
+    ];
+    plan_of(1, &ops)
 }
 
 #[test]
@@ -408,24 +385,12 @@ fn a_condition_triggers_and_holds_its_thread_until_it_is_let_go() {
 
 /// Only the caller's frame, with its stack pointer.
 fn callers(request: &Request) -> Vec<u64> {
-    let op = |opcode, register| {
-        Op {
-            opcode,
-            register,
-            bytes: 0,
-            offset: 0,
-        }
-        .pack()
-    };
-    let head = PlanHead {
-        payload_words: 8,
-        depth: 0,
-        regions: 0,
-        number: 1 + u32::from(request.is_caller),
-    };
     match request.is_caller {
-        true => vec![head.pack(), op(Opcode::Register, 7), op(Opcode::End, 0)],
-        false => vec![head.pack(), op(Opcode::Caller, 14), 0, 0],
+        true => plan_of(
+            2,
+            &[op(Opcode::Register, 7, 0, 0), op(Opcode::End, 0, 0, 0)],
+        ),
+        false => plan_of(1, &[op(Opcode::Caller, 14, 0, 0), 0, 0]),
     }
 }
 

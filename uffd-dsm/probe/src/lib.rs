@@ -13,6 +13,7 @@
 pub mod chain;
 mod sys;
 
+pub use sys::call::call;
 pub use sys::{guarded, kernel, victim};
 
 /// How memory is read.

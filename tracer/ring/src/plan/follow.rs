@@ -217,6 +217,9 @@ impl<P: Probe> Frame<'_, P> {
 
     /// Is there a region at its address already, as long, or a text to its end?
     fn is_captured(&self, target: &Target) -> bool {
+        if !self.seen.may_have(target.address) {
+            return false;
+        }
         let mut at = self.count_at + 1;
         for _ in 0..self.regions {
             let words = (self.scratch.words.get(at), self.scratch.words.get(at + 1));

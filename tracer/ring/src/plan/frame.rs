@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::encode::{Arithmetic, Op, Opcode, PlanHead, RegionState};
 use super::interpret::{CFA_PLACE, Probe, Registers, Scratch, Unread};
-use super::{PAYLOAD_WORDS, STACK_MISSING};
+use super::{PAYLOAD_WORDS, STACK_MISSING, hash};
 
 /// Numbers on the evaluation stack.
 const STACK: usize = 8;
@@ -55,6 +55,8 @@ pub(super) struct Frame<'a, P> {
     /// Where the number of regions is; 0: not there yet.
     pub(super) count_at: usize,
     pub(super) regions: u32,
+    /// Their addresses, as far as bits tell.
+    pub(super) seen: Seen,
     /// Instructions of shapes that may still be carried out.
     pub(super) steps: u32,
     /// Word and bytes of what was appended last.
@@ -80,6 +82,7 @@ impl<'a, P: Probe> Frame<'a, P> {
             room,
             count_at: 0,
             regions: 0,
+            seen: Seen::new(),
             steps: STEPS_MAX,
             appended: (0, 0),
             numbers: Numbers::new(),
@@ -315,6 +318,7 @@ impl<'a, P: Probe> Frame<'a, P> {
         self.append(address)?;
         self.append(bytes as u64 & 0xffff_ffff | (state as u64) << 32)?;
         self.regions += 1;
+        self.seen.add(address);
         Some(())
     }
 
@@ -364,6 +368,36 @@ pub(super) fn state_of(why: Unread) -> RegionState {
     match why {
         Unread::Invalid => RegionState::Invalid,
         Unread::Untold => RegionState::LeftOut,
+    }
+}
+
+/// Which addresses may be among those that were added: a bit for each of 512 classes.
+pub(super) struct Seen([u64; 8]);
+
+impl Seen {
+    const fn new() -> Self {
+        Self([0; 8])
+    }
+
+    #[inline]
+    fn place(address: u64) -> (usize, u64) {
+        let class = hash(address) >> 23;
+        ((class >> 6) as usize, 1 << (class & 63))
+    }
+
+    #[inline]
+    fn add(&mut self, address: u64) {
+        let (word, bit) = Self::place(address);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    /// False: it was not added.
+    #[inline]
+    pub fn may_have(&self, address: u64) -> bool {
+        let (word, bit) = Self::place(address);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
     }
 }
 

@@ -1,6 +1,5 @@
-//! System calls by their instruction. Errors are the positive errno; the program's `errno` is not touched.
+//! System calls, as long as the program hasn't forbidden itself any. Errors are the positive errno; the program's `errno` is not touched.
 
-use core::arch::asm;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
@@ -29,23 +28,8 @@ pub unsafe fn call(number: libc::c_long, arguments: [usize; 6]) -> Answer {
     if is_quiet() {
         return Err(libc::EPERM);
     }
-    let [first, second, third, fourth, fifth, sixth] = arguments;
-    let result: isize;
-    // SAFETY: the kernel keeps all registers but rax, rcx and r11; the rest is the caller's promise.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") number as isize => result,
-            in("rdi") first, in("rsi") second, in("rdx") third, in("r10") fourth, in("r8") fifth, in("r9") sixth,
-            lateout("rcx") _, lateout("r11") _,
-            options(nostack)
-        );
-    }
-    if (-4095..0).contains(&result) {
-        Err(-result as i32)
-    } else {
-        Ok(result as usize)
-    }
+    // SAFETY: the caller's.
+    unsafe { umbel_probe::call(number, arguments) }
 }
 
 /// An open file; closed when dropped.

@@ -6,6 +6,7 @@ use core::arch::asm;
 ///
 /// # Safety
 /// What the call does to memory must be allowed: the caller knows what call it is.
+#[inline]
 pub unsafe fn call(number: libc::c_long, arguments: [usize; 6]) -> Result<usize, i32> {
     let [first, second, third, fourth, fifth, sixth] = arguments;
     let result: isize;

@@ -1,6 +1,6 @@
 //! Unsafe: the routines whose faults are known, signal handlers, the kernel without the C library, a thread without it.
 
-mod call;
+pub mod call;
 pub mod guarded;
 pub mod kernel;
 pub mod signals;
