@@ -487,7 +487,8 @@ fn push_shape(words: &mut Vec<u64>, shape: u32) {
     }
 }
 
-fn op(opcode: Opcode, register: u16, bytes: u16, offset: i32) -> u64 {
+/// An op of one word, packed.
+pub(super) fn op(opcode: Opcode, register: u16, bytes: u16, offset: i32) -> u64 {
     Op {
         opcode,
         register: register as u8,
@@ -603,6 +604,7 @@ impl<'a, 'b> Program<'a, 'b> {
     }
 }
 
-fn combine(arithmetic: Arithmetic) -> u64 {
+/// The op that combines the two numbers at the top.
+pub(super) fn combine(arithmetic: Arithmetic) -> u64 {
     op(Opcode::Combine, 0, 0, arithmetic as i32)
 }

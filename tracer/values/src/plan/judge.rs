@@ -1,8 +1,8 @@
 //! Conditions of triggers, as ops in front of a plan: the hook judges them before it captures anything.
 
-use umbel_trace_ring::plan::{Arithmetic, Op, Opcode};
+use umbel_trace_ring::plan::{Arithmetic, Opcode};
 
-use super::capture::{Capture, Program};
+use super::capture::{Capture, Program, combine, op};
 use crate::{
     Comparison, Encoding, Kind, Offset, Op as Step, Operand, Operator, Path, Place, RETURN,
     Step as Part, Type, TypeId, Types, Variable,
@@ -49,18 +49,10 @@ impl Capture<'_> {
             }
         }
         if asked.values.is_empty() {
-            words.extend([Op::plain(Opcode::Constant).pack(), 1]);
+            words.extend([op(Opcode::Constant, 0, 0, 0), 1]);
         }
         let number = asked.number.cast_signed();
-        words.push(
-            Op {
-                opcode: Opcode::Trigger,
-                register: u8::from(asked.holds),
-                bytes: 0,
-                offset: number,
-            }
-            .pack(),
-        );
+        words.push(op(Opcode::Trigger, u16::from(asked.holds), 0, number));
         Ok(words)
     }
 
@@ -379,15 +371,5 @@ fn arithmetic(operator: Operator, sort: Sort) -> Arithmetic {
 }
 
 fn constant(words: &mut Vec<u64>, number: u64) {
-    words.extend([Op::plain(Opcode::Constant).pack(), number]);
-}
-
-fn combine(arithmetic: Arithmetic) -> u64 {
-    Op {
-        opcode: Opcode::Combine,
-        register: 0,
-        bytes: 0,
-        offset: arithmetic as i32,
-    }
-    .pack()
+    words.extend([op(Opcode::Constant, 0, 0, 0), number]);
 }

@@ -253,7 +253,6 @@ impl Shapes {
         nested: u8,
         out: &mut Vec<Instruction>,
     ) {
-        let elements = u64::from(self.elements);
         match container {
             Container::Text {
                 pointer,
@@ -262,52 +261,27 @@ impl Shapes {
             } => {
                 let size = types.size(*unit).unwrap_or(1);
                 let most = u64::from(self.text_bytes);
-                emit(
-                    out,
-                    Follow::Counted,
-                    at + pointer,
-                    size,
-                    at + count,
-                    0,
-                    most,
-                );
+                let (from, to) = (at + pointer, at + count);
+                emit(out, Follow::Counted, from, size, to, 0, most);
             }
             Container::Span {
                 begin,
                 end,
                 element,
             } => {
-                let shape = self.of_value(types, *element, depth);
-                let size = types.size(*element).unwrap_or(0);
-                emit(
-                    out,
-                    Follow::Span,
-                    at + begin,
-                    size,
-                    at + end,
-                    shape,
-                    elements,
-                );
+                let ends = (at + begin, at + end);
+                self.row(types, Follow::Span, ends, *element, depth, out);
             }
             Container::Counted {
                 pointer,
                 count,
                 element,
             } => {
-                let shape = self.of_value(types, *element, depth);
-                let size = types.size(*element).unwrap_or(0);
-                emit(
-                    out,
-                    Follow::Counted,
-                    at + pointer,
-                    size,
-                    at + count,
-                    shape,
-                    elements,
-                );
+                let ends = (at + pointer, at + count);
+                self.row(types, Follow::Counted, ends, *element, depth, out);
             }
             Container::Bits { begin, .. } => {
-                let bytes = elements.div_ceil(64) * 8;
+                let bytes = u64::from(self.elements).div_ceil(64) * 8;
                 emit(out, Follow::Object, at + begin.0, bytes, 0, 0, 0);
             }
             Container::Inner { offset, array } => {
@@ -350,12 +324,10 @@ impl Shapes {
                 end,
                 element,
             } => {
-                let shape = self.of_value(types, *element, depth);
-                let size = types.size(*element).unwrap_or(0);
-                let (from, to) = (at + begin.current, at + begin.last);
-                emit(out, Follow::Span, from, size, to, shape, elements);
-                let (from, to) = (at + end.first, at + end.current);
-                emit(out, Follow::Span, from, size, to, shape, elements);
+                let ends = (at + begin.current, at + begin.last);
+                self.row(types, Follow::Span, ends, *element, depth, out);
+                let ends = (at + end.first, at + end.current);
+                self.row(types, Follow::Span, ends, *element, depth, out);
             }
             Container::Tuple(parts) => {
                 for (offset, part) in parts {
@@ -378,6 +350,21 @@ impl Shapes {
                 }
             }
         }
+    }
+
+    /// Elements side by side: where their pointer lies, and what says where they end.
+    fn row(
+        &mut self,
+        types: &Types,
+        follow: Follow,
+        (from, to): (u64, u64),
+        element: TypeId,
+        depth: u8,
+        out: &mut Vec<Instruction>,
+    ) {
+        let shape = self.of_value(types, element, depth);
+        let size = types.size(element).unwrap_or(0);
+        emit(out, follow, from, size, to, shape, self.elements.into());
     }
 
     fn tree(
