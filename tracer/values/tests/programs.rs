@@ -403,6 +403,47 @@ fn the_caller_of_an_inlined_function_has_its_locals() {
     assert!(is_whole(&kept.expect("main has it").place));
 }
 
+/// gcc makes a copy of `scaled` for its constant.
+const COPIED: &str = r#"
+volatile int sink;
+__attribute__((noinline)) long scaled(const int *row, int count, int factor) {
+  long sum = 0;
+  for (int i = 0; i < count; i++) { sum += (long)row[i] * factor; sink = i; }
+  return sum;
+}
+__attribute__((noinline)) long more(int n) { return scaled(&n, 1, n); }
+int main(void) {
+  int row[4] = {sink, 2, 3, 4};
+  long sum = 0;
+  for (int i = 0; i < 3; i++) sum += scaled(row, sink, 3) + scaled(row, 2, 3);
+  return (int)(sum + more(4));
+}
+"#;
+
+#[test]
+fn a_copy_of_a_function_that_gcc_made_is_that_function() {
+    let folder = Folder::new("copied");
+    let program = folder.build_of(COPIED, "copied", &["-O3"]);
+    let mut file = DebugFile::open(&program, &[]).expect("it has debug information");
+    let all = functions_of(&program, &["scaled", "scaled.constprop.0"]);
+    let begin_of = |wanted: &str| all.iter().find(|(name, ..)| name == wanted);
+    let (_, own, _) = *begin_of("scaled").expect("gcc has compiled it");
+    let (_, begin, end) = *begin_of("scaled.constprop.0").expect("gcc copies it");
+    let sites = (begin..=end).filter(|address| file.calls_hook(*address) == Some(true));
+    let site = Site {
+        address: sites.min().expect("the copy calls the hooks"),
+        kind: Kind::Enter,
+        function: Some(own),
+    };
+    let plan = plan(&mut file, &site, &Wishes::default()).expect("it has arguments");
+    let names: Vec<_> = plan.frames[0]
+        .arguments
+        .iter()
+        .map(|one| &*one.name)
+        .collect();
+    assert_eq!(names, ["row", "count", "factor"]);
+}
+
 /// A generator of numbers that are the same each time.
 struct Random(u64);
 

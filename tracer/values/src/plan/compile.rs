@@ -49,7 +49,7 @@ pub fn compile(
     let all = file.frames(pc);
     let own = match site.kind {
         Kind::Caller => 0,
-        Kind::Enter | Kind::Exit => own_frame(file, &all, site.function)?,
+        Kind::Enter | Kind::Exit => own_frame(file, &all, site)?,
     };
     let frames = all.get(own..)?;
     let recipe = file.unwind(pc).ok();
@@ -183,8 +183,8 @@ pub fn place_words(words: &[u64], number: u32, offset: u32) -> Vec<u64> {
 }
 
 /// Which frame is that of the function that called its hook.
-fn own_frame(file: &mut DebugFile, frames: &[Frame], function: Option<u64>) -> Option<usize> {
-    let Some(function) = function else {
+fn own_frame(file: &mut DebugFile, frames: &[Frame], site: &Site) -> Option<usize> {
+    let Some(function) = site.function else {
         return (!frames.is_empty()).then_some(0);
     };
     let exact = frames
@@ -194,8 +194,11 @@ fn own_frame(file: &mut DebugFile, frames: &[Frame], function: Option<u64>) -> O
         // A copy without code of its own in this unit: the function it is a copy of lies in another.
         let there = file.frames(function);
         let there = there.last().filter(|there| there.entry == Some(function))?;
+        // gcc's own copies of a function (.isra, .constprop) say its address. Where it isn't certain that the hook is called here, the
+        // frame may be that of a copy that has called it.
+        let is_certain = file.calls_hook(site.address) == Some(true);
         frames.iter().position(|frame| {
-            frame.is_inline
+            (frame.is_inline || is_certain)
                 && match (&frame.linkage, &there.linkage) {
                     (Some(one), Some(other)) => one == other,
                     _ => frame.name == there.name,
