@@ -217,30 +217,44 @@ impl<P: Probe> Frame<'_, P> {
 
     /// Is there a region at its address already, as long, or a text to its end?
     fn is_captured(&self, target: &Target) -> bool {
-        if !self.seen.may_have(target.address) {
+        let Some(place) = self.seen.place(target.address) else {
             return false;
+        };
+        if self.is_region_of(place, target) {
+            return true;
         }
+        // Another one has the place, or there are two at this address.
         let mut at = self.count_at + 1;
         for _ in 0..self.regions {
-            let words = (self.scratch.words.get(at), self.scratch.words.get(at + 1));
-            let (Some(its), Some(head)) = words else {
+            if self.is_region_of(at, target) {
+                return true;
+            }
+            let Some(head) = self.scratch.words.get(at + 1) else {
                 return false;
             };
             let head = head.load(Ordering::Relaxed);
-            let length = head & 0xffff_ffff;
             at += 2;
-            if its.load(Ordering::Relaxed) == target.address {
-                let last = 8 * at + length as usize;
-                let ends = |at: usize| self.payload_number(at).is_some_and(|word| word as u8 == 0);
-                if length >= target.bytes || (target.is_text && length > 0 && ends(last - 1)) {
-                    return true;
-                }
-            }
             if head >> 32 == RegionState::Captured as u64 {
-                at += length.div_ceil(8) as usize;
+                at += (head as u32).div_ceil(8) as usize;
             }
         }
         false
+    }
+
+    /// Is the region whose head is at word `at` all of the target?
+    #[inline]
+    fn is_region_of(&self, at: usize, target: &Target) -> bool {
+        let words = (self.scratch.words.get(at), self.scratch.words.get(at + 1));
+        let (Some(its), Some(head)) = words else {
+            return false;
+        };
+        if its.load(Ordering::Relaxed) != target.address {
+            return false;
+        }
+        let length = u64::from(head.load(Ordering::Relaxed) as u32);
+        let ends = |at: usize| self.payload_number(at).is_some_and(|word| word as u8 == 0);
+        let last = 8 * (at + 2) + length as usize;
+        length >= target.bytes || (target.is_text && length > 0 && ends(last - 1))
     }
 
     /// Captures a text: page by page, for the next one may not be there.

@@ -55,7 +55,7 @@ pub(super) struct Frame<'a, P> {
     /// Where the number of regions is; 0: not there yet.
     pub(super) count_at: usize,
     pub(super) regions: u32,
-    /// Their addresses, as far as bits tell.
+    /// Their addresses.
     pub(super) seen: Seen,
     /// Instructions of shapes that may still be carried out.
     pub(super) steps: u32,
@@ -315,10 +315,10 @@ impl<'a, P: Probe> Frame<'a, P> {
         if self.room.end - self.room.used < 2 {
             return None;
         }
+        self.seen.add(address, self.room.used);
         self.append(address)?;
         self.append(bytes as u64 & 0xffff_ffff | (state as u64) << 32)?;
         self.regions += 1;
-        self.seen.add(address);
         Some(())
     }
 
@@ -371,35 +371,50 @@ pub(super) fn state_of(why: Unread) -> RegionState {
     }
 }
 
-/// Which addresses may be among those that were added: a bit for each of 512 classes.
-pub(super) struct Seen([u64; 8]);
+/// Addresses of regions: a bit for each of 512 classes tells which are not there; and where the last one of each 128 is.
+pub(super) struct Seen {
+    bits: [u64; 8],
+    places: [u16; 128],
+}
 
 impl Seen {
     const fn new() -> Self {
-        Self([0; 8])
-    }
-
-    #[inline]
-    fn place(address: u64) -> (usize, u64) {
-        let class = hash(address) >> 23;
-        ((class >> 6) as usize, 1 << (class & 63))
-    }
-
-    #[inline]
-    fn add(&mut self, address: u64) {
-        let (word, bit) = Self::place(address);
-        if let Some(word) = self.0.get_mut(word) {
-            *word |= bit;
+        Self {
+            bits: [0; 8],
+            places: [0; 128],
         }
     }
 
-    /// False: it was not added.
+    /// 9 bits.
     #[inline]
-    pub fn may_have(&self, address: u64) -> bool {
-        let (word, bit) = Self::place(address);
-        self.0.get(word).is_some_and(|word| word & bit != 0)
+    fn class(address: u64) -> usize {
+        (hash(address) >> 23) as usize
+    }
+
+    #[inline]
+    fn add(&mut self, address: u64, place: usize) {
+        let class = Self::class(address);
+        if let Some(word) = self.bits.get_mut(class / 64) {
+            *word |= 1 << (class % 64);
+        }
+        if let Some(last) = self.places.get_mut(class / 4) {
+            *last = place as u16;
+        }
+    }
+
+    /// At which word of the payload its region may begin; `None`: there is none.
+    #[inline]
+    pub fn place(&self, address: u64) -> Option<usize> {
+        let class = Self::class(address);
+        let word = self.bits.get(class / 64)?;
+        if word >> (class % 64) & 1 == 0 {
+            return None;
+        }
+        self.places.get(class / 4).map(|&place| place.into())
     }
 }
+
+const _: () = assert!(PAYLOAD_WORDS <= u16::MAX as usize);
 
 /// The evaluation stack.
 struct Numbers {
