@@ -8,7 +8,7 @@
 //! In a distributed program nothing of this is done: its runtime has handlers of its own, by which it fetches memory. The kernel reads, and
 //! what other nodes have now is left out: tracing fetches nothing.
 //!
-//! What a program does by system calls of its own is noticed when a thread takes a chunk, or asks for a plan.
+//! What a program does by system calls of its own is noticed when a thread takes a chunk (each 2^20 ticks at most), or asks for a plan.
 
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -88,6 +88,18 @@ pub fn verify() {
     if chain::is_installed() && !is_quiet() {
         chain::verify();
         forget_here();
+    }
+}
+
+/// Ticks of the session's clock, some hundred microseconds: so long nobody verifies again.
+const VERIFIED_TICKS: u64 = 1 << 20;
+
+/// The same where a thread takes a chunk, which with values it may do each few microseconds.
+pub fn verify_now_and_then(thread: &Thread, now: u64) {
+    let before = thread.verified.load(Ordering::Relaxed);
+    if now.wrapping_sub(before) >= VERIFIED_TICKS {
+        thread.verified.store(now, Ordering::Relaxed);
+        verify();
     }
 }
 

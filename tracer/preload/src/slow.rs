@@ -144,8 +144,9 @@ fn take_chunk(live: &Live, thread: &Thread) -> bool {
     if thread.modules_due.swap(0, Ordering::Relaxed) != 0 {
         modules::look(live);
     }
-    signals::verify();
-    let taken = producer.next_chunk(live, &process(), Kind::Events, now(live));
+    let ticks = now(live);
+    signals::verify_now_and_then(thread, ticks);
+    let taken = producer.next_chunk(live, &process(), Kind::Events, ticks);
     producer.inside.store(0, Ordering::Relaxed);
     drop(blocked);
     taken

@@ -94,6 +94,8 @@ pub struct Thread {
     pub captures: AtomicU32,
     /// Whether SIGSEGV and SIGBUS can be taken: [`crate::signals::Taking`].
     pub taking: AtomicU32,
+    /// When the handlers of both were last looked at: [`crate::signals::verify_now_and_then`].
+    pub verified: AtomicU64,
     /// The stack for signal handlers, as the program set it up: address, bytes.
     pub signal_stack: [AtomicU64; 2],
 }

@@ -79,6 +79,10 @@ impl Region {
     }
 }
 
+/// How long one waits before one looks whether the recorder lives; and from then on.
+const FIRST_ROUND: Duration = Duration::from_millis(2);
+const ROUND: Duration = Duration::from_millis(20);
+
 /// How long who asks may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -106,6 +110,7 @@ impl Plans {
         live.ring();
         let end = monotonic_ns().saturating_add(patience.ns);
         let recorder = live.header().recorder_pid.load(Ordering::Relaxed);
+        let (mut round, mut is_silent) = (FIRST_ROUND, false);
         loop {
             let seen = desk.answered.load(Ordering::Acquire);
             let lookup = self.lookup(wanted);
@@ -115,12 +120,16 @@ impl Plans {
                 give_up(place, wanted);
                 return lookup;
             }
-            if monotonic_ns() >= end || !is_alive(recorder) {
+            // One that lives answers within the first round, mostly: nobody asks the kernel for it then.
+            let now = monotonic_ns();
+            if now >= end || (is_silent && !is_alive(recorder)) {
                 give_up(place, wanted);
                 return lookup;
             }
-            let rest = Duration::from_nanos(end.saturating_sub(monotonic_ns()));
-            futex_wait(&desk.answered, seen, rest.min(Duration::from_millis(20)));
+            let rest = Duration::from_nanos(end - now);
+            futex_wait(&desk.answered, seen, rest.min(round));
+            is_silent = desk.answered.load(Ordering::Acquire) == seen;
+            round = ROUND;
         }
     }
 }
