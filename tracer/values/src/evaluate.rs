@@ -407,6 +407,7 @@ fn combine(binary: Binary, first: u64, second: u64) -> Result<u64, Absence> {
         Binary::Mul => first.wrapping_mul(second),
         Binary::Div if second == 0 => return Err(Absence::Damaged),
         Binary::Div => first_signed.wrapping_div(second_signed) as u64,
+        Binary::DivUnsigned => first.checked_div(second).ok_or(Absence::Damaged)?,
         Binary::Mod => first.checked_rem(second).ok_or(Absence::Damaged)?,
         Binary::Shl => first.checked_shl(shift).unwrap_or(0),
         Binary::Shr => first.checked_shr(shift).unwrap_or(0),
@@ -418,4 +419,68 @@ fn combine(binary: Binary, first: u64, second: u64) -> Result<u64, Absence> {
         Binary::Gt => u64::from(first_signed > second_signed),
         Binary::Ge => u64::from(first_signed >= second_signed),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Float;
+
+    /// A frame in which xmm0 is 2.5, and nothing else is known.
+    struct Frame;
+
+    impl Registers for Frame {
+        fn register(&self, _: u16) -> Option<u64> {
+            None
+        }
+
+        fn vector(&self, number: u16) -> Option<[u8; 16]> {
+            let low = u128::from(2.5_f64.to_bits());
+            (number == XMM0).then(|| (low | 7 << 64).to_le_bytes())
+        }
+
+        fn frame_address(&self) -> Option<u64> {
+            None
+        }
+
+        fn bias(&self) -> u64 {
+            0
+        }
+    }
+
+    impl Memory for Frame {
+        fn read(&self, address: u64, _: &mut [u8]) -> Result<(), Absence> {
+            Err(Absence::NotCaptured(address))
+        }
+
+        fn text(&self, address: u64, _: usize) -> Result<(Vec<u8>, bool), Absence> {
+            Err(Absence::NotCaptured(address))
+        }
+    }
+
+    fn run(ops: &[Op]) -> Result<u64, Absence> {
+        let ops = ops.to_vec();
+        address(&Address { ops }, &Frame, &Frame)
+    }
+
+    #[test]
+    fn numbers_are_divided_with_their_sign_or_without() {
+        let divided = |by, operator| {
+            run(&[
+                Op::Constant(u64::MAX),
+                Op::Constant(by),
+                Op::Binary(operator),
+            ])
+        };
+        assert_eq!(divided(2, Binary::DivUnsigned), Ok(u64::MAX / 2));
+        assert_eq!(divided(2, Binary::Div), Ok(0));
+        assert_eq!(divided(0, Binary::DivUnsigned), Err(Absence::Damaged));
+    }
+
+    #[test]
+    fn the_low_half_of_a_vector_is_a_number() {
+        let doubled = [Op::Register(XMM0, 0), Op::Pick(0), Op::Float(Float::Add(8))];
+        assert_eq!(run(&doubled), Ok(5_f64.to_bits()));
+        assert_eq!(run(&[Op::Register(18, 0)]), Err(Absence::OptimizedOut));
+    }
 }

@@ -125,6 +125,8 @@ pub enum Binary {
     Le,
     Gt,
     Ge,
+    /// Unsigned division.
+    DivUnsigned,
 }
 
 /// Operators with one operand.

@@ -123,6 +123,7 @@ fn any_op(random: &mut Random) -> Op {
         8 => Op::Binary(*random.one(&[
             Binary::Div,
             Binary::Mod,
+            Binary::DivUnsigned,
             Binary::Shl,
             Binary::Shra,
             Binary::Minus,

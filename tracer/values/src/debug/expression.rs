@@ -579,8 +579,7 @@ impl<'a> Translation<'a> {
         };
         let bytes = width(left).and(width(right)).and(width(left))?;
         match (operator, is_signed) {
-            // 64-bit division without sign is not among the steps.
-            (Binary::Div, Some(false)) if bytes == 8 => return None,
+            (Binary::Div, Some(false)) => self.ops.push(Op::Binary(Binary::DivUnsigned)),
             (Binary::Mod, Some(true)) => self.ops.extend([
                 Op::Pick(1),
                 Op::Pick(1),
@@ -618,7 +617,11 @@ impl<'a> Translation<'a> {
             }
         );
         if is_wide && !matches!(operator, Binary::Eq | Binary::Ne) {
-            return None;
+            // Without sign, numbers of 8 bytes have their order with the sign the other way.
+            for _ in 0..2 {
+                self.ops
+                    .extend([Op::Swap, Op::Constant(1 << 63), Op::Binary(Binary::Xor)]);
+            }
         }
         self.push(Op::Binary(operator), Number::Generic);
         Some(())
