@@ -9,6 +9,8 @@ mod capture;
 mod chosen;
 mod compile;
 mod judge;
+mod program;
+mod relocate;
 mod shape;
 
 pub(crate) use chosen::is_range;

@@ -9,17 +9,22 @@ use super::names::full_name;
 use super::sections::Slice;
 use super::units::{Die, Unit, Units};
 use crate::{
-    Address, Base, Bound, Dimension, Encoding, Enumerator, Keyword, Kind, Member, Offset, Op, Type,
-    TypeId, Types, Variant,
+    Address, Base, Bound, Encoding, Enumerator, Keyword, Kind, Member, Offset, Op, Type, TypeId,
+    Types, Variant,
 };
+
+pub use entry::{for_each_child, is_flag, named, qualified, text_of, whole};
+
+use bounds::dimensions_of;
+
+mod bounds;
+mod copies;
+mod entry;
 
 type Entry = DebuggingInformationEntry<Slice>;
 
 /// Types of a file at most.
 const TYPES_MAX: usize = 1 << 20;
-
-/// Members, enumerators and the like of one type at most.
-const PARTS_MAX: usize = 1 << 16;
 
 /// How often one description refers to another for its own sake: signatures, specifications.
 const CHAIN_MAX: usize = 16;
@@ -169,46 +174,6 @@ impl TypeTable {
         );
         self.measure(made.0 as usize);
         made
-    }
-
-    /// Whether a record is passed and returned by its address; `None`: nothing says so.
-    pub fn is_by_reference(&self, units: &Units, id: TypeId) -> Option<bool> {
-        self.is_by_reference_to(units, id, CHAIN_MAX)
-    }
-
-    fn is_by_reference_to(&self, units: &Units, id: TypeId, depth: usize) -> Option<bool> {
-        let depth = depth.checked_sub(1)?;
-        let (id, found) = self.types.bare(id)?;
-        let (bases, members) = match &found.kind {
-            Kind::Record { bases, members, .. } => (bases, members),
-            Kind::Array { element, .. } => return self.is_by_reference_to(units, *element, depth),
-            _ => return Some(false),
-        };
-        let die = self.dies.get(id.0 as usize).copied().flatten()?;
-        let unit = units.get(die.unit)?;
-        let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
-        match entry.attr_value(gimli::DW_AT_calling_convention) {
-            Some(AttributeValue::CallingConvention(gimli::DW_CC_pass_by_reference)) => {
-                return Some(true);
-            }
-            Some(AttributeValue::CallingConvention(gimli::DW_CC_pass_by_value)) => {
-                return Some(false);
-            }
-            // Classes of C are all alike.
-            _ if unit.is_plain_c() => return Some(false),
-            _ => {}
-        }
-        if bases.iter().any(|base| base.is_virtual) || has_own_copies(units, &unit, &entry)? {
-            return Some(true);
-        }
-        // Copied and destroyed as its parts are.
-        let parts = bases.iter().map(|base| base.of);
-        for part in parts.chain(members.iter().map(|member| member.of)) {
-            if self.is_by_reference_to(units, part, depth)? {
-                return Some(true);
-            }
-        }
-        Some(false)
     }
 
     fn push(&mut self, new: Type, die: Option<Die>) -> TypeId {
@@ -540,84 +505,6 @@ impl TypeTable {
     }
 }
 
-/// Whether a class has a destructor or constructors for copies that do something, or virtual functions; `None`: nothing says so.
-fn has_own_copies(units: &Units, unit: &Unit, class: &Entry) -> Option<bool> {
-    let own = Die {
-        unit: unit.index,
-        offset: class.offset().0,
-    };
-    let name = text_of(unit, class, gimli::DW_AT_name).unwrap_or_default();
-    let name = name.split('<').next().unwrap_or_default();
-    let mut functions = Vec::new();
-    for_each_child(unit, class.offset().0, |child| {
-        if child.tag() == gimli::DW_TAG_subprogram {
-            functions.push(child.offset().0);
-        }
-    })?;
-    let mut answer = Some(false);
-    for offset in functions {
-        let function = unit.unit.entry(UnitOffset(offset)).ok()?;
-        if function.has_attr(gimli::DW_AT_virtuality) {
-            return Some(true);
-        }
-        let called = text_of(unit, &function, gimli::DW_AT_name).unwrap_or_default();
-        let is_end = called.starts_with('~');
-        let is_copy = *called == *name && takes_its_own(units, unit, offset, own);
-        if !(is_end || is_copy) || is_flag(&function, gimli::DW_AT_artificial) {
-            continue;
-        }
-        let defaulted = function.attr_value(gimli::DW_AT_defaulted);
-        let is_default = defaulted
-            .and_then(|value| value.udata_value())
-            .is_some_and(|value| value == u64::from(gimli::DW_DEFAULTED_in_class.0));
-        if is_default {
-            continue;
-        }
-        // Before DWARF 5 nothing tells what is written by hand from what is only asked for.
-        let is_told = unit.unit.header.version() >= 5 && !is_flag(&function, gimli::DW_AT_deleted);
-        if is_told {
-            return Some(true);
-        }
-        answer = None;
-    }
-    answer
-}
-
-/// Whether a constructor's first argument is a reference to its class.
-fn takes_its_own(units: &Units, unit: &Unit, constructor: usize, own: Die) -> bool {
-    let mut first = None;
-    let _ = for_each_child(unit, constructor, |child| {
-        let is_given = child.tag() == gimli::DW_TAG_formal_parameter
-            && !is_flag(child, gimli::DW_AT_artificial);
-        if is_given && first.is_none() {
-            first = child
-                .attr_value(gimli::DW_AT_type)
-                .and_then(|value| units.refer(unit, &value));
-        }
-    });
-    let mut next = first;
-    for _ in 0..CHAIN_MAX {
-        let Some(die) = next else { return false };
-        if die == own {
-            return true;
-        }
-        next = units.get(die.unit).and_then(|unit| {
-            let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
-            let passes = matches!(
-                entry.tag(),
-                gimli::DW_TAG_reference_type
-                    | gimli::DW_TAG_rvalue_reference_type
-                    | gimli::DW_TAG_const_type
-                    | gimli::DW_TAG_volatile_type
-                    | gimli::DW_TAG_typedef
-            );
-            let value = entry.attr_value(gimli::DW_AT_type).filter(|_| passes)?;
-            units.refer(&unit, &value)
-        });
-    }
-    false
-}
-
 /// Where the type that is described or only declared there is described.
 fn defined(units: &Units, mut die: Die) -> Die {
     for _ in 0..CHAIN_MAX {
@@ -655,127 +542,6 @@ fn is_declared(units: &Units, die: Die) -> bool {
         );
         is_type && is_flag(&entry, gimli::DW_AT_declaration)
     })
-}
-
-/// Where the type that is described there has its name.
-pub fn named(units: &Units, mut die: Die) -> Die {
-    for _ in 0..CHAIN_MAX {
-        let specification = units.get(die.unit).and_then(|unit| {
-            let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
-            units.refer(&unit, &entry.attr_value(gimli::DW_AT_specification)?)
-        });
-        match specification {
-            Some(next) => die = next,
-            None => break,
-        }
-    }
-    die
-}
-
-/// A name with those of the namespaces and types around it.
-pub fn qualified(units: &Units, unit: &Unit, offset: usize, name: &str) -> Box<str> {
-    let _ = units;
-    if name.is_empty() || unit.is_plain_c() {
-        return name.into();
-    }
-    let mut full = String::from(name);
-    for begin in unit.outline().around(offset) {
-        let Ok(entry) = unit.unit.entry(UnitOffset(begin)) else {
-            break;
-        };
-        let outer = text_of(unit, &entry, gimli::DW_AT_name).unwrap_or_default();
-        let outer = match (&*outer, entry.tag()) {
-            ("", gimli::DW_TAG_namespace) => "(anonymous namespace)",
-            ("", _) => continue,
-            (outer, _) => outer,
-        };
-        full = format!("{outer}::{full}");
-    }
-    full.into()
-}
-
-/// An array's dimensions, and whether any is known in a frame only.
-fn dimensions_of(
-    units: &Units,
-    die: Die,
-    around: &dyn Surroundings,
-) -> Option<(Vec<Dimension>, bool)> {
-    let unit = units.get(die.unit)?;
-    let first = unit.lower_bound();
-    let mut dimensions = Vec::new();
-    let mut is_dynamic = false;
-    for_each_child(&unit, die.offset, |child| {
-        let number = |name| {
-            child
-                .attr_value(name)
-                .and_then(|value| whole(&value))
-                .and_then(|value| i64::try_from(value).ok())
-        };
-        match child.tag() {
-            gimli::DW_TAG_subrange_type | gimli::DW_TAG_generic_subrange => {}
-            _ => return,
-        }
-        let lower = number(gimli::DW_AT_lower_bound).unwrap_or(first);
-        let (value, extra) = match child.attr_value(gimli::DW_AT_count) {
-            Some(count) => (Some(count), 0),
-            None => {
-                let upper = child.attr_value(gimli::DW_AT_upper_bound);
-                (upper, 1_i64.wrapping_sub(lower))
-            }
-        };
-        let is_dynamic_lower =
-            child.has_attr(gimli::DW_AT_lower_bound) && number(gimli::DW_AT_lower_bound).is_none();
-        let count = match value {
-            _ if is_dynamic_lower || child.has_attr(gimli::DW_AT_byte_stride) => Bound::Unknown,
-            None => Bound::Unknown,
-            Some(value) => match whole(&value) {
-                // int a[0] has an upper bound of -1, in as many bits as its form has.
-                Some(bound) => {
-                    let count = bound.wrapping_add(extra.into());
-                    let is_minus_one = bound == i128::from(u64::MAX)
-                        || bound == i128::from(u32::MAX) && extra != 0;
-                    match u64::try_from(count) {
-                        _ if is_minus_one => Bound::Fixed(0),
-                        Ok(count) => Bound::Fixed(count),
-                        Err(_) => Bound::Fixed(0),
-                    }
-                }
-                None => {
-                    is_dynamic = true;
-                    dynamic_bound(units, &unit, &value, extra, around)
-                }
-            },
-        };
-        dimensions.push(Dimension { lower, count });
-    })?;
-    Some((dimensions, is_dynamic))
-}
-
-fn dynamic_bound(
-    units: &Units,
-    unit: &Unit,
-    value: &AttributeValue<Slice>,
-    extra: i64,
-    around: &dyn Surroundings,
-) -> Bound {
-    let found = match value {
-        AttributeValue::Exprloc(bound) => expression::number(unit, bound.clone(), around),
-        other => units
-            .refer(unit, other)
-            .and_then(|die| {
-                let unit = units.get(die.unit)?;
-                let offset = unit.unit.header.debug_info_offset()?;
-                around.number(gimli::DebugInfoOffset(offset.0.checked_add(die.offset)?))
-            })
-            .map(|ops| Address { ops }),
-    };
-    match found {
-        Some(mut address) => {
-            address.ops.push(Op::Plus(extra.cast_unsigned()));
-            Bound::Dynamic(address)
-        }
-        None => Bound::Unknown,
-    }
 }
 
 fn offset(unit: &Unit, entry: &Entry) -> Offset {
@@ -829,36 +595,4 @@ fn word(tag: DwTag) -> &'static str {
         gimli::DW_TAG_packed_type => "packed",
         _ => "shared",
     }
-}
-
-/// A constant, of whatever form.
-pub fn whole(value: &AttributeValue<Slice>) -> Option<i128> {
-    match value {
-        AttributeValue::Sdata(value) => Some((*value).into()),
-        AttributeValue::Data16(value) => Some(value.cast_signed()),
-        other => other.udata_value().map(i128::from),
-    }
-}
-
-/// The text of an entry's attribute.
-pub fn text_of(unit: &Unit, entry: &Entry, name: gimli::DwAt) -> Option<Box<str>> {
-    unit.text(entry.attr_value(name)?)
-}
-
-/// Whether an entry has this flag.
-pub fn is_flag(entry: &Entry, name: gimli::DwAt) -> bool {
-    matches!(entry.attr_value(name), Some(AttributeValue::Flag(true)))
-}
-
-/// Calls `each` for the direct children of the entry at `offset`, [`PARTS_MAX`] at most. `None`: it is damaged.
-pub fn for_each_child(unit: &Unit, offset: usize, mut each: impl FnMut(&Entry)) -> Option<()> {
-    let mut tree = unit.unit.entries_tree(Some(UnitOffset(offset))).ok()?;
-    let mut children = tree.root().ok()?.children();
-    for _ in 0..PARTS_MAX {
-        match children.next().ok()? {
-            Some(child) => each(child.entry()),
-            None => break,
-        }
-    }
-    Some(())
 }

@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use umbel_trace_ring::plan::{Arithmetic, Op, Opcode};
+use umbel_trace_ring::plan::Opcode;
 
 use super::Wishes;
 use super::compile::{XMM0, is_at_hook, is_kept};
+use super::program::{Program, op};
 use super::shape::Shapes;
 use crate::unwind::{FrameAddress, Recipe};
-use crate::{Address, Binary, Bound, Kind, Op as Step, Place, TypeId, Types, Unary, Variable};
+use crate::{Address, Bound, Kind, Op as Step, Place, TypeId, Types, Variable};
 
 /// Bytes of the stack that are copied as they are; more is a region, which a full payload leaves out.
 const STACK_BYTES_MAX: u64 = 512;
 
 /// Between two variables on the stack that are copied together.
 const GAP_BYTES_MAX: i64 = 8;
-
-/// Numbers on the hook's evaluation stack.
-const NUMBERS_MAX: usize = 8;
 
 /// Steps of one number at most.
 const STEPS_MAX: usize = 256;
@@ -36,8 +34,8 @@ pub struct Capture<'a> {
     types: &'a Types,
     wishes: &'a Wishes,
     /// Register and offset of the canonical frame address.
-    frame_address: Option<(u16, i64)>,
-    bias: u64,
+    pub(super) frame_address: Option<(u16, i64)>,
+    pub(super) bias: u64,
     /// By number: types of values in them.
     registers: BTreeMap<u16, Vec<TypeId>>,
     stack: Vec<Bytes>,
@@ -368,16 +366,16 @@ impl<'a> Capture<'a> {
             return;
         };
         let mut program = Program::new(self);
-        if program.run(address).is_none() || program.depth != 1 {
+        if program.run(address).is_none() || program.depth() != 1 {
             return;
         }
         if let Some(count) = count
-            && (program.run(count).is_none() || program.depth != 2)
+            && (program.run(count).is_none() || program.depth() != 2)
         {
             return;
         }
         let region = Region {
-            ops: program.words,
+            ops: program.into_words(),
             bytes: bytes.into(),
             stride,
             shape,
@@ -485,126 +483,4 @@ fn push_shape(words: &mut Vec<u64>, shape: u32) {
         words.push(op(Opcode::Shape, 0, 0, 0));
         words.push(shape.into());
     }
-}
-
-/// An op of one word, packed.
-pub(super) fn op(opcode: Opcode, register: u16, bytes: u16, offset: i32) -> u64 {
-    Op {
-        opcode,
-        register: register as u8,
-        bytes,
-        offset,
-    }
-    .pack()
-}
-
-/// Steps, as the hook's ops: not all can be.
-pub(super) struct Program<'a, 'b> {
-    capture: &'a Capture<'b>,
-    words: Vec<u64>,
-    depth: usize,
-}
-
-impl<'a, 'b> Program<'a, 'b> {
-    pub fn new(capture: &'a Capture<'b>) -> Self {
-        Self {
-            capture,
-            words: Vec::new(),
-            depth: 0,
-        }
-    }
-
-    pub fn into_words(self) -> Vec<u64> {
-        self.words
-    }
-
-    pub fn run(&mut self, steps: &[Step]) -> Option<()> {
-        for step in steps {
-            self.step(step)?;
-            if self.depth >= NUMBERS_MAX {
-                return None;
-            }
-        }
-        Some(())
-    }
-
-    fn step(&mut self, step: &Step) -> Option<()> {
-        match *step {
-            Step::Constant(number) => self.constant(number),
-            Step::Static(address) => self.constant(address.wrapping_add(self.capture.bias)),
-            Step::Register(number, offset) => self.register(number, offset)?,
-            Step::FrameAddress(offset) => {
-                let (number, base) = self.capture.frame_address?;
-                self.register(number, base.checked_add(offset)?)?;
-            }
-            Step::Load(bytes) => self.load(bytes, 0)?,
-            Step::LoadSigned(bytes) => self.load(bytes, 1)?,
-            Step::Plus(number) => self.with_constant(number, Arithmetic::Plus),
-            Step::Binary(binary) => {
-                self.depth = self.depth.checked_sub(1)?;
-                self.words.push(combine(match binary {
-                    Binary::Plus => Arithmetic::Plus,
-                    Binary::Minus => Arithmetic::Minus,
-                    Binary::Mul => Arithmetic::Mul,
-                    Binary::And => Arithmetic::And,
-                    Binary::Or => Arithmetic::Or,
-                    Binary::Xor => Arithmetic::Xor,
-                    Binary::Shl => Arithmetic::Shl,
-                    Binary::Shr => Arithmetic::Shr,
-                    Binary::Shra => Arithmetic::Shra,
-                    _ => return None,
-                }));
-            }
-            Step::Unary(Unary::Neg) => self.with_constant(u64::MAX, Arithmetic::Mul),
-            Step::Unary(Unary::Not) => self.with_constant(u64::MAX, Arithmetic::Xor),
-            Step::Truncate(bytes @ 1..8, is_signed) => {
-                let bits = 64 - 8 * u64::from(bytes);
-                self.with_constant(bits, Arithmetic::Shl);
-                self.with_constant(
-                    bits,
-                    match is_signed {
-                        true => Arithmetic::Shra,
-                        false => Arithmetic::Shr,
-                    },
-                );
-            }
-            Step::Truncate(8, _) => {}
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn constant(&mut self, number: u64) {
-        self.words.push(op(Opcode::Constant, 0, 0, 0));
-        self.words.push(number);
-        self.depth += 1;
-    }
-
-    fn with_constant(&mut self, number: u64, arithmetic: Arithmetic) {
-        self.words.push(op(Opcode::Constant, 0, 0, 0));
-        self.words.push(number);
-        self.words.push(combine(arithmetic));
-    }
-
-    fn register(&mut self, number: u16, offset: i64) -> Option<()> {
-        if number >= XMM0 || !(is_kept(number) || is_at_hook(number)) {
-            return None;
-        }
-        let offset = i32::try_from(offset).ok()?;
-        self.words.push(op(Opcode::Push, number, 0, offset));
-        self.depth += 1;
-        Some(())
-    }
-
-    fn load(&mut self, bytes: u8, is_signed: i32) -> Option<()> {
-        (1..=8).contains(&bytes).then_some(())?;
-        self.words
-            .push(op(Opcode::Load, 0, bytes.into(), is_signed));
-        Some(())
-    }
-}
-
-/// The op that combines the two numbers at the top.
-pub(super) fn combine(arithmetic: Arithmetic) -> u64 {
-    op(Opcode::Combine, 0, 0, arithmetic as i32)
 }

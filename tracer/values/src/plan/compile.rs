@@ -178,7 +178,7 @@ pub fn place_words(words: &[u64], number: u32, offset: u32) -> Vec<u64> {
         parsed.number = number;
         *head = parsed.pack();
     }
-    super::shape::relocate(&mut placed, &|shape| shape.wrapping_add(offset));
+    super::relocate::relocate(&mut placed, &|shape| shape.wrapping_add(offset));
     placed
 }
 

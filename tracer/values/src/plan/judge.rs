@@ -2,7 +2,8 @@
 
 use umbel_trace_ring::plan::{Arithmetic, Opcode};
 
-use super::capture::{Capture, Program, combine, op};
+use super::capture::Capture;
+use super::program::{Program, combine, op};
 use crate::{
     Comparison, Encoding, Kind, Offset, Op as Step, Operand, Operator, Path, Place, RETURN,
     Step as Part, Type, TypeId, Types, Variable,
