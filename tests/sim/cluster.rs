@@ -3,11 +3,14 @@
 mod checks;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use umbel_wire::{Access, Coherence, ObjectId, Operation, Protocol, Token};
+use umbel_coherence::{SyncBranches, SyncHome};
+use umbel_wire::sync::Sync;
+use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Protocol, Token};
 
+use super::barriers;
 use super::coverage::Coverage;
 use super::history::{Event, History};
 use super::observe;
@@ -38,6 +41,12 @@ pub enum Input {
     HoldExpired(ObjectId),
     /// A thread releases.
     Flush(Token),
+    /// A thread comes to the barrier.
+    Meet(usize),
+    /// A message about the barrier arrived.
+    Sync(usize, Sync),
+    /// What this names departs to a node.
+    Depart(Token, usize),
     /// A thread operates at the object's home.
     Operate(ObjectId, Token, Operation),
     /// A thread needs the object to be sequential.
@@ -77,10 +86,19 @@ pub(super) struct Member {
     /// The lost node it was told of.
     lost_peer: Option<usize>,
     pub(super) threads: Vec<Thread>,
+    /// Its parts of the barrier, if that is another node's.
+    pub(super) branches: SyncBranches,
+}
+
+/// What travels on a link.
+#[derive(Clone, Debug)]
+pub(super) enum Packet {
+    Coherence(Message),
+    Sync(Sync),
 }
 
 struct Link {
-    in_flight: VecDeque<Message>,
+    in_flight: VecDeque<Packet>,
     last_arrival_ns: u64,
 }
 
@@ -102,8 +120,12 @@ pub struct Cluster {
     /// Operations that were asked for and not run.
     pub(super) operating: BTreeSet<Token>,
     pub(super) locks: Vec<Lock>,
-    /// Threads that have reached the barrier.
-    pub(super) at_barrier: usize,
+    /// Where the threads meet; node 0's.
+    pub(super) barriers: SyncHome,
+    /// Messages about the barrier that wait for a flush of their node.
+    pub(super) departing: BTreeMap<Token, (usize, Sync)>,
+    /// Threads that came to the barrier, and that went on.
+    pub(super) met: (usize, usize),
     pub(super) next_value: u64,
     next_token: u64,
     /// What the threads saw.
@@ -127,6 +149,7 @@ impl Cluster {
                 .iter()
                 .map(|program| Thread::new(program))
                 .collect(),
+            branches: SyncBranches::new(NodeId(rank)),
         };
         let link = || Link {
             in_flight: VecDeque::new(),
@@ -147,7 +170,9 @@ impl Cluster {
             strengthened: BTreeSet::new(),
             operating: BTreeSet::new(),
             locks: plan.locks.iter().map(|_| Lock::default()).collect(),
-            at_barrier: 0,
+            barriers: barriers::of_all(&plan),
+            departing: BTreeMap::new(),
+            met: (0, 0),
             next_value: 1,
             next_token: 1 << 32,
             history: History::default(),
@@ -234,8 +259,10 @@ impl Cluster {
 
     fn arrive(&mut self, from: usize, to: usize) {
         // Nothing in flight: the link was closed meanwhile.
-        if let Some(message) = self.links[from][to].in_flight.pop_front() {
-            self.enqueue(to, Input::Message(from, message));
+        match self.links[from][to].in_flight.pop_front() {
+            Some(Packet::Coherence(message)) => self.enqueue(to, Input::Message(from, message)),
+            Some(Packet::Sync(message)) => self.enqueue(to, Input::Sync(from, message)),
+            None => {}
         }
     }
 
@@ -284,6 +311,11 @@ impl Cluster {
     }
 
     fn take(&mut self, rank: usize, input: Input) -> Result<(), String> {
+        match input {
+            Input::Meet(thread) => return self.meet(rank, thread),
+            Input::Sync(from, message) => return self.take_sync(rank, from, message),
+            _ => {}
+        }
         let lost_peer = self.members[rank].lost_peer;
         let is_home_lost = |object| lost_peer == Some(home_of(object));
         let node = &mut self.members[rank].node;
@@ -306,6 +338,8 @@ impl Cluster {
             }
             Input::HoldExpired(object) => node.hold_expired(object),
             Input::Flush(token) => node.flush(token, None),
+            Input::Depart(token, to) => node.flush(token, Some(to)),
+            Input::Meet(_) | Input::Sync(..) => unreachable!("these are taken above"),
             Input::Operate(object, token, operation) => {
                 self.operating.insert(token);
                 node.operate(object, token, operation);
@@ -362,7 +396,9 @@ impl Cluster {
             Done::Refused(violation) => {
                 return Err(format!("every message is expected: {violation}"));
             }
-            Done::Send(to, message) => self.send(rank, usize::from(to.0), message),
+            Done::Send(to, message) => {
+                self.send(rank, usize::from(to.0), Packet::Coherence(message));
+            }
             Done::Access { object, from, to } => {
                 let is_held = self.members[rank].node.place(object).holds > 0;
                 if to < from && is_held && self.plan.keeps_holds() {
@@ -457,7 +493,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn send(&mut self, from: usize, to: usize, message: Message) {
+    pub(super) fn send(&mut self, from: usize, to: usize, packet: Packet) {
         if self.members[to].is_lost {
             return;
         }
@@ -471,7 +507,7 @@ impl Cluster {
         let link = &mut self.links[from][to];
         // In order within the link, in any order between links.
         link.last_arrival_ns = link.last_arrival_ns.max(self.now_ns + delay_ns);
-        link.in_flight.push_back(message);
+        link.in_flight.push_back(packet);
         let at_ns = link.last_arrival_ns;
         self.at(at_ns, Happening::Arrival { from, to });
     }

@@ -81,6 +81,9 @@ paths! {
     Forwarded: "an owner grants to a third node",
     HomePostpones: "a requester says something of its copy before the home knows that the owner granted it",
     HolderPostpones: "a home says something of a copy before the owner's grant is in",
+    MetAtHome: "a barrier's home releases a thread of another node",
+    MetAlongTree: "a node is released along a barrier's tree",
+    PassedOn: "a node tells its parent that a branch has arrived",
     FlushedHomeLost: "a home is lost with a flush under way to it",
 }
 

@@ -16,6 +16,7 @@
 //! protocol has, because a store happens only while no other copy can be read. A history it refuses
 //! is a fault of the machine even where some other order would explain it.
 
+mod barriers;
 mod cluster;
 pub mod coverage;
 pub mod history;

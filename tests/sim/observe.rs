@@ -40,7 +40,9 @@ impl Before {
             | Input::Switch(object, _)
             | Input::Reclaim(object) => *object,
             Input::Message(_, message) => message.object(),
-            Input::Flush(_) => return Self::of_node(false),
+            Input::Flush(_) | Input::Depart(..) | Input::Meet(_) | Input::Sync(..) => {
+                return Self::of_node(false);
+            }
             Input::NodeLost(gone) => return Self::of_node(awaits(node, *gone)),
         };
         let is_home = home_of(object) == rank;
@@ -94,7 +96,12 @@ impl Before {
         match input {
             Input::Fault(object, access) => self.reach_fault(rank, *object, *access, coverage),
             Input::Message(from, message) => self.reach_message(node, *from, message, coverage),
-            Input::HoldExpired(_) | Input::Strengthen(..) | Input::Prefetch(..) => {}
+            Input::HoldExpired(_)
+            | Input::Strengthen(..)
+            | Input::Prefetch(..)
+            | Input::Depart(..)
+            | Input::Meet(_)
+            | Input::Sync(..) => {}
             Input::Flush(_) => reach_flush(node, coverage),
             Input::Operate(..) => {
                 if sends(node, |message| matches!(message, Outgoing::Flush { .. })) {

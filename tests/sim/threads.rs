@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use umbel_wire::{Access, ObjectId, OperationKind, Token};
 
-use super::cluster::{Cluster, Input};
+use super::cluster::{Cluster, Input, Packet};
 use super::history::Event;
 use super::plan::LockKind;
 use super::program::{Cell, Operation};
@@ -113,7 +113,11 @@ impl Cluster {
             Operation::Operate(object) => self.operate(rank, thread, object, INCREMENT),
             Operation::Acquire(lock) => self.acquire(rank, thread, lock),
             Operation::Release(lock) => self.release(rank, thread, lock),
-            Operation::Flush | Operation::Barrier => self.flush(rank, thread),
+            Operation::Flush => self.flush(rank, thread),
+            Operation::Barrier => {
+                self.members[rank].threads[thread].waits = Wait::Barrier;
+                self.enqueue(rank, Input::Meet(thread));
+            }
         }
     }
 
@@ -127,6 +131,10 @@ impl Cluster {
     }
 
     pub(super) fn flushed(&mut self, rank: usize, token: Token) -> Result<(), String> {
+        if let Some((to, message)) = self.departing.remove(&token) {
+            self.send(rank, to, Packet::Sync(message));
+            return Ok(());
+        }
         let thread = self.waiting_thread(rank, Wait::Flush(token))?;
         match self.members[rank].threads[thread].program.front() {
             Some(Operation::Release(lock)) => {
@@ -138,7 +146,6 @@ impl Cluster {
                 }
                 self.done(rank, thread);
             }
-            Some(Operation::Barrier) => self.reach_barrier(rank, thread),
             Some(_) | None => self.done(rank, thread),
         }
         Ok(())
@@ -278,23 +285,8 @@ impl Cluster {
         self.enqueue(rank, Input::Flush(token));
     }
 
-    fn reach_barrier(&mut self, rank: usize, thread: usize) {
-        self.members[rank].threads[thread].waits = Wait::Barrier;
-        self.at_barrier += 1;
-        let thread_count: usize = self.plan.threads.iter().map(Vec::len).sum();
-        if self.at_barrier < thread_count {
-            return;
-        }
-        self.at_barrier = 0;
-        for rank in 0..self.members.len() {
-            for thread in 0..self.members[rank].threads.len() {
-                self.done(rank, thread);
-            }
-        }
-    }
-
     /// The thread's operation is done; it goes on with the next.
-    fn done(&mut self, rank: usize, thread: usize) {
+    pub(super) fn done(&mut self, rank: usize, thread: usize) {
         let member = &mut self.members[rank].threads[thread];
         member.waits = Wait::Nothing;
         member.program.pop_front();

@@ -29,6 +29,19 @@ struct Scenario {
     is_reset: bool,
     /// Its scope may end.
     is_forgotten: bool,
+    /// What is wrong on purpose.
+    fault: Option<Fault>,
+}
+
+/// What a driver could do wrong: the checks must find it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Nodes are not told that a tree is gone.
+    Untold,
+    /// What comes before its plan is lost.
+    Impatient,
+    /// A tree that is gone is said to have met once more.
+    Boastful,
 }
 
 const PLAIN: Scenario = Scenario {
@@ -40,6 +53,7 @@ const PLAIN: Scenario = Scenario {
     mortal: &[],
     is_reset: false,
     is_forgotten: false,
+    fault: None,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,7 +194,10 @@ impl World {
                 let queue = self.links.get_mut(&(from, to));
                 let message = queue.and_then(VecDeque::pop_front);
                 self.links.retain(|_, queue| !queue.is_empty());
-                self.deliver(from, to, message.expect("the link was not empty"), met);
+                let message = message.expect("the link was not empty");
+                if let Some(message) = self.spoil(scenario.fault, to, message) {
+                    self.deliver(from, to, message, met);
+                }
             }
             Step::Lose(node) => {
                 self.lost = Some(node);
@@ -216,6 +233,21 @@ impl World {
             self.went_on <= rounds * scenario.count,
             "nobody goes on before all have come"
         );
+    }
+
+    /// The message as it arrives, if it does.
+    fn spoil(&self, fault: Option<Fault>, to: NodeId, message: Sync) -> Option<Sync> {
+        let has_part =
+            |to: NodeId| to == HOME || self.others[usize::from(to.0) - 1].part_count() > 0;
+        match (fault, message) {
+            (Some(Fault::Untold), Sync::Dissolved { .. }) => None,
+            (Some(Fault::Impatient), Sync::Arrived { .. }) if !has_part(to) => None,
+            (Some(Fault::Boastful), Sync::Dissolved { key, plan, rounds }) => {
+                let rounds = rounds + 1;
+                Some(Sync::Dissolved { key, plan, rounds })
+            }
+            _ => Some(message),
+        }
     }
 
     fn come(&mut self, index: usize, met: &mut Met) {
@@ -480,4 +512,32 @@ fn nobody_waits_when_the_scope_has_ended() {
     };
     let expected = ["a release overtaken", "waiters that ask after all"];
     check(&scenario, 7963, &expected);
+}
+
+/// A search with a fault, which must be found.
+fn spoilt(fault: Fault) {
+    let scenario = Scenario {
+        threads: &[0, 1, 2, 2],
+        fault: Some(fault),
+        ..PLAIN
+    };
+    search(&scenario);
+}
+
+#[test]
+#[should_panic(expected = "wait for each other")]
+fn a_tree_that_is_gone_unheard_of_is_found() {
+    spoilt(Fault::Untold);
+}
+
+#[test]
+#[should_panic(expected = "wait for each other")]
+fn a_lost_arrival_is_found() {
+    spoilt(Fault::Impatient);
+}
+
+#[test]
+#[should_panic(expected = "nobody goes on before all have come")]
+fn a_round_too_many_is_found() {
+    spoilt(Fault::Boastful);
 }
