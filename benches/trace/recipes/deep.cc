@@ -37,6 +37,8 @@ PLAIN int main(int count, char **arguments) {
   Particle particle{{5, 6, 7, 8}, "a muon, with a name that needs memory of its own", &mother, &weights};
   std::vector<int> hits{1, 1, 2, 3, 5, 8, 13, 21};
   std::map<int, std::string> names{{1, "one"}, {2, "two"}, {3, "three"}, {4, "four"}};
-  LEAST("deep", 4, calls, event(number, particle, hits, names, &second));
+  struct kind deep = {"deep", 0};
+  for (int burst = 0; burst < BURSTS; burst++) BURST(&deep, 4, calls, event(number, particle, hits, names, &second));
+  print(&deep, 1);
   return 0;
 }

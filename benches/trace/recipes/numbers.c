@@ -9,8 +9,12 @@ TRACED long three(long first, int second, unsigned char third) { return first * 
 
 PLAIN int main(int count, char **arguments) {
   long calls = count > 1 ? atol(arguments[1]) : 1000;
-  LEAST("one", 2, calls, one(number));
-  LEAST("two", 2, calls, two(number, 3));
-  LEAST("three", 2, calls, three(number, 3, 7));
+  struct kind kinds[] = {{"one", 0}, {"two", 0}, {"three", 0}};
+  for (int burst = 0; burst < BURSTS; burst++) {
+    BURST(&kinds[0], 2, calls, one(number));
+    BURST(&kinds[1], 2, calls, two(number, 3));
+    BURST(&kinds[2], 2, calls, three(number, 3, 7));
+  }
+  print(kinds, 3);
   return 0;
 }
