@@ -120,10 +120,13 @@ pub fn try_compile(source: &Path, flags: &[&str]) -> (Program, Outcome) {
     (program, outcome)
 }
 
-/// The staged `umbel` with these arguments, in an environment that tells it nothing else.
+/// The staged `umbel` with these arguments, in an environment that tells it nothing else; it keeps nothing for its next run.
 pub fn umbel(arguments: &[&str]) -> Command {
     let mut command = Command::new(prefix().join("bin/umbel"));
-    command.args(arguments).env_remove("UMBEL_PREFIX");
+    command
+        .args(arguments)
+        .env_remove("UMBEL_PREFIX")
+        .env("UMBEL_TRACE_CACHE", "off");
     command
 }
 

@@ -4,6 +4,7 @@
 
 mod chosen;
 mod hard;
+mod kept;
 mod triggers;
 
 use std::collections::BTreeMap;

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
+use super::cache::{Cache, Key};
 use super::elf::{Text, import_address};
 use super::sites::{Range, Sites};
+use super::sources::Sources;
 use crate::filter::{Filter, Function, Names};
 use crate::symbols::Image;
 use crate::trigger::{Active, WatchedFunctions};
@@ -20,7 +22,11 @@ pub struct Code {
     is_instrumented: bool,
     text: OnceLock<Text>,
     sites: OnceLock<Sites>,
+    /// Of functions by where they begin: what was kept, and what was found since.
+    sources: OnceLock<Mutex<Sources>>,
     was_patched: AtomicBool,
+    build_id: Vec<u8>,
+    cache: Cache,
 }
 
 /// Which functions of a file a filter excludes. Addresses are those of the file.
@@ -71,14 +77,26 @@ impl Verdict {
 }
 
 impl Code {
-    fn new(path: &Path, build_id: &[u8]) -> Self {
+    fn new(path: &Path, build_id: &[u8], cache: Cache) -> Self {
         Self {
             path: path.to_owned(),
             image: Image::new(path, build_id),
             is_instrumented: path.is_absolute() && Text::calls_hooks(path),
             text: OnceLock::new(),
             sites: OnceLock::new(),
+            sources: OnceLock::new(),
             was_patched: AtomicBool::new(false),
+            build_id: build_id.to_vec(),
+            cache,
+        }
+    }
+
+    /// Under which something of it is kept. Without the names of its functions less is found out.
+    fn key(&self, what: &'static str) -> Key<'_> {
+        Key {
+            build_id: &self.build_id,
+            what,
+            depends: self.image.functions().len() as u64,
         }
     }
 
@@ -102,13 +120,20 @@ impl Code {
         self.is_instrumented
     }
 
-    /// Where it calls the hooks. Found when first asked for: 10 ms for each MB of code.
+    /// Where it calls the hooks. Found when first asked for: some 40 ms for each MB of code, or kept from the last session.
     pub fn sites(&self) -> &Sites {
         self.sites.get_or_init(|| {
             if !self.is_instrumented {
                 return Sites::default();
             }
-            Sites::find(self.text(), &Range::all(self.image.functions()))
+            let key = self.key("sites");
+            let kept = self.cache.read(&key);
+            if let Some(kept) = kept.and_then(|bytes| Sites::from_bytes(&bytes)) {
+                return kept;
+            }
+            let found = Sites::find(self.text(), &Range::all(self.image.functions()));
+            self.cache.write(&key, &found.to_bytes());
+            found
         })
     }
 
@@ -140,6 +165,7 @@ impl Code {
             source: &mut || None,
         });
         let mut judged: HashMap<u64, bool> = functions.par_iter().map(judge).collect();
+        self.keep_sources();
         for (index, name) in self.text().imports.iter().enumerate() {
             let is_included = filter.includes(&mut Function {
                 names: &[Names::new(name)],
@@ -170,15 +196,44 @@ impl Code {
     /// The source file of the function at `address`. Reading them takes long, so only functions that may come from a header are
     /// looked up, unless the user's rules name files.
     fn source(&self, filter: &Filter, is_weak: bool, address: u64) -> Option<String> {
-        let is_needed = is_weak || filter.names_files();
-        let place = is_needed.then(|| self.image.place(address))?;
-        place.map(|place| place.file)
+        if !is_weak && !filter.names_files() {
+            return None;
+        }
+        let sources = self.sources.get_or_init(|| {
+            let kept = self.cache.read(&self.key("sources"));
+            let kept = kept.and_then(|bytes| Sources::from_bytes(&bytes));
+            Mutex::new(kept.unwrap_or_default())
+        });
+        let known = lock(sources).files.get(&address).cloned();
+        known
+            .unwrap_or_else(|| {
+                let file = self.image.place(address).map(|place| Arc::from(place.file));
+                lock(sources).add(address, file)
+            })
+            .map(|file| file.to_string())
+    }
+
+    /// Keeps what was found out about sources.
+    fn keep_sources(&self) {
+        let Some(sources) = self.sources.get() else {
+            return;
+        };
+        let mut sources = lock(sources);
+        // Debug information that isn't there today may be tomorrow.
+        if sources.is_new && sources.files.values().any(Option::is_some) {
+            sources.is_new = false;
+            self.cache.write(&self.key("sources"), &sources.to_bytes());
+        }
     }
 }
 
+fn lock(sources: &Mutex<Sources>) -> MutexGuard<'_, Sources> {
+    sources.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// All files of a session.
-#[derive(Default)]
 pub struct Files {
+    cache: Cache,
     known: HashMap<(PathBuf, Vec<u8>), Arc<Code>>,
     /// Of the filter that is in force.
     verdicts: HashMap<(PathBuf, Vec<u8>, bool), Arc<Verdict>>,
@@ -187,11 +242,21 @@ pub struct Files {
 }
 
 impl Files {
+    /// None yet; of those that come, `cache` may know something.
+    pub fn new(cache: Cache) -> Self {
+        Self {
+            cache,
+            known: HashMap::new(),
+            verdicts: HashMap::new(),
+            watched: HashMap::new(),
+        }
+    }
+
     /// The file at `path` that had this build id when it was loaded.
     pub fn get(&mut self, path: &Path, build_id: &[u8]) -> Arc<Code> {
         let key = (path.to_owned(), build_id.to_vec());
         let known = self.known.entry(key);
-        Arc::clone(known.or_insert_with(|| Arc::new(Code::new(path, build_id))))
+        Arc::clone(known.or_insert_with(|| Arc::new(Code::new(path, build_id, self.cache.clone()))))
     }
 
     /// What `filter` says of it: kept until [`Files::forget_verdicts`].

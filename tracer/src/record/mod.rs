@@ -7,6 +7,7 @@
 //!        └────────────────────────────────────────────────── session ◄── control socket, signals, ends of processes
 //! ```
 
+mod cache;
 mod clock;
 mod coarse;
 mod code;
@@ -22,6 +23,7 @@ mod session;
 mod sink;
 mod sites;
 mod skew;
+mod sources;
 mod sys;
 mod taker;
 mod trim;

@@ -18,6 +18,7 @@ use umbel_trace_ring::layout::{Clock, Full, Mode};
 use umbel_trace_ring::{Live, Setup};
 use umbel_values::plan::Wishes;
 
+use super::cache::Cache;
 use super::coarse::Ticker;
 use super::code::Files;
 use super::control::{Control, ControlError};
@@ -225,7 +226,7 @@ impl Session {
             ticker,
             first_clock,
             last_clock: first_clock,
-            files: Files::default(),
+            files: Files::new(Cache::of_user()),
             bitmaps: Bitmaps::default(),
             processes: HashMap::new(),
             excluded: HashMap::new(),

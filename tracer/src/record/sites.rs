@@ -20,6 +20,7 @@ use super::elf::{Hook, Text};
 use crate::symbols::{Function, FunctionTable};
 
 mod flow;
+mod kept;
 
 /// One call of a hook. Addresses are those of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,6 +26,8 @@ pub struct Writer {
     /// Where the next block goes.
     end: u64,
     encoder: Encoder,
+    /// For descriptions. Made once: that asks the processor what it is, which takes a virtual one longer than a description.
+    packer: zstd::bulk::Compressor<'static>,
     threads: BTreeMap<ThreadSerial, ThreadState>,
     named: BTreeMap<Image, BTreeSet<u64>>,
     body: Vec<u8>,
@@ -41,6 +43,9 @@ struct ThreadState {
 /// Bodies of metadata are packed from here on.
 const PACKED_FROM: usize = 256;
 
+/// zstd's level for descriptions: there are many plans, each made while a thread waits for it.
+const DESCRIPTIONS_LEVEL: i32 = 1;
+
 impl Writer {
     /// Makes the file, or empties the one that is there, and describes the session in it.
     pub fn create(path: &Path, session: &SessionInfo) -> Result<Self> {
@@ -52,11 +57,14 @@ impl Writer {
             .open(path)
             .map_err(|error| Error::io("create", path, error))?;
         let encoder = Encoder::new().map_err(|error| Error::io("compress for", path, error))?;
+        let packer = zstd::bulk::Compressor::new(DESCRIPTIONS_LEVEL)
+            .map_err(|error| Error::io("compress for", path, error))?;
         let mut writer = Self {
             file,
             path: path.to_owned(),
             end: 0,
             encoder,
+            packer,
             threads: BTreeMap::new(),
             named: BTreeMap::new(),
             body: Vec::new(),
@@ -237,7 +245,7 @@ impl Writer {
             ..Header::default()
         };
         if self.body.len() >= PACKED_FROM {
-            self.body = zstd::bulk::compress(&self.body, 1).map_err(refuse)?;
+            self.body = self.packer.compress(&self.body).map_err(refuse)?;
             header.packing = 1;
         }
         if self.body.len().max(header.raw_bytes as usize) > BODY_BYTES_MAX {
