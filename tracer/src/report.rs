@@ -13,6 +13,7 @@
 
 mod diff;
 mod fast;
+mod graph;
 mod histogram;
 mod ids;
 mod json;

@@ -14,12 +14,17 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 pub use umbel_values::show::Limits;
 
+mod assign;
 mod calls;
+pub mod core;
 mod error;
+mod expression;
 mod files;
 mod frames;
+mod inspect;
 mod memory;
 mod modules;
+mod objects;
 mod registers;
 mod search;
 mod since;
@@ -33,6 +38,7 @@ pub use error::{Error, Result};
 pub use files::OpenFile;
 pub use frames::Frame;
 use frames::Walker;
+pub use inspect::{Change, Inspector, is_range};
 use memory::LiveMemory;
 use modules::Modules;
 use task::{Clocks, Process, Task};
@@ -120,6 +126,12 @@ pub enum Seen {
     Stopped(Duration),
     /// It would not do.
     Not,
+}
+
+/// The recording that is being made of process `pid`, if one is.
+pub fn recording_of(pid: i32) -> Result<Option<PathBuf>> {
+    let maps = task::open_maps(pid)?;
+    Ok(modules::recording_in(&maps))
 }
 
 /// Looks at a process.

@@ -18,6 +18,7 @@
 //! | action | does |
 //! |---|---|
 //! | `snapshot` | stacks of all threads, with their variables, into a file beside the recording; the thread waits for it |
+//! | `core` | a core file beside the recording; the thread waits for it |
 //! | `enable g*`, `disable g*` | as `filter add` and `filter add !...` |
 //! | `start recording`, `stop recording` | as `on`, `off` |
 //! | `mark "text"` | puts a text among the calls |
@@ -106,6 +107,8 @@ pub struct Deferred {
 pub enum Action {
     /// Stacks of all threads, with their variables, into a file.
     Snapshot,
+    /// A core file.
+    Core,
     /// Rules for the filter.
     Filter(Box<str>),
     /// Trace.
@@ -156,9 +159,12 @@ impl Trigger {
             .actions
             .iter()
             .filter(|deferred| deferred.after.is_zero());
-        at_once
-            .into_iter()
-            .any(|deferred| matches!(deferred.action, Action::Snapshot | Action::Hold))
+        at_once.into_iter().any(|deferred| {
+            matches!(
+                deferred.action,
+                Action::Snapshot | Action::Core | Action::Hold
+            )
+        })
     }
 }
 

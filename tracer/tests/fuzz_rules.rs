@@ -12,8 +12,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use recordings::{Random, Temporary};
+use umbel_trace_ring::plan::Until;
 use umbel_tracer::filter::{Filter, Function, Names, Rule};
-use umbel_tracer::record::{Control, REQUEST_BYTES_MAX, Request};
+use umbel_tracer::record::{Control, REQUEST_BYTES_MAX, Request, Spot};
 
 const SEED: u64 = 0x2010_0902;
 /// Rounds of the short run: a second of an unoptimized build.
@@ -144,12 +145,32 @@ fn words(request: &Request) -> String {
         Request::ClearTriggers => "trigger clear".into(),
         Request::ListTriggers => "trigger list".into(),
         Request::Status => "status".into(),
-        Request::Snapshot => "snapshot".into(),
+        Request::Snapshot(wishes) if wishes.core => "snapshot core".into(),
+        Request::Snapshot(wishes) if wishes.dumps.is_empty() => "snapshot".into(),
+        Request::Snapshot(wishes) => format!("snapshot dump {}", wishes.dumps.join(";")),
         Request::Threads => "threads".into(),
-        Request::Continue(None) => "continue".into(),
-        Request::Continue(Some(tid)) => format!("continue {tid}"),
+        Request::Continue(tid) => with_thread("continue", *tid),
+        Request::StopThreads(None) => "stop all".into(),
+        Request::StopThreads(tid) => with_thread("stop", *tid),
+        Request::Step(tid, Until::Event) => with_thread("step", *tid),
+        Request::Step(tid, Until::Level) => with_thread("next", *tid),
+        Request::Step(tid, Until::Return) => with_thread("finish", *tid),
+        Request::Backtrace(tid) => with_thread("bt", *tid),
+        Request::Print(spot, path) => format!("print {} {path}", at(spot)),
+        Request::Assign { spot, path, value } => format!("set {} {path} = {value}", at(spot)),
+        Request::Dump(spot, what) => format!("dump {} {what}", at(spot)),
+        Request::Notify => "notify".into(),
         Request::Stop => "stop".into(),
     }
+}
+
+fn with_thread(verb: &str, tid: Option<u32>) -> String {
+    tid.map_or_else(|| verb.into(), |tid| format!("{verb} {tid}"))
+}
+
+fn at(spot: &Spot) -> String {
+    let tid = spot.tid.map_or_else(|| "-".into(), |tid| tid.to_string());
+    format!("{tid}#{}", spot.frame)
 }
 
 fn request(random: &mut Random) -> String {
@@ -159,6 +180,17 @@ fn request(random: &mut Random) -> String {
         "status",
         "snapshot",
         "stop",
+        "stop all",
+        "step",
+        "next 17",
+        "bt",
+        "print - p->next[2..5]",
+        "print 17#1 n",
+        "set - c = '='",
+        "dump - 0x10+16",
+        "snapshot core",
+        "snapshot dump p; 0x10+16",
+        "notify",
         "filter list",
         "filter clear",
         "filter del 1",

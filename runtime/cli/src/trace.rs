@@ -8,6 +8,7 @@ use umbel_tracer::view::story::Story;
 
 use crate::status;
 
+mod attach;
 mod ctl;
 mod diff;
 mod export;
@@ -39,6 +40,7 @@ Examples:
   umbel trace record --filter 'parse_*' ./prog        only these; the others cost nothing
   umbel trace ctl status                              how is the session that runs here?
   umbel trace ctl filter add '-lex_*'                 while it runs: without these from now on
+  umbel trace attach PID                              debug it while it runs: stop threads, step, print, set
   umbel trace stuck PID                               where is it? any process, traced or not, while it runs on
 
 `umbel trace COMMAND --help` explains a command with examples."
@@ -62,6 +64,7 @@ enum Command {
     Export(export::Options),
     Info(info::InfoOptions),
     Ctl(ctl::CtlOptions),
+    Attach(attach::AttachOptions),
     Stuck(stuck::StuckOptions),
     #[command(hide = true)]
     Serve(serve::ServeOptions),
@@ -90,6 +93,7 @@ pub fn run(options: &Options) -> u8 {
         Command::Export(options) => export::run(options),
         Command::Info(options) => info::run(options),
         Command::Ctl(options) => Ok(ctl::run(options)),
+        Command::Attach(options) => attach::run(options),
         Command::Stuck(options) => stuck::run(options),
         Command::Serve(options) => Ok(serve::run(options)),
     };

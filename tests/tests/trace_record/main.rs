@@ -3,8 +3,10 @@
 //! What must be in a recording is counted by the programs themselves (tests/programs/trace/record).
 
 mod chosen;
+mod debug;
 mod hard;
 mod kept;
+mod snapshots;
 mod triggers;
 
 use std::collections::BTreeMap;

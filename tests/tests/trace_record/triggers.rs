@@ -6,7 +6,7 @@ use umbel_tracer::recording::{Kind, Recording};
 use super::{Folder, Running, count};
 
 /// Texts among the calls, in order of time.
-fn marks(folder: &Folder) -> Vec<String> {
+pub fn marks(folder: &Folder) -> Vec<String> {
     let recording = Recording::open(&folder.recording()).expect("there is a recording");
     let mut marks = Vec::new();
     for thread in recording.threads() {

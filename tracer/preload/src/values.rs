@@ -14,7 +14,7 @@ use umbel_trace_ring::append::Both;
 use umbel_trace_ring::layout::Full;
 use umbel_trace_ring::plan::{
     Captured, Code, Found, Lookup, Patience, Plans, Probe, QUICK_WORDS, Registers, Request,
-    Triggered, numbers,
+    STOPPED_AT_CALL, STOPPED_AT_RETURN, Triggered, numbers,
 };
 use umbel_trace_ring::sys::{is_alive, is_quiet};
 use umbel_trace_ring::word;
@@ -66,6 +66,11 @@ fn on_event(word: u64, registers: &mut Registers, return_address: u64, entry: u6
     let found = Found::parse(entry);
     if found.quick == 0 || !quickly(word, registers, found) {
         slowly(word, registers, return_address);
+    }
+    if let Some(plans) = plans()
+        && plans.is_anyone_wanted()
+    {
+        stop_if_wanted(&plans, word & 1 != 0);
     }
 }
 
@@ -177,13 +182,37 @@ fn capture(plans: &Plans, plan: u32, registers: &mut Registers, word: u64, time:
 /// Says that something was triggered, and waits if that is wanted.
 #[cold]
 fn trigger(plans: &Plans, triggered: &Triggered) {
+    let live = live().filter(|_| !is_quiet());
+    // Before the word: the recorder may have judged it, and want to let the thread go, before it waits.
+    let hold = match (live, triggered.holds) {
+        (Some(_), true) => plans.begin_hold(triggered.number),
+        _ => None,
+    };
     special(word::Code::Triggered, &[u64::from(triggered.number)]);
-    let Some(live) = live().filter(|_| !is_quiet()) else {
+    let Some(live) = live else {
         return;
     };
     live.ring();
-    if triggered.holds {
-        plans.hold(live, triggered.number);
+    if let Some(hold) = hold {
+        hold.wait(live);
+    }
+}
+
+/// Waits if the user wants this thread stopped here.
+#[cold]
+fn stop_if_wanted(plans: &Plans, is_return: bool) {
+    // A handler that came while a word was being written: whoever reads it must not wait for the user.
+    if is_quiet() || thread().producer.inside.load(Ordering::Relaxed) != 0 {
+        return;
+    }
+    if let (Some(live), true) = (live(), plans.stops(is_return)) {
+        let number = match is_return {
+            true => STOPPED_AT_RETURN,
+            false => STOPPED_AT_CALL,
+        };
+        if let Some(hold) = plans.begin_hold(number) {
+            hold.wait(live);
+        }
     }
 }
 

@@ -50,13 +50,15 @@ mod quick;
 mod region;
 mod request;
 mod triggers;
+mod wanted;
 
 pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState};
 pub use interpret::{Captured, Code, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
 pub use quick::{QUICK_WORDS, numbers};
 pub use region::{Found, Lookup, Plans, Region, VECTORS_WANTED};
 pub use request::{Patience, Request};
-pub use triggers::{Held, Triggered, Triggers};
+pub use triggers::{Held, Hold, Triggered, Triggers};
+pub use wanted::{From, STOPPED_AT_CALL, STOPPED_AT_RETURN, Until, Wanted};
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -71,6 +73,9 @@ pub const REQUESTS: usize = 32;
 
 /// Threads that can be held at one time; others go on.
 pub const HELD: usize = 64;
+
+/// Threads that can be on their way to where their user wants them stopped, at one time.
+pub const WANTED: usize = 64;
 
 /// Bytes of a region: 2 Mi words, for a hundred thousand plans.
 pub const REGION_BYTES: usize = 16 << 20;
@@ -109,6 +114,8 @@ pub struct Desk {
     /// Threads that wait to be let go: tid, and the number of the trigger in the upper half; 0: free. The thread takes a place; the recorder
     /// puts 0 and wakes the low half.
     pub held: [AtomicU64; HELD],
+    /// Threads that are to stop. The recorder puts wishes, threads take them away.
+    pub wanted: Wanted,
 }
 
 /// What the recorder tells of a region: its second page.

@@ -15,12 +15,24 @@
 //! | `trigger clear` | takes all away |
 //! | `trigger list` | the triggers that are set, and how often each has fired |
 //! | `status` | functions, sites, events |
-//! | `snapshot` | writes down where all threads are, and what a flight recorder has; the files' names |
-//! | `threads` | the threads that triggers hold |
+//! | `snapshot` | writes down where all threads are, the call graph, and what a flight recorder has; the files' names |
+//! | `snapshot dump WHAT; WHAT` | with memory: variables of held threads, or `ADDRESS+LENGTH` |
+//! | `snapshot core` | writes a core file |
+//! | `threads` | the threads that are held, or are to stop |
+//! | `stop TID`, `stop all` | holds a thread, or all, at the next traced call or return |
 //! | `continue`, `continue TID` | lets them, or one, go on |
+//! | `step`, `next`, `finish` | lets a held thread go on to its next call or return; over the call that it is at; until its function returns |
+//! | `bt` | the stack of a held thread, with variables |
+//! | `print AT PATH` | a variable of a held thread |
+//! | `set AT PATH = VALUE` | changes it |
+//! | `dump AT PATH`, `dump AT ADDRESS+LENGTH` | memory |
+//! | `notify` | from now on lines that begin with `* ` tell of threads that stop, between the answers |
 //! | `stop` | ends the session; the programs go on |
+//!
+//! `AT` is a thread's number, `#FRAME` behind it if the frame isn't the innermost: `4711`, `4711#2`; `-` is the only thread that is held.
+//! `step` and its kin may have a thread's number behind them.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -30,6 +42,7 @@ use std::{fs, process};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
+use umbel_trace_ring::plan::Until;
 
 /// Bytes of a request: a filter's, and its verb.
 pub const REQUEST_BYTES_MAX: usize = crate::filter::TEXT_BYTES_MAX + 64;
@@ -63,14 +76,87 @@ pub enum Request {
     /// How is it?
     Status,
     /// Write down where all threads are, and what is in the chunks of a flight recorder.
-    Snapshot,
+    Snapshot(SnapshotWishes),
     /// Which threads are held?
     Threads,
     /// Let a thread go on, or all.
     Continue(Option<u32>),
+    /// Hold a thread, or all, at the next traced call.
+    StopThreads(Option<u32>),
+    /// Let a held thread go on until there.
+    Step(Option<u32>, Until),
+    /// Where is a held thread?
+    Backtrace(Option<u32>),
+    /// What is a variable?
+    Print(Spot, String),
+    /// Change a variable.
+    Assign {
+        /// Of which frame.
+        spot: Spot,
+        /// Which.
+        path: String,
+        /// What it becomes.
+        value: String,
+    },
+    /// What lies in memory?
+    Dump(Spot, String),
+    /// Tell of threads that stop.
+    Notify,
     /// End.
     Stop,
 }
+
+/// A frame of a held thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spot {
+    /// The thread; `None`: the only one that is held.
+    pub tid: Option<u32>,
+    /// Callers above the innermost function.
+    pub frame: usize,
+}
+
+impl Spot {
+    /// `4711`, `4711#2`, `-`, `-#2`.
+    fn parse(text: &str) -> Option<Self> {
+        let (tid, frame) = text.split_once('#').unwrap_or((text, "0"));
+        Some(Self {
+            tid: match tid {
+                "-" => None,
+                tid => Some(tid.parse().ok()?),
+            },
+            frame: frame.parse().ok().filter(|frame| *frame < FRAMES_MAX)?,
+        })
+    }
+}
+
+/// What a snapshot has besides stacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotWishes {
+    /// It is a core file instead.
+    pub core: bool,
+    /// Memory: variables of held threads, or ADDRESS+LENGTH.
+    pub dumps: Vec<String>,
+}
+
+impl SnapshotWishes {
+    /// Nothing, `core`, or `dump WHAT; WHAT`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let dumps = match text.split_once(char::is_whitespace) {
+            Some(("dump", rest)) => rest.split(';'),
+            _ => "".split(';'),
+        };
+        let dumps = dumps.map(str::trim).filter(|what| !what.is_empty());
+        let dumps: Vec<String> = dumps.map(str::to_owned).collect();
+        let core = text == "core";
+        match core || text.is_empty() || !dumps.is_empty() {
+            true => Ok(Self { core, dumps }),
+            false => Err("expected `core` after `snapshot`, or `dump` and what: a variable of a held thread, or ADDRESS+LENGTH".into()),
+        }
+    }
+}
+
+/// Frames that can be asked for.
+const FRAMES_MAX: usize = 4096;
 
 impl Request {
     /// The request that `line` is. `Err` says what was expected.
@@ -89,20 +175,34 @@ impl Request {
             "on" => alone(Self::On),
             "off" => alone(Self::Off),
             "status" => alone(Self::Status),
-            "snapshot" => alone(Self::Snapshot),
+            "snapshot" => SnapshotWishes::parse(rest).map(Self::Snapshot),
             "threads" => alone(Self::Threads),
-            "continue" => match rest {
-                "" => Ok(Self::Continue(None)),
-                tid => match tid.parse() {
-                    Ok(tid) => Ok(Self::Continue(Some(tid))),
-                    Err(_) => Err("expected a thread's number after `continue`, or nothing".into()),
-                },
-            },
+            "continue" => thread(verb, rest).map(Self::Continue),
+            "step" => thread(verb, rest).map(|tid| Self::Step(tid, Until::Event)),
+            "next" => thread(verb, rest).map(|tid| Self::Step(tid, Until::Level)),
+            "finish" => thread(verb, rest).map(|tid| Self::Step(tid, Until::Return)),
+            "bt" => thread(verb, rest).map(Self::Backtrace),
+            "print" => at(verb, rest).map(|(spot, path)| Self::Print(spot, path)),
+            "dump" => at(verb, rest).map(|(spot, what)| Self::Dump(spot, what)),
+            "set" => {
+                let (spot, change) = at(verb, rest)?;
+                let (path, value) = change
+                    .split_once('=')
+                    .ok_or("expected PATH = VALUE, as in: set 4711 p->count = 5")?;
+                Ok(Self::Assign {
+                    spot,
+                    path: path.trim().to_owned(),
+                    value: value.trim().to_owned(),
+                })
+            }
+            "notify" => alone(Self::Notify),
+            "stop" if rest == "all" => Ok(Self::StopThreads(None)),
+            "stop" if !rest.is_empty() => thread(verb, rest).map(Self::StopThreads),
             "stop" => alone(Self::Stop),
             "filter" => Self::parse_filter(rest),
             "trigger" => Self::parse_trigger(rest),
             _ => Err(format!(
-                "`{}` is no request; expected on, off, filter, trigger, threads, continue, status, snapshot or stop",
+                "`{}` is no request; expected on, off, filter, trigger, threads, stop, continue, step, next, finish, bt, print, set, dump, status, snapshot or notify",
                 shortened(verb)
             )),
         }
@@ -143,6 +243,29 @@ impl Request {
     }
 }
 
+/// A thread's number, or nothing.
+fn thread(verb: &str, text: &str) -> Result<Option<u32>, String> {
+    match text {
+        "" => Ok(None),
+        tid => match tid.parse() {
+            Ok(tid) => Ok(Some(tid)),
+            Err(_) => Err(format!(
+                "expected a thread's number after `{verb}`, or nothing"
+            )),
+        },
+    }
+}
+
+/// A frame, and what is asked about it.
+fn at(verb: &str, text: &str) -> Result<(Spot, String), String> {
+    let (spot, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let found = Spot::parse(spot).filter(|_| !rest.trim().is_empty());
+    let spot = found.ok_or_else(|| {
+        format!("expected a thread and a variable after `{verb}`, as in: {verb} 4711 n, or in its caller's frame: {verb} 4711#1 n")
+    })?;
+    Ok((spot, rest.trim().to_owned()))
+}
+
 fn shortened(text: &str) -> String {
     text.chars().take(40).collect()
 }
@@ -162,6 +285,8 @@ pub struct Control {
 struct Connection {
     stream: UnixStream,
     request: Vec<u8>,
+    /// It wants to be told of threads that stop.
+    listens: bool,
 }
 
 /// Why there is no control socket.
@@ -229,11 +354,25 @@ impl Control {
                 self.connections.push(Connection {
                     stream,
                     request: Vec::new(),
+                    listens: false,
                 });
             }
         }
         self.connections
             .retain_mut(|connection| connection.serve(&mut answer));
+    }
+
+    /// Whether anybody wants to be told of threads that stop.
+    pub fn has_listeners(&self) -> bool {
+        self.connections.iter().any(|connection| connection.listens)
+    }
+
+    /// Tells those who want to be told.
+    pub fn tell(&mut self, notice: &str) {
+        let line = format!("* {}\n", notice.replace('\n', " "));
+        self.connections.retain_mut(|connection| {
+            !connection.listens || connection.stream.write_all(line.as_bytes()).is_ok()
+        });
     }
 }
 
@@ -264,6 +403,7 @@ impl Connection {
             while let Some(end) = self.request.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.request.drain(..=end).collect();
                 let request = Request::parse(&String::from_utf8_lossy(&line));
+                self.listens |= request == Ok(Request::Notify);
                 if !self.reply(request.and_then(&mut *answer)) {
                     return false;
                 }
@@ -321,6 +461,36 @@ pub fn ask(path: &Path, request: &str) -> io::Result<Answer> {
     })
 }
 
+/// What a session tells of threads that stop, line by line, until it ends.
+#[derive(Debug)]
+pub struct Notices(BufReader<UnixStream>);
+
+impl Notices {
+    /// From the session whose socket is `path`.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let folder = Folder::of(path)?;
+        let mut stream = UnixStream::connect(folder.reach(&folder.name))?;
+        stream.write_all(b"notify\n")?;
+        let mut lines = BufReader::new(stream);
+        // From its answer on it tells.
+        let mut answer = String::new();
+        lines.read_line(&mut answer)?;
+        Ok(Self(lines))
+    }
+}
+
+impl Iterator for Notices {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.0.read_line(&mut line) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(line.trim_start_matches("* ").trim_end().to_owned()),
+        }
+    }
+}
+
 /// A session that looks through a large program's sources may take a while.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -376,11 +546,44 @@ mod tests {
             ("filter list", Request::List),
             ("filter clear", Request::Clear),
             ("status", Request::Status),
-            ("snapshot", Request::Snapshot),
+            ("snapshot", Request::Snapshot(SnapshotWishes::default())),
+            (
+                "snapshot dump p[0..4]; 0x10+16",
+                Request::Snapshot(SnapshotWishes {
+                    core: false,
+                    dumps: vec!["p[0..4]".into(), "0x10+16".into()],
+                }),
+            ),
             ("threads", Request::Threads),
             ("continue", Request::Continue(None)),
             ("continue 17", Request::Continue(Some(17))),
             ("stop", Request::Stop),
+            ("stop all", Request::StopThreads(None)),
+            ("stop 17", Request::StopThreads(Some(17))),
+            ("step", Request::Step(None, Until::Event)),
+            ("finish 17", Request::Step(Some(17), Until::Return)),
+            ("bt 17", Request::Backtrace(Some(17))),
+            (
+                "print -#2 p->next",
+                Request::Print(
+                    Spot {
+                        tid: None,
+                        frame: 2,
+                    },
+                    "p->next".into(),
+                ),
+            ),
+            (
+                "set 17 c = '='",
+                Request::Assign {
+                    spot: Spot {
+                        tid: Some(17),
+                        frame: 0,
+                    },
+                    path: "c".into(),
+                    value: "'='".into(),
+                },
+            ),
             (
                 "trigger set when f then stop",
                 Request::SetTrigger("when f then stop".into()),
@@ -399,6 +602,11 @@ mod tests {
             ("on now", "stands alone"),
             ("filter", "expected add"),
             ("continue all", "expected a thread's number"),
+            ("stop here", "expected a thread's number"),
+            ("print", "expected a thread and a variable"),
+            ("print 17", "expected a thread and a variable"),
+            ("print n", "expected a thread and a variable"),
+            ("set 17 n", "expected PATH = VALUE"),
             ("trigger", "expected set"),
             ("trigger del", "expected a name"),
             ("filter add", "expected a rule"),

@@ -31,7 +31,9 @@ mod values;
 mod wake;
 
 pub use clock::point as clock_point;
-pub use control::{Answer, Control, REQUEST_BYTES_MAX, Request, ask};
+pub use control::{
+    Answer, Control, Notices, REQUEST_BYTES_MAX, Request, SnapshotWishes, Spot, ask,
+};
 pub use error::Error;
 pub use output::Tally;
 pub use program::{Untraceable, examine};

@@ -37,12 +37,16 @@ use crate::filter::Filter;
 use crate::recording::{ClockPoint, Ended, Image, Name, ProcessSerial, SessionInfo, Writer};
 use crate::trigger::Trigger;
 
+mod debugger;
 mod events;
 mod requests;
 mod run;
+mod snapshots;
 mod triggers;
 
+use debugger::Debugger;
 pub use run::{Outcome, Program};
+use snapshots::Snapshots;
 use triggers::Triggers;
 
 /// How a session is made.
@@ -98,6 +102,8 @@ pub struct Session {
     /// When it was last switched on or off, in ticks.
     switched_ticks: u64,
     triggers: Triggers,
+    debugger: Debugger,
+    snapshots: Snapshots,
     processes: HashMap<u64, Process>,
     excluded: HashMap<u64, Vec<taker::ExcludedModule>>,
     /// Serials, by pid, of processes that were heard of when they had gone on as other programs.
@@ -215,6 +221,8 @@ impl Session {
             is_on: settings.is_on,
             switched_ticks: first_clock.ticks,
             triggers: Triggers::new(&settings.triggers),
+            debugger: Debugger::default(),
+            snapshots: Snapshots::default(),
             settings,
             shared,
             control: Some(control),

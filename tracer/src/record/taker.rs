@@ -21,7 +21,7 @@ use super::code::Verdict;
 use super::flow::Flow;
 use super::output::Output;
 use super::trim::Limits;
-use super::values::Planner;
+use super::values::{HeldThread, Planner};
 use super::wake::Waker;
 use crate::filter;
 use crate::recording::{
@@ -59,6 +59,15 @@ pub enum Order {
     },
     /// The process of this serial goes on as another program.
     Forget(u64),
+    /// Put a text among a thread's calls, behind those that it has made.
+    Note {
+        /// Serial of the process.
+        process: u64,
+        /// The thread; 0: the one of the process that came first.
+        tid: u32,
+        /// What it says.
+        text: String,
+    },
     /// Take what is there and end. Then [`News::Stopped`].
     Stop,
 }
@@ -99,6 +108,8 @@ pub enum News {
         /// Serial of the process.
         process: u64,
     },
+    /// Threads may be held that were not.
+    Held,
     /// The buffer can't grow: why.
     NotGrown(String),
     /// It has ended.
@@ -232,6 +243,8 @@ pub fn start(
         waiting: Vec::new(),
         grow_failed: false,
         counts: Counts::default(),
+        held: Vec::new(),
+        held_rings: 0,
     };
     thread::Builder::new()
         .name("umbel-take".into())
@@ -249,6 +262,9 @@ struct Work {
     grow_failed: bool,
     /// How often cases of triggers were true.
     counts: Counts,
+    /// Threads that were held at the last look, and how often the bell had been rung.
+    held: Vec<HeldThread>,
+    held_rings: u32,
 }
 
 /// Words that wait for a verdict.
@@ -302,6 +318,7 @@ impl Work {
                 false => Which::All,
             };
             let taken = self.take(&mut taker, usual);
+            self.tell_held(rings);
             self.answer();
             if self.obey(&mut taker, orders).is_break() {
                 break;
@@ -325,6 +342,18 @@ impl Work {
         if let Some(mut planner) = self.shared.planner() {
             planner.answer(&self.shared);
         }
+    }
+
+    /// Tells that threads wait, if that may be new. `rings` of the bell were heard before: who begins to wait rings it.
+    fn tell_held(&mut self, rings: u32) {
+        let held = self.shared.planner().map(|planner| planner.held());
+        let held = held.unwrap_or_default();
+        let is_new = held != self.held || rings != self.held_rings;
+        self.held_rings = rings;
+        if is_new && !held.is_empty() {
+            self.news.send(News::Held);
+        }
+        self.held = held;
     }
 
     /// Takes what is there, and passes on the questions that were asked before.
@@ -388,6 +417,10 @@ impl Work {
                     self.news.send(News::Retired { page, serial });
                 }
                 Ok(Order::Forget(serial)) => self.finish_threads(serial),
+                Ok(Order::Note { process, tid, text }) => {
+                    self.take(taker, Which::All);
+                    self.note(process, tid, &text);
+                }
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
                     self.take(taker, Which::All);
                     let rules = self.shared.rules();
@@ -515,6 +548,32 @@ impl Work {
         }
         if positions.is_some() {
             output.words(serial, process, position..end, &[]);
+        }
+    }
+
+    /// Puts a text among a thread's calls. A thread that has made none has no place for it.
+    fn note(&mut self, process: u64, tid: u32, text: &str) {
+        let threads = self.threads.iter_mut();
+        let of_process = threads.filter(|(_, thread)| thread.process == process);
+        let meant = of_process
+            .filter(|(_, thread)| tid == 0 || thread.tid == tid)
+            .min_by_key(|(serial, _)| **serial);
+        let Some((serial, thread)) = meant else {
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        let now = clock::ticks(shared.clock);
+        let words = mark(now, text);
+        let positions = thread.position..thread.position;
+        let (serial, process) = (ThreadSerial(*serial), ProcessSerial(process));
+        let mut output = shared.output();
+        let onward = &mut |words: &[u64]| output.words(serial, process, positions.clone(), words);
+        match thread.flow.holds() {
+            true => {
+                let limits = &shared.rules().limits;
+                thread.flow.trim(&words, limits, |_| false, now, onward);
+            }
+            false => thread.flow.pass(&words, onward),
         }
     }
 

@@ -18,6 +18,10 @@ use crate::chosen::{self, Rule};
 use crate::recording::{Began, Image, ModuleGone, ModuleInfo, ProcessInfo};
 use crate::trigger::{Active, At, CaseId, WatchedFunctions};
 
+mod held;
+
+pub use held::HeldThread;
+
 /// How often a region is looked at for requests before words are taken again.
 const ROUNDS_MAX: usize = 32;
 
@@ -110,29 +114,6 @@ impl Planner {
     /// Why something that a trigger asks can't be judged: each reason once.
     pub fn take_refused(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.refused)
-    }
-
-    /// Threads that triggers hold, each with the trigger's number of the case.
-    pub fn held(&self) -> Vec<(u32, u32)> {
-        let held = self
-            .regions
-            .values()
-            .flat_map(|mapped| mapped.region.held());
-        held.map(|held| (held.tid, held.number)).collect()
-    }
-
-    /// Lets threads go on; how many.
-    pub fn let_go(&self, is_meant: impl Fn(u32, u32) -> bool) -> usize {
-        let mut count = 0;
-        for mapped in self.regions.values() {
-            for held in mapped.region.held() {
-                if is_meant(held.tid, held.number) {
-                    mapped.region.let_go(&held);
-                    count += 1;
-                }
-            }
-        }
-        count
     }
 
     /// What triggers want judged at a site.

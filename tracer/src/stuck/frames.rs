@@ -45,6 +45,21 @@ pub struct Frame {
     pub is_interrupted: bool,
     /// Its frame pointer wasn't known: it was found by its code and by what lies on the stack.
     pub is_searched: bool,
+    /// Where its variables are.
+    pub(super) scope: Scope,
+}
+
+/// What a frame's variables are looked for with.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// The frame's registers.
+    pub registers: Registers,
+    /// The canonical frame address, if it is known.
+    pub frame_address: Option<u64>,
+    /// The place of the code, as it is looked up.
+    pub lookup: u64,
+    /// Functions at that place that are inlined into one another: which of them this is, the innermost being 0.
+    pub inlined: usize,
 }
 
 /// A thread's stack.
@@ -70,9 +85,9 @@ pub struct Walker<'a> {
 }
 
 impl Frame {
-    fn at(pc: u64, module: Option<PathBuf>) -> Self {
+    fn at(scope: Scope, module: Option<PathBuf>) -> Self {
         Self {
-            pc,
+            pc: scope.registers.pc,
             function: None,
             offset: 0,
             entry: None,
@@ -84,6 +99,7 @@ impl Frame {
             locals: Vec::new(),
             is_interrupted: false,
             is_searched: false,
+            scope,
         }
     }
 
@@ -188,7 +204,13 @@ impl Walker<'_> {
         module: Option<&Module>,
         step: Option<&Step>,
     ) {
-        let mut physical = Frame::at(registers.pc, module.map(|module| module.path.clone()));
+        let scope = Scope {
+            registers: *registers,
+            frame_address: step.map(|step| step.frame_address),
+            lookup,
+            inlined: 0,
+        };
+        let mut physical = Frame::at(scope, module.map(|module| module.path.clone()));
         let Some(module) = module else {
             frames.push(physical);
             return;
@@ -236,6 +258,7 @@ impl Walker<'_> {
                 line,
             });
             let is_physical = !frame.is_inline;
+            physical.scope.inlined += 1;
             frames.push(frame);
             if is_physical {
                 return;

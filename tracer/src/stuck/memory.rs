@@ -14,7 +14,7 @@ const PAGE_BYTES: u64 = 4096;
 
 /// Where nodes of `umbel run` share objects: a page that isn't there now would be fetched from another node by who reads it, so
 /// only those are read that are there.
-const WINDOW: std::ops::Range<u64> = 0x2000_0000_0000..0x4000_0000_0000;
+pub const WINDOW: std::ops::Range<u64> = 0x2000_0000_0000..0x4000_0000_0000;
 
 /// Pages are read once: variables lie close to each other, and one look should see one state as far as that can be had.
 pub struct LiveMemory {

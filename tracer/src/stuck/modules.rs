@@ -89,12 +89,10 @@ impl Modules {
         }
         list.sort_by_key(|module| module.begin);
         let stacks_end = lines.iter().map(|line| (line.begin, line.end)).collect();
-        let mut names = lines.iter().map(|line| line.name);
-        let recording = names.find_map(|name| name.strip_suffix(LIVE));
         Ok(Self {
             list,
             stacks_end,
-            recording: recording.map(PathBuf::from),
+            recording: recording_in(&maps),
         })
     }
 
@@ -121,6 +119,14 @@ impl Modules {
         let warnings = self.list.iter().flat_map(|module| module.image.warnings());
         warnings.collect()
     }
+}
+
+/// The recording whose shared file is among what a process has in memory.
+pub fn recording_in(maps: &str) -> Option<PathBuf> {
+    let mut names = maps.lines().filter_map(Line::parse).map(|line| line.name);
+    names
+        .find_map(|name| name.strip_suffix(LIVE))
+        .map(PathBuf::from)
 }
 
 impl<'a> Line<'a> {

@@ -48,11 +48,11 @@ pub enum Refusal {
 /// Stops a thread, copies and lets it go on.
 pub fn stopped(tid: i32, modules: &Modules, memory: &LiveMemory) -> Result<Stopped, Refusal> {
     let pid = Pid::from_raw(tid);
-    ptrace::seize(pid, ptrace::Options::empty()).map_err(refusal)?;
+    ptrace::seize(pid, ptrace::Options::empty()).map_err(Refusal::of)?;
     let begin = Instant::now();
     let signal = match ptrace::interrupt(pid)
-        .map_err(refusal)
-        .and_then(|()| wait(pid))
+        .map_err(Refusal::of)
+        .and_then(|()| wait(pid, begin + STOP_MAX))
     {
         Ok(signal) => signal,
         Err(refusal) => {
@@ -61,45 +61,67 @@ pub fn stopped(tid: i32, modules: &Modules, memory: &LiveMemory) -> Result<Stopp
             return Err(refusal);
         }
     };
-    let registers = ptrace::getregs(pid);
-    if let Ok(mut raw) = registers {
-        // It entered a call that a stop makes fail, after we had seen it run: as if nothing had been.
-        let is_in_call = raw.orig_rax as i64 >= 0;
-        if is_in_call && raw.rax as i64 == -i64::from(libc::EINTR) {
-            raw.rax = RESTART_UNLESS_HANDLED as u64;
-            let _ = ptrace::setregs(pid, raw);
-        }
+    let registers = ptrace::getregs(pid).map(|raw| restart(pid, raw));
+    if let Ok(raw) = registers {
         let end = modules.mapping_end(raw.rsp).unwrap_or(raw.rsp);
         memory.copy(raw.rsp, (end - raw.rsp).min(STACK_BYTES_MAX));
     }
+    let floats = ptrace::getregset::<ptrace::regset::NT_PRFPREG>(pid);
     let _ = ptrace::detach(pid, signal);
     let took = begin.elapsed();
     Ok(Stopped {
-        registers: of_user(&registers.map_err(refusal)?),
+        registers: Registers {
+            vectors: floats.ok().map(|floats| vectors(&floats)),
+            ..of_user(&registers.map_err(Refusal::of)?)
+        },
         took,
     })
 }
 
-/// Waits until it stands; a signal that it was about to get, and must get after all.
-fn wait(pid: Pid) -> Result<Option<Signal>, Refusal> {
-    let begin = Instant::now();
+/// The registers of a stopped thread. If it entered a call that a stop makes fail, it is as if nothing had been.
+pub fn restart(pid: Pid, mut raw: libc::user_regs_struct) -> libc::user_regs_struct {
+    let is_in_call = raw.orig_rax as i64 >= 0;
+    if is_in_call && raw.rax as i64 == -i64::from(libc::EINTR) {
+        raw.rax = RESTART_UNLESS_HANDLED as u64;
+        let _ = ptrace::setregs(pid, raw);
+    }
+    raw
+}
+
+/// Waits until it stands, not longer than `end`; a signal that it was about to get, and must get after all.
+pub fn wait(pid: Pid, end: Instant) -> Result<Option<Signal>, Refusal> {
     loop {
         let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
-        match waitpid(pid, Some(flags)).map_err(refusal)? {
+        match waitpid(pid, Some(flags)).map_err(Refusal::of)? {
             WaitStatus::PtraceEvent(..) => return Ok(None),
             WaitStatus::Stopped(_, signal) => return Ok(Some(signal)),
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Refusal::Ended),
-            _ if begin.elapsed() > STOP_MAX => return Err(Refusal::Deaf),
+            _ if Instant::now() > end => return Err(Refusal::Deaf),
             _ => std::thread::yield_now(),
         }
     }
 }
 
-fn refusal(error: Errno) -> Refusal {
-    match error {
-        Errno::ESRCH | Errno::ECHILD => Refusal::Ended,
-        _ => Refusal::Forbidden,
+impl Refusal {
+    /// What the kernel means.
+    pub fn of(error: Errno) -> Self {
+        match error {
+            Errno::ESRCH | Errno::ECHILD => Self::Ended,
+            _ => Self::Forbidden,
+        }
     }
+}
+
+/// xmm0-xmm15.
+fn vectors(raw: &libc::user_fpregs_struct) -> [[u8; 16]; 16] {
+    let mut vectors = [[0; 16]; 16];
+    let (words, _) = raw.xmm_space.as_chunks::<4>();
+    for (vector, words) in vectors.iter_mut().zip(words) {
+        for (place, word) in vector.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+    vectors
 }
 
 /// In DWARF's order.
@@ -112,5 +134,7 @@ fn of_user(raw: &libc::user_regs_struct) -> Registers {
     Registers {
         general: general.map(Some),
         pc: raw.rip,
+        saved: [None; 16],
+        vectors: None,
     }
 }

@@ -52,6 +52,20 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// A thread for people.
+pub struct ThreadText<'a>(pub &'a Thread);
+
+impl fmt::Display for ThreadText<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write_thread(out, self.0, &[])
+    }
+}
+
+/// A frame in one line: `f(n=5) at f.c:7`.
+pub fn frame_line(frame: &Frame) -> String {
+    line(frame)
+}
+
 fn write_thread(out: &mut fmt::Formatter, thread: &Thread, files: &[OpenFile]) -> fmt::Result {
     write!(
         out,

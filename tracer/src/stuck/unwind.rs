@@ -28,6 +28,10 @@ pub struct Registers {
     pub general: [Option<u64>; 16],
     /// Where the code goes on.
     pub pc: u64,
+    /// Where functions called from the frame have saved registers that they must give back: who writes there changes the register.
+    pub saved: [Option<u64>; 16],
+    /// xmm0-xmm15 of a thread that was stopped; a call may change all of them, so only its innermost frame has them.
+    pub vectors: Option<[[u8; 16]; 16]>,
 }
 
 impl Registers {
@@ -144,9 +148,16 @@ impl FrameTable {
             }
             Some(RegisterRule::Constant(value)) => Some(value),
         };
-        let mut general = [None; 16];
-        for (number, register) in general.iter_mut().enumerate() {
-            *register = value(number as u16);
+        let saved_at = |number: u16| match row.register(Register(number)) {
+            None if KEPT.contains(&number) => registers.saved[usize::from(number)],
+            Some(RegisterRule::SameValue) => registers.saved[usize::from(number)],
+            Some(RegisterRule::Offset(offset)) => Some(frame_address.wrapping_add_signed(offset)),
+            _ => None,
+        };
+        let (mut general, mut saved) = ([None; 16], [None; 16]);
+        for number in 0..16 {
+            general[usize::from(number)] = value(number);
+            saved[usize::from(number)] = saved_at(number);
         }
         // A thread's first function has no return address, or 0.
         let has_caller = !matches!(
@@ -159,7 +170,12 @@ impl FrameTable {
         };
         Some(Step {
             frame_address,
-            caller: caller.map(|pc| Registers { general, pc }),
+            caller: caller.map(|pc| Registers {
+                general,
+                pc,
+                saved,
+                vectors: None,
+            }),
             is_signal: entry.is_signal_trampoline(),
         })
     }

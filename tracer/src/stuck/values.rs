@@ -59,6 +59,9 @@ impl Memory for View<'_> {
     }
 }
 
+/// DWARF's number.
+const XMM0: u16 = 17;
+
 /// A frame's registers, with what its addresses are relative to.
 pub struct FrameRegisters<'a> {
     /// The registers.
@@ -72,6 +75,11 @@ pub struct FrameRegisters<'a> {
 impl umbel_values::Registers for FrameRegisters<'_> {
     fn register(&self, number: u16) -> Option<u64> {
         self.registers.get(number)
+    }
+
+    fn vector(&self, number: u16) -> Option<[u8; 16]> {
+        let vectors = self.registers.vectors.as_ref()?;
+        vectors.get(usize::from(number.checked_sub(XMM0)?)).copied()
     }
 
     fn frame_address(&self) -> Option<u64> {

@@ -390,17 +390,19 @@ fn deferred(reader: &mut Reader) -> Result<Deferred> {
     Ok(Deferred { action, after })
 }
 
-const ACTIONS: &str =
-    "an action: snapshot, enable, disable, start recording, stop recording, stop or mark \"text\"";
+const ACTIONS: &str = "an action: snapshot, core, enable, disable, start recording, stop recording, stop or mark \"text\"";
 
 fn action(reader: &mut Reader) -> Result<Action> {
     let at = reader.at();
-    let verbs = ["snapshot", "enable", "disable", "start", "stop", "mark"];
+    let verbs = [
+        "snapshot", "core", "enable", "disable", "start", "stop", "mark",
+    ];
     let Some(verb) = reader.take_any(&verbs) else {
         return Err(reader.error_at(at, &format!("expected {ACTIONS}")));
     };
     match verb {
         "snapshot" => Ok(Action::Snapshot),
+        "core" => Ok(Action::Core),
         "start" => {
             reader.expect("recording", "expected `start recording`")?;
             Ok(Action::Start)

@@ -19,6 +19,9 @@ Examples:
   umbel trace ctl filter add 'parse_*; -lex'   the rules of --filter; the last that matches decides
   umbel trace ctl filter del 2                 by number, or as it was written
   umbel trace ctl snapshot                     where all threads are, and what a flight recorder has
+  umbel trace ctl stop all                     hold each thread at its next traced call; `stop` alone ends the session
+  umbel trace ctl print 4711 'p->next[3]'      a variable of the held thread 4711; 4711#1: in its caller's frame; -: the only one held
+  umbel trace ctl set - 'count = 5'            change one
 
 When the command returns, the change is in force in all processes of the session.")]
 pub struct CtlOptions {
@@ -44,18 +47,92 @@ enum RequestOptions {
     Trigger(TriggerOptions),
     /// Functions, call sites, events.
     Status,
-    /// Write down where all threads are, with their variables, and what a flight recorder has.
-    Snapshot,
-    /// Show the threads that a trigger's `stop` holds.
+    /// Write down where all threads are, with their variables, the call graph so far, and what a flight recorder has.
+    Snapshot {
+        /// A core file for gdb instead.
+        #[arg(long, conflicts_with = "dump")]
+        core: bool,
+        /// Memory too: a variable of the threads that are held, or ADDRESS+LENGTH; may be repeated.
+        #[arg(long, value_name = "WHAT")]
+        dump: Vec<String>,
+    },
+    /// Show the threads that are held, or are to stop.
     Threads,
-    /// Let threads that a trigger holds go on.
+    /// Let threads that are held go on.
     Continue {
         /// The thread; otherwise all.
         tid: Option<u32>,
     },
-    /// End the session; the programs go on.
-    Stop,
+    /// Hold a thread, or all, at the next traced call or return. Without an argument: end the session; the programs go on.
+    Stop {
+        /// The thread's number, or `all`.
+        thread: Option<String>,
+    },
+    /// Let a held thread go on to its next traced call or return.
+    Step {
+        /// The thread; not needed if only one is held.
+        tid: Option<u32>,
+    },
+    /// The same, over the call that it is at.
+    Next {
+        /// The thread; not needed if only one is held.
+        tid: Option<u32>,
+    },
+    /// The same, until its function returns.
+    Finish {
+        /// The thread; not needed if only one is held.
+        tid: Option<u32>,
+    },
+    /// Show the stack of a held thread, with variables.
+    Bt {
+        /// The thread; not needed if only one is held.
+        tid: Option<u32>,
+    },
+    /// Show a variable of a held thread, or a part of it.
+    #[command(after_help = PATH_HELP)]
+    Print {
+        /// Whose: a thread's number, perhaps with #FRAME; `-` for the only one that is held.
+        #[arg(value_name = "AT", allow_hyphen_values = true)]
+        at: String,
+        /// Which.
+        #[arg(required = true)]
+        path: Vec<String>,
+    },
+    /// Change a variable of a held thread.
+    #[command(after_help = PATH_HELP)]
+    Set {
+        /// Whose: a thread's number, perhaps with #FRAME; `-` for the only one that is held.
+        #[arg(value_name = "AT", allow_hyphen_values = true)]
+        at: String,
+        /// PATH = VALUE.
+        #[arg(required = true, allow_hyphen_values = true)]
+        change: Vec<String>,
+    },
+    /// Show memory, as hexadecimal numbers and characters.
+    #[command(after_help = PATH_HELP)]
+    Dump {
+        /// Whose: a thread's number, perhaps with #FRAME; `-` for the only one that is held.
+        #[arg(value_name = "AT", allow_hyphen_values = true)]
+        at: String,
+        /// Of what: a path, or ADDRESS+LENGTH.
+        #[arg(required = true)]
+        what: Vec<String>,
+    },
 }
+
+const PATH_HELP: &str = "\
+Paths, of the variables that the frame has there:
+  n   p->next.name   *p   a[3]   a[2..5]   &n   (*p).x   $rbx
+`bt` numbers the frames: 4711#2 is the frame #2 of thread 4711.
+
+Values: whole numbers (5, -5, 0x1f), characters ('x'), true, false, numbers with a fraction, enumerators, null, addresses,
+and other variables of the same type.
+
+Examples:
+  umbel trace ctl print - 'list->next[2..5]'
+  umbel trace ctl set 4711#1 'limit = 10'
+  umbel trace ctl dump - 'buffer[0..64]'
+  umbel trace ctl dump - 0x7f0012345678+64";
 
 #[derive(Subcommand)]
 enum FilterOptions {
@@ -115,7 +192,8 @@ Actions, each perhaps with `after 10 s` behind it:
   start recording, stop recording   as `ctl on`, `ctl off`
   mark \"text\"                       a text among the calls
   snapshot                          where all threads are, with their variables, into FILE.snapshot-1 and so on; the thread waits for it
-  stop                              the thread waits until `ctl continue`; `ctl threads` shows it
+  core                              a core file of the process, FILE.core-1 and so on; the thread waits for it
+  stop                              the thread waits until `ctl continue`; `ctl threads` shows it, `ctl bt` and `ctl print` what it has
 
 Examples:
   umbel trace ctl trigger set 'slow: when parse returns and duration > 10 ms then mark \"slow\"'
@@ -127,11 +205,22 @@ impl RequestOptions {
             Self::On => "on".into(),
             Self::Off => "off".into(),
             Self::Status => "status".into(),
-            Self::Snapshot => "snapshot".into(),
+            Self::Snapshot { core: true, .. } => "snapshot core".into(),
+            Self::Snapshot { dump, .. } if dump.is_empty() => "snapshot".into(),
+            Self::Snapshot { dump, .. } => format!("snapshot dump {}", dump.join(";")),
             Self::Threads => "threads".into(),
-            Self::Continue { tid: None } => "continue".into(),
-            Self::Continue { tid: Some(tid) } => format!("continue {tid}"),
-            Self::Stop => "stop".into(),
+            Self::Continue { tid } => with_thread("continue", *tid),
+            Self::Stop { thread: None } => "stop".into(),
+            Self::Stop {
+                thread: Some(thread),
+            } => format!("stop {thread}"),
+            Self::Step { tid } => with_thread("step", *tid),
+            Self::Next { tid } => with_thread("next", *tid),
+            Self::Finish { tid } => with_thread("finish", *tid),
+            Self::Bt { tid } => with_thread("bt", *tid),
+            Self::Print { at, path } => format!("print {at} {}", path.join(" ")),
+            Self::Set { at, change } => format!("set {at} {}", change.join(" ")),
+            Self::Dump { at, what } => format!("dump {at} {}", what.join(" ")),
             Self::Filter(FilterOptions::Add { rules }) => format!("filter add {}", rules.join(";")),
             Self::Filter(FilterOptions::Del { rule }) => format!("filter del {rule}"),
             Self::Filter(FilterOptions::Clear) => "filter clear".into(),
@@ -143,6 +232,13 @@ impl RequestOptions {
             Self::Trigger(TriggerOptions::Clear) => "trigger clear".into(),
             Self::Trigger(TriggerOptions::List) => "trigger list".into(),
         }
+    }
+}
+
+fn with_thread(verb: &str, tid: Option<u32>) -> String {
+    match tid {
+        Some(tid) => format!("{verb} {tid}"),
+        None => verb.to_owned(),
     }
 }
 
@@ -165,13 +261,14 @@ pub fn run(options: &CtlOptions) -> u8 {
 }
 
 /// The recording, also if its shared file or socket was named.
-fn recording_of(session: &Path) -> PathBuf {
+pub fn recording_of(session: &Path) -> PathBuf {
     let text = session.to_string_lossy();
     let name = text.strip_suffix(".ctl").unwrap_or(&text);
     PathBuf::from(name.strip_suffix(".live").unwrap_or(name))
 }
 
-fn unreachable(recording: &Path, error: &io::Error) -> String {
+/// Why a session's socket doesn't answer, and what to do.
+pub fn unreachable(recording: &Path, error: &io::Error) -> String {
     let shown = recording.display();
     match error.kind() {
         io::ErrorKind::NotFound => {

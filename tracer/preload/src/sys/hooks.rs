@@ -21,7 +21,7 @@ use core::arch::naked_asm;
 use core::mem::offset_of;
 
 use umbel_trace_ring::PAGE_BYTES;
-use umbel_trace_ring::plan::{HASH, Index, Registers, UNKNOWN_AT_HOOK, VECTORS_WANTED};
+use umbel_trace_ring::plan::{Desk, HASH, Index, Registers, UNKNOWN_AT_HOOK, VECTORS_WANTED};
 
 use super::global::{COARSE_TICKS, FILTER_BASE, FILTER_COUNT, FILTERS, GATE, MODE, PAGES};
 use super::values::PLANS;
@@ -32,6 +32,9 @@ use crate::values::{on_call_with_values, on_return_with_values};
 const _: () =
     assert!(offset_of!(Registers, unknown) == 104 && offset_of!(Registers, vectors) == 112);
 const _: () = assert!(size_of::<Registers>() == 240);
+
+/// Offset of the word that says whether anybody shall stop.
+const WANTED: usize = offset_of!(Desk, wanted);
 
 /// Offset of the word that says where the table of plans is.
 const TABLE: usize = PAGE_BYTES + offset_of!(Index, table);
@@ -102,6 +105,9 @@ macro_rules! hook {
                 "mov r10, qword ptr [rip + {plans}]",
                 "test r10, r10",
                 "jz 61f",
+                // Somebody shall stop: whoever it is, not here.
+                "cmp dword ptr [r10 + {wanted}], 0",
+                "jne 64f",
                 "movabs r11, {hash}",
                 "imul r11, qword ptr [rsp]",
                 "shr r11, 32",
@@ -164,6 +170,9 @@ macro_rules! hook {
                 "cmp dword ptr [rip + {pages} + {gate}], 6",
                 "je 51b",
                 "jmp 90f",
+                "64:",
+                "xor r10d, r10d",
+                "jmp 61b",
                 // Off, or a bitmap decides, mostly the first, of the program itself: registers that may hold values stay.
                 "70:",
                 "jb 79f",
@@ -222,6 +231,7 @@ macro_rules! hook {
                 plans = sym PLANS,
                 hash = const HASH,
                 table = const TABLE,
+                wanted = const WANTED,
             );
         }
     };

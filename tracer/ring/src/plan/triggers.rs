@@ -78,16 +78,30 @@ pub struct Held {
     pub number: u32,
 }
 
+/// A thread's place among those that are held. Whoever reads what it writes from here on finds it there.
+#[derive(Debug)]
+pub struct Hold<'a> {
+    place: &'a AtomicU64,
+    held: u64,
+}
+
 impl Plans {
-    /// Holds the calling thread until the recorder lets it go; not if there is none, or too many are held.
-    pub fn hold(&self, live: &Live, number: u32) {
+    /// Takes a place for the calling thread; `None`: too many are held.
+    pub fn begin_hold(&self, number: u32) -> Option<Hold<'_>> {
         let held = u64::from(tid()) | u64::from(number) << 32;
         let place = self.desk().held.iter().find(|place| {
             place
                 .compare_exchange(0, held, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
-        });
-        let Some(place) = place else { return };
+        })?;
+        Some(Hold { place, held })
+    }
+}
+
+impl Hold<'_> {
+    /// Waits until the recorder lets the thread go; not if there is none.
+    pub fn wait(self, live: &Live) {
+        let Self { place, held } = self;
         live.ring();
         let recorder = || live.header().recorder_pid.load(Ordering::Relaxed);
         // A signal handler may come meanwhile, and be held itself: in another place.

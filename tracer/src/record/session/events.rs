@@ -24,6 +24,7 @@ impl Session {
         match news {
             News::Process(info) => self.on_process(info),
             News::Module(info) => {
+                self.debugger.forget();
                 if let Some(mut planner) = self.shared.planner() {
                     planner.add_module(&self.shared.live, &info);
                 }
@@ -32,6 +33,7 @@ impl Session {
                 }
             }
             News::ModuleGone(gone) => {
+                self.debugger.forget();
                 self.write_names();
                 if let Some(mut planner) = self.shared.planner() {
                     planner.remove_module(&gone);
@@ -59,6 +61,7 @@ impl Session {
             News::Retired { page, serial } => self.on_retired(page, serial),
             News::Fired { fired, process } => self.on_fired(&fired, process),
             News::TakenAll => {}
+            News::Held => self.on_held(),
             News::NotGrown(why) => self.warnings.push(format!("the buffer can't grow: {why}")),
             News::Stopped => self.taker_stopped = true,
         }
@@ -120,6 +123,7 @@ impl Session {
         if let Some(process) = self.processes.get_mut(&serial)
             && !process.is_dead
         {
+            self.debugger.forget();
             process.is_dead = true;
             let page = process.page;
             // It may have gone on as another program, whose journal is on its way: that one has ended, then.

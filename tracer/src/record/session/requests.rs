@@ -9,6 +9,16 @@ use crate::filter::Rule;
 impl Session {
     /// Does what is asked for; what it changes has changed when this returns.
     pub(super) fn answer(&mut self, request: Request) -> Answer {
+        let deed = deed(&request);
+        let answer = self.carry_out(request);
+        // What a flight recorder has stays in the chunks, and a text would have to go behind it.
+        if let (Some(deed), true, false) = (deed, answer.is_ok(), self.shared.is_flight) {
+            self.note_all(&deed);
+        }
+        answer
+    }
+
+    fn carry_out(&mut self, request: Request) -> Answer {
         match request {
             Request::On => self.switch(true),
             Request::Off => self.switch(false),
@@ -30,9 +40,17 @@ impl Session {
             }
             Request::List => return Ok(self.list()),
             Request::Status => return Ok(self.status()),
-            Request::Snapshot => return self.snapshot(None),
-            Request::Threads => return Ok(self.held_threads()),
+            Request::Snapshot(wishes) => return self.snapshot(None, None, &wishes),
+            Request::Threads => return self.threads(),
             Request::Continue(tid) => return self.go_on(tid),
+            Request::StopThreads(tid) => return self.stop_threads(tid),
+            Request::Step(tid, until) => return self.step(tid, until),
+            Request::Backtrace(tid) => return self.backtrace(tid),
+            Request::Print(spot, expression) => return self.print(spot, &expression),
+            Request::Assign { spot, path, value } => return self.assign(spot, &path, &value),
+            Request::Dump(spot, what) => return self.dump(spot, &what),
+            // The connection's own matter.
+            Request::Notify => {}
             Request::SetTrigger(text) => return self.set_trigger(&text),
             Request::RemoveTrigger(which) => self.remove_trigger(&which)?,
             Request::ClearTriggers => self.clear_triggers(),
@@ -97,6 +115,21 @@ impl Session {
         }
         lines
     }
+}
+
+/// What a request changes in all processes, for the recording; what is done to a thread is noted there.
+fn deed(request: &Request) -> Option<String> {
+    Some(match request {
+        Request::On => "on".to_owned(),
+        Request::Off => "off".to_owned(),
+        Request::Add(rules) => format!("filter add {rules}"),
+        Request::Remove(rule) => format!("filter del {rule}"),
+        Request::Clear => "filter clear".to_owned(),
+        Request::SetTrigger(text) => format!("trigger set {text}"),
+        Request::RemoveTrigger(which) => format!("trigger del {which}"),
+        Request::ClearTriggers => "trigger clear".to_owned(),
+        _ => return None,
+    })
 }
 
 /// Functions and sites of one process.

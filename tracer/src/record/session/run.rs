@@ -151,6 +151,9 @@ impl Session {
     /// Ends the session although programs go on: they record nothing from now on.
     pub(super) fn end_now(&mut self) {
         self.stopping = true;
+        if let Some(planner) = self.shared.planner() {
+            planner.unwant(|_| true);
+        }
         self.let_go(|_, _| true);
         for page in self.shared.live.pages() {
             self.shared.live.set_mode(page.index, Mode::Off);
@@ -245,6 +248,10 @@ impl Session {
             return;
         };
         control.serve(|request| self.answer(request));
+        for notice in self.debugger.take_notices() {
+            control.tell(&notice);
+        }
+        self.debugger.has_listeners = control.has_listeners();
         self.control = Some(control);
     }
 
@@ -267,6 +274,7 @@ impl Session {
 
     /// Takes what is left, and writes the end.
     fn end(mut self, program: Option<Program>) -> Outcome {
+        self.snapshots.finish();
         self.order(Order::Stop);
         while !self.taker_stopped {
             if self.taker.is_finished() {

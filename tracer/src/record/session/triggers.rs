@@ -1,16 +1,12 @@
 //! Triggers that are set, and what is done when they fire.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use umbel_trace_ring::layout::Full;
-
-use super::super::taker::Order;
+use super::super::control::SnapshotWishes;
+use super::super::values::HeldThread;
 use super::Session;
-use crate::stuck;
 use crate::trigger::{Action, Active, Fired, Trigger, Watched};
 
 /// The triggers of a session.
@@ -22,8 +18,6 @@ pub(super) struct Triggers {
     last_id: u32,
     /// Actions that were deferred, and until when.
     due: Vec<(Instant, Action)>,
-    /// Snapshots that were made.
-    snapshots: u32,
 }
 
 /// Deferred actions at one time: a trigger that fires a million times doesn't fill the memory.
@@ -166,14 +160,20 @@ impl Session {
         for deferred in &trigger.actions {
             if deferred.after.is_zero() {
                 stays |= deferred.action == Action::Hold;
-                self.act(&deferred.action, Some(process));
+                self.act(&deferred.action, Some(process), Some(fired.tid));
             } else if self.triggers.due.len() < DUE_MAX {
                 let when = Instant::now() + deferred.after;
                 self.triggers.due.push((when, deferred.action.clone()));
             }
         }
-        if !stays {
-            self.let_go(|tid, of| (tid, of) == (fired.tid, number));
+        match stays {
+            true => self.tell_stopped(HeldThread {
+                tid: fired.tid,
+                number,
+            }),
+            false => {
+                self.let_go(|tid, of| (tid, of) == (fired.tid, number));
+            }
         }
     }
 
@@ -183,32 +183,10 @@ impl Session {
         planner.map_or(0, |planner| planner.let_go(is_meant))
     }
 
-    /// Lets a thread that a trigger stopped go on, or all.
-    pub(super) fn go_on(&self, tid: Option<u32>) -> Result<Vec<String>, String> {
-        match self.let_go(|held, _| tid.is_none_or(|tid| tid == held)) {
-            0 if tid.is_some() => {
-                Err("no trigger holds this thread; `threads` shows those that wait".into())
-            }
-            count => Ok(vec![format!("threads that go on: {count}")]),
-        }
-    }
-
-    /// The threads that triggers hold.
-    pub(super) fn held_threads(&self) -> Vec<String> {
-        let held = self.shared.planner().map(|planner| planner.held());
-        let line = |(tid, number): (u32, u32)| {
-            let id = crate::trigger::CaseId::from_word(number.into()).trigger;
-            let trigger = self.triggers.set.iter().find(|set| set.id == id);
-            let trigger = trigger.map_or_else(|| format!("trigger {id}"), Active::title);
-            format!("thread {tid} waits: {trigger}")
-        };
-        held.into_iter().flatten().map(line).collect()
-    }
-
     /// Does what was deferred until now.
     pub(super) fn do_what_is_due(&mut self) {
         for action in self.triggers.take_due() {
-            self.act(&action, None);
+            self.act(&action, None, None);
         }
         let refused = self
             .shared
@@ -219,7 +197,7 @@ impl Session {
         }
     }
 
-    fn act(&mut self, action: &Action, process: Option<u64>) {
+    fn act(&mut self, action: &Action, process: Option<u64>, tid: Option<u32>) {
         match action {
             Action::Filter(rule) => {
                 // It was a rule when the trigger was read.
@@ -228,8 +206,12 @@ impl Session {
             }
             Action::Start => self.switch(true),
             Action::Stop => self.switch(false),
-            Action::Snapshot => {
-                if let Err(why) = self.snapshot(process) {
+            Action::Snapshot | Action::Core => {
+                let wishes = SnapshotWishes {
+                    core: *action == Action::Core,
+                    dumps: Vec::new(),
+                };
+                if let Err(why) = self.snapshot(process, tid, &wishes) {
                     self.warnings.push(why);
                 }
             }
@@ -237,47 +219,4 @@ impl Session {
             Action::Mark(_) | Action::Hold => {}
         }
     }
-
-    /// Writes down where the threads of a process are, or of all processes, and what a flight recorder has; the files' names.
-    pub(super) fn snapshot(&mut self, process: Option<u64>) -> Result<Vec<String>, String> {
-        if self.settings.when_full == Full::Overwrite {
-            self.order(Order::TakeAll);
-        }
-        if self.triggers.snapshots >= SNAPSHOTS_MAX {
-            return Err(format!(
-                "there are {SNAPSHOTS_MAX} snapshots of this session already: no more are made"
-            ));
-        }
-        let meant = self.processes.values().filter(|known| !known.is_dead);
-        let meant =
-            meant.filter(|known| process.is_none_or(|serial| serial == known.info.serial.0));
-        let pids: Vec<u32> = meant.map(|known| known.info.pid).collect();
-        let wishes = stuck::Wishes {
-            frames: FRAMES_MAX,
-            limits: Some(stuck::Limits::default()),
-            never_stop: false,
-        };
-        let mut names = Vec::new();
-        for pid in pids {
-            let report = pid
-                .try_into()
-                .map_err(|_| "it is no process".to_owned())
-                .and_then(|pid| stuck::look(pid, &wishes).map_err(|error| error.to_string()));
-            let report = report.map_err(|why| format!("no snapshot of process {pid}: {why}"))?;
-            self.triggers.snapshots += 1;
-            let mut name = self.settings.output.as_os_str().to_owned();
-            name.push(format!(".snapshot-{}", self.triggers.snapshots));
-            let path = PathBuf::from(name);
-            fs::write(&path, stuck::text::Text(&report).to_string())
-                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-            names.push(path.display().to_string());
-        }
-        Ok(names)
-    }
 }
-
-/// Frames of a thread that a snapshot shows.
-const FRAMES_MAX: usize = 256;
-
-/// A trigger that fires at each call doesn't fill the disk.
-const SNAPSHOTS_MAX: u32 = 100;

@@ -1,0 +1,462 @@
+//! Finds the objects that expressions name.
+
+use umbel_values::evaluate::{self, Source};
+use umbel_values::show::{self, Limits, one_line};
+use umbel_values::{
+    Address, Bound, Kind, Member, Memory, Offset, Op, Place, TypeId, Types, Variable,
+};
+
+use super::expression::Expression;
+use super::unwind::Registers;
+use super::values::{FrameRegisters, View};
+
+/// A value takes at most so much of a line.
+const VALUE_COLUMNS: usize = 4000;
+
+/// Bases of bases, anonymous parts of anonymous parts.
+const NESTING_MAX: u32 = 16;
+
+/// DWARF's numbers.
+const REGISTERS: [&str; 16] = [
+    "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
+    "r14", "r15",
+];
+
+/// Something of the program that has a type.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Where its bytes are.
+    pub source: Source,
+    /// Its type.
+    pub of: TypeId,
+    /// A bit field: bits from the begin of `source`, and how many.
+    pub bits: Option<(u64, u64)>,
+    /// It is all of what this register has.
+    pub register: Option<u16>,
+    /// Why nothing may be put there, if it is no memory.
+    pub why: &'static str,
+    /// Dimensions of its array that have an index already.
+    indexed: usize,
+}
+
+/// What an expression names.
+pub enum Found {
+    /// An object.
+    Object(Object),
+    /// Several.
+    List(Vec<Object>),
+    /// A number that is nowhere in the program: an address, a register.
+    Number(u64),
+}
+
+/// A frame, as far as expressions ask.
+pub struct Around<'a> {
+    /// What the function is called.
+    pub function: &'a str,
+    /// Its variables, inner ones first.
+    pub variables: &'a [Variable],
+    /// The types of its file.
+    pub types: &'a Types,
+    /// Its registers.
+    pub registers: &'a FrameRegisters<'a>,
+    /// Memory.
+    pub view: &'a View<'a>,
+}
+
+impl Object {
+    /// At an address.
+    fn at(address: u64, of: TypeId) -> Self {
+        Self::in_source(Source::Memory(address), of)
+    }
+
+    fn in_source(source: Source, of: TypeId) -> Self {
+        Self {
+            source,
+            of,
+            bits: None,
+            register: None,
+            why: "the compiler keeps it in registers, or computes it",
+            indexed: 0,
+        }
+    }
+}
+
+impl Around<'_> {
+    /// What `expression` names; why it names nothing.
+    pub fn find(&self, expression: &Expression) -> Result<Found, String> {
+        match expression {
+            Expression::Address(inner) => {
+                let object = self.object(inner)?;
+                match (object.source.address(), object.bits) {
+                    (Some(_), Some(_)) => Err(format!("{inner} is a bit field: it has no address")),
+                    (Some(address), None) => Ok(Found::Number(address)),
+                    (None, _) => Err(format!("{inner} has no address: {}", object.why)),
+                }
+            }
+            Expression::Register(name) => self.register(name).map(Found::Number),
+            Expression::Range(inner, begin, end) => {
+                let whole = self.object(inner)?;
+                let element = |index| self.element(inner, &whole, index);
+                (*begin..*end)
+                    .map(element)
+                    .collect::<Result<_, _>>()
+                    .map(Found::List)
+            }
+            _ => self.object(expression).map(Found::Object),
+        }
+    }
+
+    /// The object that `expression` names.
+    pub fn object(&self, expression: &Expression) -> Result<Object, String> {
+        match expression {
+            Expression::Variable(name) => self.variable(name),
+            Expression::Member(inner, name) => {
+                let whole = self.object(inner)?;
+                self.member_of(inner, whole, name)
+            }
+            Expression::Index(inner, index) => {
+                let whole = self.object(inner)?;
+                self.element(inner, &whole, *index)
+            }
+            Expression::Target(inner) => {
+                let object = self.referred(self.object(inner)?)?;
+                self.target(inner, &object)
+            }
+            Expression::Address(_) | Expression::Register(_) => Err(format!(
+                "{expression} is a number, which nothing can be a part of"
+            )),
+            Expression::Range(..) => Err(format!("{expression} is several things")),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Result<Object, String> {
+        let named = |variable: &&Variable| &*variable.name == name;
+        if let Some(variable) = self.variables.iter().find(named) {
+            let source = evaluate::place(&variable.place, self.registers, self.view)
+                .map_err(|absence| format!("{name} is {absence} there"))?;
+            let register = match variable.place {
+                Place::Register(number) => Some(number),
+                _ => None,
+            };
+            return Ok(Object {
+                register,
+                ..Object::in_source(source, variable.of)
+            });
+        }
+        // In a method, a member of its object.
+        let this = Expression::Variable("this".to_owned());
+        if let Ok(object) = self.variables_this(name, &this) {
+            return Ok(object);
+        }
+        let known: Vec<&str> = self.variables.iter().map(|one| &*one.name).collect();
+        Err(match known.is_empty() {
+            true => format!("{} has no variables there", self.function),
+            false => format!(
+                "{} has no variable {name} there; it has {}",
+                self.function,
+                known.join(", ")
+            ),
+        })
+    }
+
+    fn variables_this(&self, name: &str, this: &Expression) -> Result<Object, String> {
+        match self.variables.iter().any(|one| &*one.name == "this") && name != "this" {
+            true => self.member_of(this, self.variable("this")?, name),
+            false => Err(String::new()),
+        }
+    }
+
+    fn register(&self, name: &str) -> Result<u64, String> {
+        use umbel_values::Registers as _;
+        let number = match name {
+            "pc" | "rip" => return Ok(self.registers.registers.pc),
+            "sp" => Some(7),
+            "fp" => Some(6),
+            name => (0..)
+                .zip(REGISTERS)
+                .find(|one| one.1 == name)
+                .map(|one| one.0),
+        };
+        let number = number.ok_or_else(|| {
+            format!(
+                "there is no register ${name}; there are $pc, ${}",
+                REGISTERS.join(", $")
+            )
+        })?;
+        self.registers
+            .register(number)
+            .ok_or_else(|| format!("what ${name} was in this frame is lost: a call may change it"))
+    }
+
+    /// What a reference refers to; anything else as it is.
+    pub fn referred(&self, object: Object) -> Result<Object, String> {
+        match self.types.bare(object.of).map(|(_, found)| &found.kind) {
+            Some(Kind::Reference(target)) => self.behind(&object, *target, "the reference"),
+            _ => Ok(object),
+        }
+    }
+
+    /// What a pointer points to.
+    fn target(&self, name: &Expression, object: &Object) -> Result<Object, String> {
+        match self.types.bare(object.of).map(|(_, found)| &found.kind) {
+            Some(Kind::Pointer(target)) => self.behind(object, *target, &name.to_string()),
+            Some(Kind::Array { .. }) => self.element(name, object, 0),
+            _ => Err(format!(
+                "{name} is no pointer: its type is {}",
+                self.types.name(object.of)
+            )),
+        }
+    }
+
+    fn behind(&self, object: &Object, target: TypeId, name: &str) -> Result<Object, String> {
+        if let Source::Implicit(inner, 0) = &object.source {
+            return Ok(Object::in_source((**inner).clone(), target));
+        }
+        let bytes = object
+            .source
+            .bytes(0, 8, self.view)
+            .map_err(|absence| format!("{name} is {absence}"))?;
+        let address = bytes.try_into().map(u64::from_le_bytes).unwrap_or(0);
+        match address {
+            0 => Err(format!("{name} is null")),
+            _ => Ok(Object::at(address, target)),
+        }
+    }
+
+    fn member_of(&self, inner: &Expression, whole: Object, name: &str) -> Result<Object, String> {
+        let mut whole = self.referred(whole)?;
+        if let Some((_, found)) = self.types.bare(whole.of)
+            && matches!(found.kind, Kind::Pointer(_))
+        {
+            whole = self.referred(self.target(inner, &whole)?)?;
+        }
+        let kind = self.types.bare(whole.of).map(|(_, found)| &found.kind);
+        if !matches!(kind, Some(Kind::Record { .. })) {
+            return Err(format!(
+                "{inner} has no members: its type is {}",
+                self.types.name(whole.of)
+            ));
+        }
+        self.member(&whole, name, 0)?.ok_or_else(|| {
+            let mut names = Vec::new();
+            self.members(whole.of, 0, &mut names);
+            format!(
+                "{inner} has no member {name}; its type {} has {}",
+                self.types.name(whole.of),
+                names.join(", ")
+            )
+        })
+    }
+
+    /// A member of a record, also of what is anonymous in it, or what it inherits.
+    fn member(&self, whole: &Object, name: &str, depth: u32) -> Result<Option<Object>, String> {
+        let Some(Kind::Record { bases, members, .. }) =
+            self.types.bare(whole.of).map(|(_, found)| &found.kind)
+        else {
+            return Ok(None);
+        };
+        if depth > NESTING_MAX {
+            return Ok(None);
+        }
+        if let Some(own) = members.iter().find(|member| &*member.name == name) {
+            return self.own(whole, own).map(Some);
+        }
+        let anonymous = members.iter().filter(|member| member.name.is_empty());
+        let parts = anonymous.map(|member| (&member.offset, member.of));
+        let parts = parts.chain(bases.iter().map(|base| (&base.offset, base.of)));
+        for (offset, of) in parts {
+            let part = self.part(whole, offset, of)?;
+            if let Some(found) = self.member(&part, name, depth + 1)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn own(&self, whole: &Object, member: &Member) -> Result<Object, String> {
+        match member.bits {
+            Some(bits) => Ok(Object {
+                bits: Some(bits),
+                of: member.of,
+                register: None,
+                ..whole.clone()
+            }),
+            None => self.part(whole, &member.offset, member.of),
+        }
+    }
+
+    fn part(&self, whole: &Object, offset: &Offset, of: TypeId) -> Result<Object, String> {
+        let absent = |absence| format!("it is {absence}");
+        let source = match (offset, whole.source.address()) {
+            (Offset::Fixed(offset), _) => whole.source.part(*offset).map_err(absent)?,
+            (Offset::Dynamic(address), Some(object)) => Source::Memory(
+                evaluate::address_in(address, Some(object), self.registers, self.view)
+                    .map_err(absent)?,
+            ),
+            (Offset::Dynamic(_), None) => {
+                return Err("where its virtual base is can't be told".to_owned());
+            }
+        };
+        Ok(Object::in_source(source, of))
+    }
+
+    fn members(&self, of: TypeId, depth: u32, names: &mut Vec<String>) {
+        if let Some((_, found)) = self.types.bare(of)
+            && let Kind::Record { bases, members, .. } = &found.kind
+            && depth <= NESTING_MAX
+        {
+            for member in members {
+                match member.name.is_empty() {
+                    true => self.members(member.of, depth + 1, names),
+                    false => names.push(member.name.to_string()),
+                }
+            }
+            for base in bases {
+                self.members(base.of, depth + 1, names);
+            }
+        }
+    }
+
+    fn element(&self, inner: &Expression, whole: &Object, index: i64) -> Result<Object, String> {
+        let whole = self.referred(whole.clone())?;
+        let size_of = |of| {
+            self.types
+                .size(of)
+                .filter(|size| *size > 0)
+                .ok_or_else(|| format!("how large an element of {inner} is isn't known"))
+        };
+        match self.types.bare(whole.of).map(|(_, found)| &found.kind) {
+            Some(Kind::Pointer(target)) => {
+                let size = size_of(*target)?;
+                let first = self.target(inner, &whole)?;
+                let offset = index.cast_unsigned().wrapping_mul(size);
+                match first.source.address() {
+                    Some(address) => Ok(Object::at(address.wrapping_add(offset), *target)),
+                    None => Err(format!("what {inner} points to is in no memory")),
+                }
+            }
+            Some(Kind::Array {
+                element,
+                dimensions,
+                ..
+            }) => {
+                let own = dimensions
+                    .get(whole.indexed)
+                    .ok_or_else(|| format!("{inner} is no array"))?;
+                let mut stride = size_of(*element)?;
+                for inner_dimension in &dimensions[whole.indexed + 1..] {
+                    stride = stride.saturating_mul(self.count(&inner_dimension.count).ok_or_else(
+                        || format!("how large an element of {inner} is isn't known"),
+                    )?);
+                }
+                let index = index.wrapping_sub(own.lower);
+                let offset = index.cast_unsigned().wrapping_mul(stride);
+                let source = match whole.source.address() {
+                    Some(address) => Source::Memory(address.wrapping_add(offset)),
+                    None => whole
+                        .source
+                        .part(offset)
+                        .map_err(|absence| format!("it is {absence}"))?,
+                };
+                let is_last = whole.indexed + 1 == dimensions.len();
+                Ok(Object {
+                    indexed: if is_last { 0 } else { whole.indexed + 1 },
+                    ..Object::in_source(source, if is_last { *element } else { whole.of })
+                })
+            }
+            _ => Err(format!(
+                "{inner} has no elements: its type is {}; a class's are reached through its members",
+                self.types.name(whole.of)
+            )),
+        }
+    }
+
+    fn count(&self, bound: &Bound) -> Option<u64> {
+        match bound {
+            Bound::Fixed(count) => Some(*count),
+            Bound::Dynamic(address) => evaluate::address(address, self.registers, self.view).ok(),
+            Bound::Unknown => None,
+        }
+    }
+
+    /// The bytes of an object, as many as its type has; of a bit field, as its type would have them.
+    pub fn bytes(&self, object: &Object) -> Result<Vec<u8>, String> {
+        let absent = |absence| format!("it is {absence}");
+        let size = self
+            .types
+            .size(object.of)
+            .ok_or_else(|| "how large it is isn't known".to_owned())?;
+        let Some((first, count)) = object.bits else {
+            return object.source.bytes(0, size, self.view).map_err(absent);
+        };
+        let mut bytes = object
+            .source
+            .bits(first, count, self.view)
+            .map_err(absent)?;
+        bytes.resize(size as usize, 0);
+        if self.is_signed(object.of) && (1..64).contains(&count) && size <= 8 {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(&bytes);
+            let shift = 64 - count as u32;
+            let number = (u64::from_le_bytes(word) << shift).cast_signed() >> shift;
+            bytes.copy_from_slice(&number.to_le_bytes()[..size as usize]);
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a number of this type has a sign.
+    pub fn is_signed(&self, of: TypeId) -> bool {
+        use umbel_values::Encoding;
+        match self.types.bare(of).map(|(_, found)| &found.kind) {
+            Some(Kind::Base(encoding)) => {
+                matches!(encoding, Encoding::Signed | Encoding::SignedChar)
+            }
+            Some(Kind::Enum {
+                underlying,
+                enumerators,
+            }) => match underlying {
+                Some(underlying) => self.is_signed(*underlying),
+                None => enumerators.iter().any(|one| one.value < 0),
+            },
+            _ => false,
+        }
+    }
+
+    /// An object as it is shown.
+    pub fn shown(&self, object: &Object, limits: &Limits) -> Result<String, String> {
+        if object.indexed > 0 {
+            return Err(
+                "it is a part of an array that has more dimensions: index all of them".to_owned(),
+            );
+        }
+        let place = match (&object.source, object.bits) {
+            (Source::Memory(address), None) => Place::Memory(Address {
+                ops: vec![Op::Constant(*address)],
+            }),
+            (Source::Implicit(..), _) => return Ok("(synthetic pointer)".to_owned()),
+            _ => Place::Constant(self.bytes(object)?.into()),
+        };
+        let value = show::value(
+            self.types,
+            object.of,
+            &place,
+            self.registers,
+            self.view,
+            limits,
+        );
+        Ok(one_line(&value, VALUE_COLUMNS))
+    }
+
+    /// A number as it is shown: an address with the name of what is there.
+    pub fn shown_number(&self, number: u64) -> String {
+        match self.view.symbol(number) {
+            Some(symbol) => format!("{number:#x} <{symbol}>"),
+            None => format!("{number:#x}"),
+        }
+    }
+}
+
+/// Where a frame's register is kept until the frame goes on.
+pub fn saved(registers: &Registers, number: u16) -> Option<u64> {
+    *registers.saved.get(usize::from(number))?
+}
