@@ -108,11 +108,20 @@ struct Programs {
     umbel: [Program; 3],
 }
 
+impl Drop for Programs {
+    fn drop(&mut self) {
+        // It may not have been made.
+        let _ = std::fs::remove_file(&self.plain);
+    }
+}
+
 impl Programs {
     /// `test`: its name, for two may compile at once.
     fn new(test: &str) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/drf.c");
-        let plain = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("drf-{test}"));
+        // Another user may have run the same test before.
+        let name = format!("umbel-drf-{test}-{}", std::process::id());
+        let plain = std::env::temp_dir().join(name);
         let mut gcc = Command::new("gcc");
         gcc.args(["-O1", "-pthread", "-DPLAIN", "-Wl,-z,execstack", "-o"])
             .args([&plain, &source]);
