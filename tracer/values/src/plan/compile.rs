@@ -306,6 +306,7 @@ impl Compiler<'_> {
         let mut all: Vec<Variable> = Vec::new();
         all.extend(result.iter().chain(&arguments).chain(&locals).cloned());
         let mut of_frame = OfFrame::default();
+        let is_entry = |step: &Step| matches!(step, Step::Entry(_));
         for chosen in chosen {
             let part = match chosen {
                 Chosen::Part(part) => part,
@@ -331,6 +332,12 @@ impl Compiler<'_> {
             }
             match chosen::resolve(self.file, &all, part) {
                 Some(Ok(variable)) if variable.name.is_empty() => of_frame.result = Some(variable),
+                // What the return knows of it no longer, or only as it was at the call, the call has shown.
+                Some(Ok(variable))
+                    if is_argument
+                        && kind == Some(Kind::Exit)
+                        && (variable.place == Place::OptimizedOut
+                            || any_step(&variable.place, &is_entry)) => {}
                 Some(Ok(variable)) if is_argument => of_frame.arguments.push(variable),
                 Some(Ok(variable)) => of_frame.locals.push(variable),
                 Some(Err(why)) => self.misses(frame, part, &why),
@@ -340,7 +347,6 @@ impl Compiler<'_> {
         }
         let mut shown = of_frame.arguments.iter().chain(&of_frame.locals);
         let mut shown = shown.by_ref().chain(&of_frame.result);
-        let is_entry = |step: &Step| matches!(step, Step::Entry(_));
         self.needs_caller =
             needed_caller || shown.any(|variable| any_step(&variable.place, &is_entry));
         of_frame
