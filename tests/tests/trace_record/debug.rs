@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 
-use umbel_tests::cluster::{LIMIT, holds_within, start, umbel};
+use umbel_tests::cluster::{LIMIT, holds_within, signal, start, umbel};
 
 use super::triggers::marks;
 use super::{Folder, Running};
@@ -279,6 +279,24 @@ fn a_prompt_attaches() {
     );
     let leftovers = fs::read_dir(&folder.path).expect("it is there").count();
     assert!(leftovers <= 4, "{leftovers}");
+}
+
+#[test]
+fn a_prompt_that_is_interrupted_lets_threads_go_on() {
+    let folder = Folder::compile("debugged", &["-O0"]);
+    let running = stopped_in_turn(&folder);
+    let mut command = umbel(&["trace", "attach", "a.trace"]);
+    // That the thread waits already may be news to the first.
+    let commands = b"set box->over = 1\ntrigger set here: when turn and count == 1000000 then stop\nwait\nwait\n";
+    let prompt = start(command.current_dir(&folder.path), commands);
+    assert!(holds_within(LIMIT, || folder
+        .ctl(&["trigger", "list"])
+        .contains("1000000")));
+    assert!(signal(prompt.process(), "INT"));
+    let outcome = prompt.wait(LIMIT);
+    assert_eq!(outcome.status, Some(130), "{outcome}");
+    let ended = running.wait(LIMIT);
+    assert_eq!(ended.status, Some(0), "{ended}");
 }
 
 #[test]

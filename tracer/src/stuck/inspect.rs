@@ -21,7 +21,7 @@ use super::values::{FrameRegisters, View};
 use super::{Thread, Wishes};
 
 /// Bytes of memory that one dump shows.
-const DUMP_BYTES_MAX: u64 = 64 << 10;
+const DUMP_BYTES_MAX: u64 = 16 << 10;
 
 /// Bytes in one of its lines.
 const LINE_BYTES: usize = 16;

@@ -2,17 +2,20 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use nix::sys::signal::Signal;
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter};
 use umbel_tracer::record::{Notices, ask, control_path};
 use umbel_tracer::stuck;
 
 use super::ctl::{recording_of, unreachable};
+use crate::signals::ending_signals;
 
 /// Debugs a program while it is recorded: stops threads one by one, steps, prints and changes variables, while other threads run.
 ///
@@ -29,7 +32,8 @@ Exit status:
   0        left
   1        a command was refused, and the commands didn't come from a terminal
   2        wrong arguments
-  125      nothing records that process")]
+  125      nothing records that process
+  128+N    signal N ended it; held threads go on, as they do when it is left")]
 pub struct AttachOptions {
     /// A process that is being recorded, or the recording.
     #[arg(value_name = "PID|FILE", default_value = "umbel.trace")]
@@ -67,7 +71,8 @@ pub fn run(options: &AttachOptions) -> Result<u8, String> {
         true => Some(DefaultEditor::new().map_err(|error| error.to_string())?),
         false => None,
     };
-    let (sender, stopped) = channel();
+    let (sender, news) = channel();
+    heed_signals(&socket, &sender, editor.is_some())?;
     let printer = editor
         .as_mut()
         .and_then(|editor| editor.create_external_printer().ok());
@@ -83,7 +88,7 @@ pub fn run(options: &AttachOptions) -> Result<u8, String> {
     let mut prompt = Prompt {
         socket,
         recording,
-        stopped,
+        news,
         tid: None,
         frame: 0,
         is_refused: false,
@@ -101,13 +106,44 @@ pub fn run(options: &AttachOptions) -> Result<u8, String> {
     Ok(u8::from(prompt.is_refused && is_piped))
 }
 
-fn pass_on(notices: Notices, sender: &Sender<u32>, mut show: impl FnMut(&str)) {
+/// What happens while the prompt is busy, or waits.
+enum News {
+    /// This thread stopped.
+    Stopped(u32),
+    /// The user wants the prompt back.
+    Interrupted,
+}
+
+/// Ctrl-C at a terminal gives the prompt back; other signals that end a command have held threads go on first. To be called while
+/// there is one thread.
+fn heed_signals(socket: &Path, sender: &Sender<News>, has_prompt: bool) -> Result<(), String> {
+    let signals = ending_signals().map_err(|error| error.to_string())?;
+    signals
+        .thread_block()
+        .map_err(|error| format!("cannot block signals: {error}"))?;
+    let (socket, sender) = (socket.to_owned(), sender.clone());
+    thread::spawn(move || {
+        while let Ok(signal) = signals.wait() {
+            if signal == Signal::SIGINT && has_prompt {
+                // The prompt may be gone.
+                let _ = sender.send(News::Interrupted);
+                continue;
+            }
+            // The session may be gone: nobody is held then.
+            let _ = ask(&socket, "continue");
+            process::exit(128 + signal as i32);
+        }
+    });
+    Ok(())
+}
+
+fn pass_on(notices: Notices, sender: &Sender<News>, mut show: impl FnMut(&str)) {
     for line in notices {
         show(&line);
         let mut words = line.split_whitespace();
         if let Some(tid) = words.nth(1).and_then(|word| word.parse().ok()) {
             // The prompt may be gone.
-            let _ = sender.send(tid);
+            let _ = sender.send(News::Stopped(tid));
         }
     }
 }
@@ -137,8 +173,7 @@ fn find(target: &Path) -> Result<PathBuf, String> {
 struct Prompt {
     socket: PathBuf,
     recording: PathBuf,
-    /// Threads that stopped.
-    stopped: Receiver<u32>,
+    news: Receiver<News>,
     tid: Option<u32>,
     frame: usize,
     is_refused: bool,
@@ -263,8 +298,10 @@ impl Prompt {
 
     /// Threads that stopped meanwhile.
     fn select_stopped(&mut self) {
-        while let Ok(tid) = self.stopped.try_recv() {
-            self.tid.get_or_insert(tid);
+        while let Ok(news) = self.news.try_recv() {
+            if let News::Stopped(tid) = news {
+                self.tid.get_or_insert(tid);
+            }
         }
     }
 
@@ -273,16 +310,16 @@ impl Prompt {
         let end = Instant::now() + patience;
         loop {
             match self
-                .stopped
+                .news
                 .recv_timeout(end.saturating_duration_since(Instant::now()))
             {
-                Ok(tid) => {
+                Ok(News::Stopped(tid)) => {
                     self.tid.get_or_insert(tid);
                     if wanted.is_none_or(|wanted| wanted == tid) {
                         return;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {
+                Ok(News::Interrupted) | Err(RecvTimeoutError::Timeout) => {
                     say("not stopped yet; a line tells when (threads stop at traced calls only)");
                     return;
                 }
