@@ -112,8 +112,14 @@ def is_unreadable(tree):
     if isinstance(tree, dict):
         if "unprintable" in tree or (absence(tree) or "").startswith("invalid"):
             return True
-        return bool(tree) and all(is_unreadable(part) for part in tree.values())
-    return isinstance(tree, list) and bool(tree) and all(is_unreadable(part) or is_more(part) for part in tree)
+        parts = list(tree.values())
+    elif isinstance(tree, list):
+        parts = [part for part in tree if not is_more(part)]
+    else:
+        return False
+    # What lies deeper than gdb was asked for says nothing.
+    asked = [part for part in parts if absence(part) != "not captured"]
+    return bool(asked) and all(is_unreadable(part) for part in asked)
 
 
 def has_absent(tree):
@@ -386,6 +392,8 @@ SELF_TEST = [
     ({}, BAD, CUT),
     ([BAD, BAD, {"more": 1}], {"<std::_Vector_base>": {"start": {"ptr": "0x10"}}}, CUT),
     ({"n": "1"}, BAD, DIFFERENT),
+    ({"n": BAD, "deep": {"absent": "not captured"}}, BAD, EQUAL),
+    ({"n": "1", "deep": {"absent": "not captured"}}, BAD, DIFFERENT),
     ([{"x": {"unprintable": "no memory"}}], [BAD], EQUAL),
     ([{"x": {"unprintable": "no memory"}, "y": "5"}], [BAD], DIFFERENT),
     ("5", {"absent": "not captured"}, CUT),

@@ -120,6 +120,23 @@ def array_tree(value, kind, follow, nesting):
     return trees
 
 
+# By page: what garbage pointers find in the tracer's own memory is another each moment.
+tracers = {}
+
+
+def is_tracers(address):
+    """Whether the tracer writes there: in the file that it shares with the recorder, or in the thread's block, where its state is."""
+    page = address >> 12
+    if page not in tracers:
+        block = int(gdb.parse_and_eval("(unsigned long)$fs_base"))
+        with open("/proc/%d/maps" % gdb.selected_inferior().pid, encoding="utf-8") as maps:
+            for line in maps:
+                begin, end = (int(part, 16) for part in line.split()[0].split("-"))
+                if begin <= address < end:
+                    tracers[page] = line.split()[-1].endswith(".live") or begin <= block < end
+    return tracers.get(page, False)
+
+
 def pointer_tree(value, kind, follow, nesting):
     if value.is_optimized_out:
         return OPTIMIZED_OUT
@@ -135,6 +152,8 @@ def pointer_tree(value, kind, follow, nesting):
     tree = {"ptr": hex(address)}
     target = kind.target().strip_typedefs()
     if address == 0 or target.code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_VOID, gdb.TYPE_CODE_METHOD):
+        return tree
+    if is_tracers(address):
         return tree
     if is_char(target):
         found = text_at(address, TEXT)
