@@ -239,10 +239,10 @@ fn read_recording(path: &Path) -> Result<(Calls, usize)> {
     Ok((calls, recording.processes().len()))
 }
 
-/// How many calls and returns of the recording have values.
+/// How many calls and returns of a flight recorder's file have values. What was overwritten, in the middle too where processes
+/// share the buffer, is its nature.
 fn values_in(path: &Path) -> Result<usize> {
     let recording = Recording::open(path)?;
-    ensure!(recording.damage().is_empty(), "{:?}", recording.damage());
     let valued = |serial| {
         let events = recording.events(serial);
         events
