@@ -126,12 +126,17 @@ fn call(function: u64) -> u64 {
     Word::Call { function, time: 1 }.pack()
 }
 
-fn mark() -> u64 {
+/// A special word with one word of payload.
+fn special(code: Code) -> u64 {
     let word = Word::Special {
-        code: Code::Mark as u16,
+        code: code as u16,
         payload_words: 1,
     };
     word.pack()
+}
+
+fn mark() -> u64 {
+    special(Code::Mark)
 }
 
 #[test]
@@ -191,11 +196,7 @@ fn a_special_word_keeps_its_payload_and_a_reader_sees_it_whole() {
 }
 
 fn values() -> u64 {
-    let word = Word::Special {
-        code: Code::Values as u16,
-        payload_words: 1,
-    };
-    word.pack()
+    special(Code::Values)
 }
 
 /// A handler may come before the event, between it and its values, and while they are written; a reader sees both, or the event alone.
