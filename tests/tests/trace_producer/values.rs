@@ -2,7 +2,7 @@
 
 use umbel_trace_ring::layout::{Clock, Full};
 use umbel_trace_ring::plan::{
-    Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState, Request, UNKNOWN_AT_HOOK,
+    Arithmetic, Follow, Instruction, Opcode, PlanHead, RegionState, Request, UNKNOWN_AT_HOOK, op,
 };
 
 use umbel_trace_ring::word::Code;
@@ -11,16 +11,6 @@ use crate::session::{Folder, How, Outcome, Recorded, Session, run};
 
 /// Bytes that the plan captures behind a pointer.
 const BYTES: u32 = 64;
-
-fn op(opcode: Opcode, register: u8, bytes: u16, offset: i32) -> u64 {
-    Op {
-        opcode,
-        register,
-        bytes,
-        offset,
-    }
-    .pack()
-}
 
 /// The plan with this number: its ops, to the end.
 fn plan_of(number: u32, ops: &[u64]) -> Vec<u64> {

@@ -52,7 +52,7 @@ mod request;
 mod triggers;
 mod wanted;
 
-pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState};
+pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState, op};
 pub use interpret::{Captured, Code, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
 pub use quick::{QUICK_WORDS, numbers};
 pub use region::{Found, Lookup, Plans, Region, VECTORS_WANTED};

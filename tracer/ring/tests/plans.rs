@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 use umbel_trace_ring::plan::{
     Arithmetic, CFA, Captured, Follow, Instruction, Op, Opcode, PAYLOAD_WORDS, PlanHead, Probe,
-    RegionState, Registers, STACK_MISSING, Scratch, UNKNOWN, UNKNOWN_AT_HOOK, Unread,
+    RegionState, Registers, STACK_MISSING, Scratch, UNKNOWN, UNKNOWN_AT_HOOK, Unread, op,
 };
 
 const TIME: u64 = 77;
@@ -69,16 +69,6 @@ fn head(payload_words: u16, depth: u8, regions: u8, number: u32) -> u64 {
         depth,
         regions,
         number,
-    }
-    .pack()
-}
-
-fn op(opcode: Opcode, register: u8, bytes: u16, offset: i32) -> u64 {
-    Op {
-        opcode,
-        register,
-        bytes,
-        offset,
     }
     .pack()
 }

@@ -61,6 +61,17 @@ pub struct Op {
     pub offset: i32,
 }
 
+/// An op of one word, packed.
+pub fn op(opcode: Opcode, register: u8, bytes: u16, offset: i32) -> u64 {
+    Op {
+        opcode,
+        register,
+        bytes,
+        offset,
+    }
+    .pack()
+}
+
 impl Op {
     /// One that needs nothing else.
     pub fn plain(opcode: Opcode) -> Self {

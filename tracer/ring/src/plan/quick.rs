@@ -138,6 +138,7 @@ pub fn numbers(
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::encode::op;
     use super::super::interpret::{Captured, Probe, Scratch, Unread};
     use super::*;
 
@@ -175,16 +176,6 @@ mod tests {
             unknown: UNKNOWN_AT_HOOK,
             vectors: core::array::from_fn(|place| [place as u64, !(place as u64)]),
         }
-    }
-
-    fn op(opcode: Opcode, register: u8, bytes: u16, offset: i32) -> u64 {
-        Op {
-            opcode,
-            register,
-            bytes,
-            offset,
-        }
-        .pack()
     }
 
     fn plan(ops: &[u64]) -> Vec<AtomicU64> {

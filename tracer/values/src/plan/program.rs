@@ -1,6 +1,6 @@
 //! Computations of the hook: steps as its ops.
 
-use umbel_trace_ring::plan::{Arithmetic, Op, Opcode};
+use umbel_trace_ring::plan::{self, Arithmetic, Opcode};
 
 use super::capture::Capture;
 use super::compile::{XMM0, is_at_hook, is_kept};
@@ -9,15 +9,9 @@ use crate::{Binary, Op as Step, Unary};
 /// Numbers on the hook's evaluation stack.
 const NUMBERS_MAX: usize = 8;
 
-/// An op of one word, packed.
+/// An op of one word, packed; registers by DWARF's numbers.
 pub(super) fn op(opcode: Opcode, register: u16, bytes: u16, offset: i32) -> u64 {
-    Op {
-        opcode,
-        register: register as u8,
-        bytes,
-        offset,
-    }
-    .pack()
+    plan::op(opcode, register as u8, bytes, offset)
 }
 
 /// Steps, as the hook's ops: not all can be.
