@@ -21,6 +21,7 @@ use crate::node::{self, Node};
 use crate::recorder;
 use crate::request::{Reply, Request};
 use crate::symbols;
+use crate::sys::signals::Blocked;
 use crate::sys::{abi, memory, segv};
 
 /// The heap of this node, and the records of its allocations.
@@ -92,6 +93,7 @@ pub fn allocate(bytes: u64, align: u64, policy: &str, site: u64) -> Result<usize
         align,
         record: node.heap.record(site, policy),
     };
+    let _blocked = Heap::wants_pages(&wanted).then(Blocked::new);
     let allocated = node
         .heap
         .objects
@@ -124,7 +126,11 @@ pub fn free(address: usize, site: u64) {
     if !node.distributed() {
         clear_alone(address);
     }
-    match node.heap.objects.free(address, freer) {
+    let freed = {
+        let _blocked = blocked_in_pages(address);
+        node.heap.objects.free(address, freer)
+    };
+    match freed {
         Err(meaning) => node::fatal(&misuse(address, "dist_free", freer, meaning)),
         Ok(urgency) if !node.distributed() => {
             if urgency == Urgency::Now || slot_alone(address).is_none() {
@@ -141,7 +147,11 @@ pub fn reallocate(address: usize, bytes: u64, site: u64) -> Result<usize, i32> {
     let node = Node::get();
     node.refuse_copy("resized shared memory");
     let home = home_of(address, "dist_realloc", site);
-    if home == node.rank && node.heap.objects.resize(address, bytes) {
+    let is_resized = home == node.rank && {
+        let _blocked = blocked_in_pages(address);
+        node.heap.objects.resize(address, bytes)
+    };
+    if is_resized {
         return Ok(address);
     }
     let old = describe(address, home, site);
@@ -197,13 +207,24 @@ fn describe(address: usize, home: NodeId, site: u64) -> Description {
 /// The live object at `address` of this node, for somebody who wants to change its size; what he did wrong, if
 /// there is none.
 pub fn find(address: usize, asker: Freer) -> Result<Description, String> {
-    match Node::get().heap.objects.meaning(address) {
+    let meaning = {
+        let _blocked = blocked_in_pages(address);
+        Node::get().heap.objects.meaning(address)
+    };
+    match meaning {
         Meaning::Live(object) if object.address == address => Ok(Description {
             size_bytes: object.size_bytes,
             policy: abi::object_attribute(object.record as usize),
         }),
         meaning => Err(misuse(address, "dist_realloc", asker, meaning)),
     }
+}
+
+/// No handler of the program runs while the calling thread looks for an object that takes whole pages: `uffd_dsm::heap` says
+/// why.
+fn blocked_in_pages(address: usize) -> Option<Blocked> {
+    let is_in_pages = Node::get().heap.objects.is_in_pages(address);
+    is_in_pages.then(Blocked::new)
 }
 
 /// The message to another node that a request stands for.
@@ -329,7 +350,7 @@ fn slot_alone(address: usize) -> Option<usize> {
 /// Alone: what the service thread and the engine do together otherwise.
 fn bury_alone() {
     let heap = &Node::get().heap.objects;
-    for run in heap.take_freed() {
+    for run in heap.take_freed().into_iter().flatten() {
         if run.first.arena != Arena::Pages {
             for place in run.places() {
                 if let Meaning::Freed(object, freer) = heap.meaning(place.solo_address()) {
@@ -337,7 +358,7 @@ fn bury_alone() {
                 }
             }
         }
-        let done: Result<(), std::convert::Infallible> = heap.bury(run, |first, pages| {
+        let done: Result<_, std::convert::Infallible> = heap.bury(run, |first, pages| {
             let start = first.solo_address() & !(PAGE_BYTES - 1);
             memory::discard(start, pages as usize * PAGE_BYTES);
             if first.arena == Arena::Pages {
@@ -346,7 +367,7 @@ fn bury_alone() {
             }
             Ok(())
         });
-        let Ok(()) = done;
+        let Ok(_) = done;
     }
 }
 

@@ -3,7 +3,8 @@
 //! An address in a module is sent as (index in registration order, bytes from the ELF header). The
 //! program is the same on every node, so the order is too.
 
-use std::sync::RwLock;
+use std::sync::{RwLock, RwLockWriteGuard, TryLockError};
+use std::time::Duration;
 
 use umbel_wire::thread::CodeRef;
 
@@ -11,6 +12,7 @@ use crate::globals;
 use crate::sys::abi::{ABI_VERSION, Module, SelfPointer};
 use crate::sys::fork;
 use crate::sys::process::module_base;
+use crate::sys::signals::Blocked;
 
 static MODULES: RwLock<Vec<Option<Module>>> = RwLock::new(Vec::new());
 
@@ -23,7 +25,8 @@ pub fn register(module: Module) {
             module.abi_version
         ));
     }
-    let mut modules = MODULES.write().expect("no code under this lock panics");
+    let blocked = Blocked::new();
+    let mut modules = lock();
     if modules
         .iter()
         .flatten()
@@ -35,6 +38,7 @@ pub fn register(module: Module) {
     modules.push(Some(module));
     // The service thread reads the list, and globals need that thread.
     drop(modules);
+    drop(blocked);
     globals::register(&module, index);
 }
 
@@ -44,7 +48,8 @@ pub fn unregister(base: usize) {
         // The process ends, and a thread that is not here may have held the lock.
         return;
     }
-    let mut modules = MODULES.write().expect("no code under this lock panics");
+    let _blocked = Blocked::new();
+    let mut modules = lock();
     for entry in modules
         .iter_mut()
         .filter(|entry| entry.is_some_and(|module| module.base == base))
@@ -52,6 +57,21 @@ pub fn unregister(base: usize) {
         *entry = None;
     }
 }
+
+/// To be called with signals blocked. Who waits in `write` keeps readers out, and so the service thread while a thread that
+/// reads has been interrupted by a handler that waits for that one.
+fn lock() -> RwLockWriteGuard<'static, Vec<Option<Module>>> {
+    loop {
+        match MODULES.try_write() {
+            Ok(modules) => return modules,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(READ_WAIT),
+            Err(TryLockError::Poisoned(_)) => unreachable!("no code under this lock panics"),
+        }
+    }
+}
+
+/// Between two looks whether nobody reads the list.
+const READ_WAIT: Duration = Duration::from_micros(50);
 
 /// The calling thread's `umbel_self`, if any module was registered.
 pub fn self_of_this_thread() -> Option<SelfPointer> {

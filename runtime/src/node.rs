@@ -1,7 +1,7 @@
 //! The node that this process is: start, end, and what its threads share.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering, fence};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -17,7 +17,9 @@ use crate::local;
 use crate::request::{Reply, Request};
 use crate::service::{self, Service};
 use crate::sync_table::SyncTable;
+use crate::sys::inbox::{Inbox, Taken};
 use crate::sys::poll::{Bell, Poll};
+use crate::sys::signals::Blocked;
 use crate::sys::{fork, process, segv, signals};
 use crate::turn::{self, Turn};
 
@@ -39,16 +41,13 @@ pub struct Node {
     launched: bool,
     /// Whether the service thread looks for events before it sleeps.
     looks: bool,
-    /// Behind a lock on which one sleeps. The service thread has real-time priority and may share a processor with a
-    /// thread that was interrupted inside a push: if it did not sleep, that would never go on. (The queues of
-    /// crossbeam wait in `pop`, awake, for a slot that is claimed and not yet filled.)
-    requests: Mutex<VecDeque<Request>>,
-    /// Requests whose pushes are done, less those taken.
-    request_count: AtomicIsize,
+    /// For the service thread.
+    requests: Inbox<Request>,
     /// Wakes the service thread.
     pub bell: Bell,
     /// The service thread sleeps, or is about to.
     pub service_sleeps: AtomicBool,
+    /// Locked with signals blocked: a handler that interrupted who holds it would wait for the service thread, and that for it.
     stacks: Mutex<Stacks>,
     /// Names of threads that the program made without us, downwards from the end of the range.
     next_root: AtomicU64,
@@ -99,12 +98,7 @@ impl Node {
         if fork::is_copy() {
             fork::end_copy("called a function of umbel.h that needs the node");
         }
-        self.requests
-            .lock()
-            .expect("no code under this lock panics")
-            .push_back(request);
-        // Relaxed: `wake_service` orders it before its look at the service thread.
-        self.request_count.fetch_add(1, Ordering::Relaxed);
+        self.requests.push(request);
         self.wake_service();
     }
 
@@ -132,21 +126,12 @@ impl Node {
 
     /// Whether a request waits for the service thread.
     pub fn has_requests(&self) -> bool {
-        self.request_count.load(Ordering::Relaxed) > 0
+        !self.requests.is_empty()
     }
 
-    /// Next request, for the service thread; nothing if none is counted: who counts the next wakes it.
-    pub fn next_request(&self) -> Option<Request> {
-        if !self.has_requests() {
-            return None;
-        }
-        let mut requests = self
-            .requests
-            .lock()
-            .expect("no code under this lock panics");
-        let request = requests.pop_front()?;
-        self.request_count.fetch_sub(1, Ordering::Relaxed);
-        Some(request)
+    /// The requests, for the service thread.
+    pub fn take_requests(&self) -> Taken<Request> {
+        self.requests.take()
     }
 
     /// Whether the window is shared with other nodes: pages fault and copies must be taken back.
@@ -173,6 +158,7 @@ impl Node {
 
     /// A stack for a new thread; nothing when all are in use. The map is new if nobody had this stack yet.
     pub fn take_stack(&self) -> Result<Option<(Stack, bool)>, std::io::Error> {
+        let _blocked = Blocked::new();
         let mut stacks = self.stacks.lock().expect("no code under this lock panics");
         let Some(index) = stacks.free.pop().or_else(|| stacks.unused.next()) else {
             return Ok(None);
@@ -209,6 +195,7 @@ impl Node {
 
     /// Gives a stack back.
     pub fn put_stack(&self, index: u32) {
+        let _blocked = Blocked::new();
         self.stacks
             .lock()
             .expect("no code under this lock panics")
@@ -219,6 +206,7 @@ impl Node {
     /// The first of `count` adjacent stacks for the heap, ready for use as `arena`: the last ones, for threads
     /// take the first ones.
     pub fn take_chunks(&self, count: u32, arena: Arena) -> Option<u32> {
+        let _blocked = Blocked::new();
         let mut stacks = self.stacks.lock().expect("no code under this lock panics");
         let first = stacks.unused.end.checked_sub(count)?;
         if first < stacks.unused.start {
@@ -314,8 +302,7 @@ fn start() -> Result<&'static Node, Error> {
         turn: Turn::default(),
         launched: launch.control.is_some(),
         looks: launch.spin_ns > 0,
-        requests: Mutex::default(),
-        request_count: AtomicIsize::new(0),
+        requests: Inbox::new(),
         bell: poll
             .bell(service::REQUESTS)
             .map_err(Error::system("make the event loop's bell"))?,

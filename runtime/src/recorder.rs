@@ -14,9 +14,8 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crossbeam_queue::ArrayQueue;
 use umbel_trace_ring::word::{Code, Span};
 use umbel_wire::ThreadId;
 use umbel_wire::event::{Event, What, Why};
@@ -24,12 +23,15 @@ use umbel_wire::sync::SyncOp;
 
 use crate::modules;
 use crate::sys::abi;
+use crate::sys::inbox::Inbox;
 use crate::sys::process::{now_ns, thread_number};
 use crate::sys::tracer;
 
 /// Records that wait for the service thread.
 struct Recorder {
-    events: ArrayQueue<Event>,
+    events: Inbox<Event>,
+    /// How many wait, at least; no more than [`EVENTS_WAITING_MAX`] get in.
+    waiting_count: AtomicUsize,
     lost: AtomicU64,
 }
 
@@ -49,7 +51,8 @@ const EVENTS_WAITING_MAX: usize = 32 * 1024;
 /// Records from now on.
 pub fn start() {
     let _ = RECORDER.set(Recorder {
-        events: ArrayQueue::new(EVENTS_WAITING_MAX),
+        events: Inbox::new(),
+        waiting_count: AtomicUsize::new(0),
         lost: AtomicU64::new(0),
     });
 }
@@ -231,9 +234,14 @@ impl Drop for Waiting {
     }
 }
 
-/// Next record, for the service thread.
-pub fn next() -> Option<Event> {
-    RECORDER.get()?.events.pop()
+/// The records, for the service thread.
+pub fn take() -> impl Iterator<Item = Event> {
+    RECORDER.get().into_iter().flat_map(|recorder| {
+        let events = recorder.events.take();
+        events.inspect(|_| {
+            recorder.waiting_count.fetch_sub(1, Ordering::Relaxed);
+        })
+    })
 }
 
 /// Records that found no room, since the start.
@@ -254,7 +262,11 @@ pub fn count_lost(count: u64) {
 impl Recorder {
     #[cold]
     fn push(&self, event: Event) {
-        if self.events.push(event).is_err() {
+        // Relaxed: a count and nothing else.
+        if self.waiting_count.fetch_add(1, Ordering::Relaxed) < EVENTS_WAITING_MAX {
+            self.events.push(event);
+        } else {
+            self.waiting_count.fetch_sub(1, Ordering::Relaxed);
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -78,6 +78,8 @@ pub struct Service {
     freed_deadline_ns: u64,
     /// Freed heap objects whose copies are being taken back.
     burying: BTreeMap<Token, Run>,
+    /// Those without copies that a thread was in the way of.
+    unburied: Vec<Run>,
     /// Answered when every peer has greeted.
     start: Option<Reply>,
     /// Answered when the launcher has ended the job.
@@ -166,6 +168,7 @@ impl Service {
             names: BTreeMap::new(),
             freed_deadline_ns: 0,
             burying: BTreeMap::new(),
+            unburied: Vec::new(),
             start: None,
             exit: None,
         };

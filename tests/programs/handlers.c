@@ -1,6 +1,7 @@
-/* handlers KIND: a thread allocates and frees all the time, and a handler that interrupts it there uses shared objects
- * which another node takes away again and again. KIND is how the handler was set: plain, nested (its own signal may
- * interrupt it) or stacked (it has a stack of its own). */
+/* handlers KIND WORK: a thread does the same all the time, and a handler that interrupts it there uses shared objects which
+ * another node takes away again and again. KIND is how the handler was set: plain, nested (its own signal may interrupt it)
+ * or stacked (it has a stack of its own). WORK is what the thread does: malloc, mutexes of its own node that the other
+ * one uses, too, posts of a semaphore of the other node, or objects of the shared heap, small and large. */
 #include <signal.h>
 #include <time.h>
 #include "check.h"
@@ -30,20 +31,32 @@ static void set(const char *kind)
 	CHECK_EQ(sigaction(SIGUSR1, &action, 0), 0);
 }
 
+static int is(const char *word, const char *other)
+{
+	return strcmp(word, other) == 0;
+}
+
 int main(int argc, char **argv)
 {
-	CHECK_EQ(argc, 2);
+	CHECK_EQ(argc, 3);
+	const char *work = argv[2];
 	volatile int objects[OBJECTS] = { 0 };
 	_Atomic int is_done = 0;
+	_Atomic(dist_mutex_t *) shared_mutex = 0;
+	dist_sem_t sem;
+	CHECK_EQ(dist_sem_init(&sem, 0, 0), 0);
 
-	void allocates(long unused)
+	void works(long unused)
 	{
 		(void)unused;
 		for (int i = 0; i < OBJECTS; i++)
 			object_of[i] = &objects[i];
+		dist_mutex_t mutex;
+		CHECK_EQ(dist_mutex_init(&mutex, 0), 0);
+		shared_mutex = &mutex;
 		set(argv[1]);
 		pthread_t self = pthread_self();
-		/* A thread that this node doesn't know interrupts the one that allocates. */
+		/* A thread that this node doesn't know interrupts the one that works. */
 		void *interrupts(void *unused)
 		{
 			(void)unused;
@@ -59,18 +72,42 @@ int main(int argc, char **argv)
 		void *kept[8] = { 0 };
 		for (unsigned i = 0; run_count < RUNS; i++) {
 			void **place = &kept[i % 8];
-			free(*place);
-			*place = malloc(1 + i * 2654435761u % BYTES_MAX);
+			size_t bytes = 1 + i * 2654435761u % BYTES_MAX;
+			if (is(work, "malloc")) {
+				free(*place);
+				*place = malloc(bytes);
+			} else if (is(work, "mutexes")) {
+				CHECK_EQ(dist_mutex_lock(&mutex), 0);
+				CHECK_EQ(dist_mutex_unlock(&mutex), 0);
+			} else if (is(work, "posts")) {
+				CHECK_EQ(dist_sem_post(&sem), 0);
+			} else if (is(work, "heap")) {
+				if (*place)
+					dist_free(*place);
+				CHECK((*place = dist_malloc(bytes)) != 0);
+			} else {
+				CHECK(0);
+			}
 		}
 		CHECK_EQ(pthread_join(interrupter, 0), 0);
 		is_done = 1;
+		while (is_done == 1)
+			nanosleep(&(struct timespec){ .tv_nsec = 100000 }, 0);
 	}
 
-	dist_thr_t thread = dist_thr_create_on(dist_node_count() - 1, allocates, 0);
+	dist_thr_t thread = dist_thr_create_on(dist_node_count() - 1, works, 0);
+	dist_mutex_t *mutex;
+	while (!(mutex = shared_mutex))
+		;
 	long seen = 0;
-	while (!is_done)
-		for (int i = 0; i < OBJECTS; i++)
-			seen += objects[i];
+	for (int i = 0; !is_done; i++) {
+		seen += objects[i % OBJECTS];
+		if (is(work, "mutexes")) {
+			CHECK_EQ(dist_mutex_lock(mutex), 0);
+			CHECK_EQ(dist_mutex_unlock(mutex), 0);
+		}
+	}
+	is_done = 2;
 	CHECK(seen > 0);
 	dist_thr_join(thread);
 	long sum = 0;

@@ -16,14 +16,22 @@ fn a_program_has_its_signals_though_faults_are_ours() {
     assert_eq!(program.leftovers(), [""; 0]);
 }
 
-/// A node that takes its memory from malloc stops for ever in most runs.
+/// A node that takes its memory from malloc, or whose service thread waits for a lock that threads of the program take, stops
+/// for ever in most runs.
 #[test]
 fn a_handler_uses_shared_objects_whatever_it_interrupted() {
     let program = compile_ours("handlers", &["-O2", "-D_GNU_SOURCE"]);
-    for kind in ["plain", "nested", "stacked"] {
-        let outcome = program.run(On::Nodes(2), &[kind], &[]);
-        assert_eq!(outcome.stdout, "handlers agree\n", "{kind}: {outcome}");
-        assert_eq!(outcome.status, Some(0), "{kind}: {outcome}");
+    let works = ["malloc", "mutexes", "posts", "heap"];
+    for (kind, work) in ["plain", "nested", "stacked"]
+        .into_iter()
+        .flat_map(|kind| works.map(|work| (kind, work)))
+    {
+        let outcome = program.run(On::Nodes(2), &[kind, work], &[]);
+        assert_eq!(
+            outcome.stdout, "handlers agree\n",
+            "{kind} {work}: {outcome}"
+        );
+        assert_eq!(outcome.status, Some(0), "{kind} {work}: {outcome}");
     }
     assert_eq!(program.leftovers(), [""; 0]);
 }

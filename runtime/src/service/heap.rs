@@ -34,7 +34,17 @@ impl Service {
         let Some(engine) = &mut self.engine else {
             return Ok(());
         };
-        let runs = self.node.heap.objects.take_freed();
+        let again_ns = now_ns() + FREED_WAIT_NS;
+        for run in std::mem::take(&mut self.unburied) {
+            if !engine.bury(run)? {
+                self.unburied.push(run);
+                self.freed_deadline_ns = again_ns;
+            }
+        }
+        let Some(runs) = self.node.heap.objects.take_freed() else {
+            self.freed_deadline_ns = again_ns;
+            return Ok(());
+        };
         engine.take_rights(&runs)?;
         for run in runs {
             self.end_life(run)?;
@@ -61,7 +71,13 @@ impl Service {
     /// Every copy of a range was taken back: if they were heap objects, that was the last of them.
     pub(super) fn on_reclaimed(&mut self, token: Token) -> Result<(), Error> {
         match (self.burying.remove(&token), &mut self.engine) {
-            (Some(run), Some(engine)) => Ok(engine.bury(run)?),
+            (Some(run), Some(engine)) => {
+                if !engine.bury(run)? {
+                    self.unburied.push(run);
+                    self.on_heap_freed(Urgency::Soon);
+                }
+                Ok(())
+            }
             (Some(_), None) => Ok(()),
             (None, _) => self.answer(token, 0),
         }
@@ -84,7 +100,7 @@ impl Service {
             Heap::Free { address, site } => {
                 let freer = Freer { site, node: from };
                 let address = address as usize;
-                match self.node.heap.objects.free(address, freer) {
+                match self.node.heap.objects.free_for_other(address, freer) {
                     Ok(urgency) => self.on_heap_freed(urgency),
                     Err(meaning) => {
                         let text = heap::misuse(address, "dist_free", freer, meaning);

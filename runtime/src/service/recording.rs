@@ -100,7 +100,7 @@ impl Service {
                 self.add(event_of(traced));
             }
         }
-        while let Some(event) = recorder::next() {
+        for event in recorder::take() {
             self.add(event);
         }
     }

@@ -24,8 +24,10 @@ use crate::sys::process::now_ns;
 
 impl Service {
     pub(super) fn on_requests(&mut self) -> Result<(), Error> {
-        while let Some(request) = self.node.next_request() {
-            self.on_request(request)?;
+        while self.node.has_requests() {
+            for request in self.node.take_requests() {
+                self.on_request(request)?;
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod allocator;
 pub mod call;
 pub mod calls;
 pub mod fork;
+pub mod inbox;
 pub mod memory;
 pub mod operate;
 pub mod poll;

@@ -23,6 +23,10 @@
 //! Application threads and the service thread call it side by side. States are words that change by
 //! compare-and-exchange; what can be allocated is behind one lock per size class and one for pages. Nothing
 //! under a lock touches shared memory, waits, or calls back, but for taking a chunk and giving pages back.
+//!
+//! A handler may interrupt a thread that holds one, use shared memory, and so wait for the service thread. That therefore waits
+//! for no lock of slots, nor of what was freed: it comes back. For that of pages it must wait, for a fault may need it; so
+//! application threads call what concerns pages ([`Heap::is_in_pages`], [`Heap::wants_pages`]) with their signals blocked.
 
 mod directory;
 mod pages;
@@ -32,7 +36,7 @@ mod slots;
 mod tests;
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
 
 use umbel_fault::PAGE_BYTES;
 use umbel_wire::NodeId;
@@ -54,7 +58,10 @@ pub struct Heap {
     /// By [`Class::index`].
     small: Vec<Mutex<SlotHeap>>,
     pages: Mutex<PageHeap>,
+    /// What this node's threads have freed.
     freed: Mutex<Vec<Run>>,
+    /// What others' threads have: the service thread's alone.
+    freed_by_others: Mutex<Vec<Run>>,
 }
 
 enum Chunk {
@@ -148,6 +155,7 @@ impl Heap {
                 .collect(),
             pages: Mutex::default(),
             freed: Mutex::default(),
+            freed_by_others: Mutex::default(),
         }
     }
 
@@ -174,8 +182,29 @@ impl Heap {
         }
     }
 
-    /// Ends the object that begins at `address`, for the program. What the address means, if that can't be.
+    /// Whether what is asked for takes whole pages.
+    pub fn wants_pages(wanted: &Wanted) -> bool {
+        Class::for_bytes(usize::try_from(wanted.bytes.max(wanted.align)).unwrap_or(usize::MAX))
+            .is_none()
+    }
+
+    /// Whether this address is among objects that take whole pages.
+    pub fn is_in_pages(&self, address: usize) -> bool {
+        let place = self.place_at(address);
+        place.is_some_and(|place| place.arena == Arena::Pages)
+    }
+
+    /// Ends the object that begins at `address`, for a thread of this node. What the address means, if that can't be.
     pub fn free(&self, address: usize, freer: Freer) -> Result<Urgency, Meaning> {
+        Ok(put(&self.freed, self.end_object(address, freer)?))
+    }
+
+    /// The same for a thread of another, for the service thread.
+    pub fn free_for_other(&self, address: usize, freer: Freer) -> Result<Urgency, Meaning> {
+        Ok(put(&self.freed_by_others, self.end_object(address, freer)?))
+    }
+
+    fn end_object(&self, address: usize, freer: Freer) -> Result<Vec<Run>, Meaning> {
         let Some(place) = self.place_at(address) else {
             return Err(Meaning::Nothing);
         };
@@ -200,14 +229,7 @@ impl Heap {
             }
             Some(Chunk::Slots(_) | Chunk::Pages) | None => return Err(Meaning::Nothing),
         };
-        let mut freed = lock(&self.freed);
-        let urgency = match freed.len() {
-            0 => Urgency::Soon,
-            FREED_BATCH => Urgency::Now,
-            _ => Urgency::Known,
-        };
-        freed.extend(runs);
-        Ok(urgency)
+        Ok(runs)
     }
 
     /// Gives a live object another size where it is; false if it must move for that.
@@ -222,9 +244,11 @@ impl Heap {
         }
     }
 
-    /// The objects freed since the last call, neighbours together, in order: from now on none of them exists.
-    pub fn take_freed(&self) -> Vec<Run> {
-        let mut runs = std::mem::take(&mut *lock(&self.freed));
+    /// The objects freed since the last call, neighbours together, in order: from now on none of them exists. Nothing if a
+    /// thread is just freeing one: to be called again.
+    pub fn take_freed(&self) -> Option<Vec<Run>> {
+        let mut runs = std::mem::take(&mut *self.try_lock(&self.freed)?);
+        runs.append(&mut lock(&self.freed_by_others));
         runs.sort_unstable_by_key(|run| run.first.id());
         runs.dedup_by(|next, run| {
             let adjacent = next.first.id().0 == run.first.id().0 + run.count;
@@ -240,27 +264,30 @@ impl Heap {
                 None => {}
             }
         }
-        runs
+        Some(runs)
     }
 
-    /// The objects of a run have no copies, no rights, and only zeroes: they may be used again, some time.
-    /// `discard` gives neighbouring physical pages of the run's arena back to the machine: from that of this place, so many.
+    /// The objects of a run have no copies, no rights, and only zeroes: they may be used again, some time. False if a thread is
+    /// just allocating such ones, and nothing was done: to be called again. `discard` gives neighbouring physical pages of the run's arena back to the machine: from that of this place, so many.
     pub fn bury<E>(
         &self,
         run: Run,
         mut discard: impl FnMut(Place, u64) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<bool, E> {
         match (self.chunk(run.first.stack), run.first.arena) {
             (Some(Chunk::Slots(_)), Arena::Small(class)) => {
-                lock(&self.small[class.index()]).bury(run, discard)
+                let Some(mut heap) = self.try_lock(&self.small[class.index()]) else {
+                    return Ok(false);
+                };
+                heap.bury(run, discard)?;
             }
             (Some(Chunk::Pages), Arena::Pages) => {
                 discard(run.first, run.count)?;
                 lock(&self.pages).bury(global_page(run.first), run.count);
-                Ok(())
             }
-            (Some(_) | None, Arena::Small(_) | Arena::Pages | Arena::Tracked) => Ok(()),
+            (Some(_) | None, Arena::Small(_) | Arena::Pages | Arena::Tracked) => {}
         }
+        Ok(true)
     }
 
     /// Whether this stack is a chunk of the heap.
@@ -426,6 +453,19 @@ impl Heap {
         }
     }
 
+    /// For the service thread. In a program alone there is none that others wait for, or that comes back: nothing if another
+    /// thread has the lock, elsewhere.
+    fn try_lock<'a, T>(&self, mutex: &'a Mutex<T>) -> Option<MutexGuard<'a, T>> {
+        if !self.shared {
+            return Some(lock(mutex));
+        }
+        match mutex.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(_)) => unreachable!("no code under this lock panics"),
+        }
+    }
+
     fn place_at(&self, address: usize) -> Option<Place> {
         if self.shared {
             Place::at(address)
@@ -482,6 +522,17 @@ fn runs_of(page: u64, count: u64) -> impl Iterator<Item = Run> {
             count: end.min((stack + 1) * PAGES) - first,
         }
     })
+}
+
+fn put(freed: &Mutex<Vec<Run>>, runs: Vec<Run>) -> Urgency {
+    let mut freed = lock(freed);
+    let urgency = match freed.len() {
+        0 => Urgency::Soon,
+        FREED_BATCH => Urgency::Now,
+        _ => Urgency::Known,
+    };
+    freed.extend(runs);
+    urgency
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -34,8 +34,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Buries freed objects of which no copy is left: zeroes their bytes, gives memory back.
-    pub fn bury(&mut self, run: Run) -> Result<(), Error> {
+    /// Buries freed objects of which no copy is left: zeroes their bytes, gives memory back. False as [`super::Heap::bury`].
+    pub fn bury(&mut self, run: Run) -> Result<bool, Error> {
         if let Arena::Small(class) = run.first.arena {
             let zeroes = vec![0; class.slot_bytes()];
             for place in run.places() {
@@ -46,7 +46,7 @@ impl Engine {
         // Also where a request that waited for the end of life was granted rights once more.
         self.take_rights(&[run])?;
         let Some(heap) = self.memory.directory.heap() else {
-            return Ok(());
+            return Ok(true);
         };
         let space = &self.memory.space;
         heap.bury(run, |first, count| {

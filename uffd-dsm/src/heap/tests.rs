@@ -51,12 +51,12 @@ impl Bench {
     /// What the service thread does; the pages that were given back.
     fn bury(&self) -> Vec<(Place, u64)> {
         let mut discarded = Vec::new();
-        for run in self.heap.take_freed() {
-            let done: Result<(), Infallible> = self.heap.bury(run, |place, pages| {
+        for run in self.heap.take_freed().unwrap() {
+            let done: Result<_, Infallible> = self.heap.bury(run, |place, pages| {
                 discarded.push((place, pages));
                 Ok(())
             });
-            let Ok(()) = done;
+            assert_eq!(done, Ok(true));
         }
         discarded
     }
@@ -138,10 +138,10 @@ fn an_object_exists_until_the_service_thread_has_seen_its_end() {
         assert!(bench.exists(address));
         assert_eq!(bench.free(address), Ok(Urgency::Soon));
         assert!(bench.exists(address), "faults of before are being served");
-        let runs = bench.heap.take_freed();
+        let runs = bench.heap.take_freed().unwrap();
         assert_eq!(runs.len(), 1);
         assert!(!bench.exists(address));
-        assert!(bench.heap.take_freed().is_empty());
+        assert!(bench.heap.take_freed().unwrap().is_empty());
     }
 }
 
@@ -266,7 +266,7 @@ fn an_object_larger_than_a_chunk_spans_adjacent_ones() {
     assert!(bench.exists(address) && bench.exists(last));
     assert!(!bench.exists(last + 4096));
     bench.free(address).unwrap();
-    let runs = bench.heap.take_freed();
+    let runs = bench.heap.take_freed().unwrap();
     assert_eq!(runs.iter().map(|run| run.count).sum::<u64>(), bytes >> 12);
     assert_eq!(runs.len(), 3);
     assert!(!bench.exists(last));
@@ -315,6 +315,33 @@ fn a_race_of_frees_has_one_winner() {
             .sum()
     });
     assert_eq!(freed, objects.len());
-    let runs = heap.take_freed();
+    let runs = heap.take_freed().unwrap();
     assert_eq!(runs.iter().map(|run| run.count).sum::<u64>(), 2000);
+}
+
+/// As if a handler had interrupted a thread that holds a lock, and waited for the service thread.
+#[test]
+fn the_service_thread_comes_back_to_what_a_thread_is_in_the_way_of() {
+    let bench = Bench::new(true);
+    let own = bench.allocate(64);
+    let others = bench.allocate(64);
+    bench.free(own).unwrap();
+    let freed = bench.heap.freed.lock().unwrap();
+    let urgency = bench.heap.free_for_other(others, freer(2)).unwrap();
+    assert_eq!(urgency, Urgency::Soon);
+    assert_eq!(bench.heap.take_freed(), None);
+    drop(freed);
+    let runs = bench.heap.take_freed().unwrap();
+    assert_eq!(runs.iter().map(|run| run.count).sum::<u64>(), 2);
+    let bury = |run| {
+        let nothing = |_, _| -> Result<(), Infallible> { Ok(()) };
+        bench.heap.bury(run, nothing).unwrap()
+    };
+    let Arena::Small(class) = runs[0].first.arena else {
+        unreachable!("64 bytes are a slot")
+    };
+    let small = bench.heap.small[class.index()].lock().unwrap();
+    assert!(!bury(runs[0]));
+    drop(small);
+    assert!(bury(runs[0]));
 }
