@@ -12,7 +12,7 @@ use umbel_values::{Kept, Type};
 use super::block::{self, BODY_BYTES_MAX, BlockKind, Header};
 use super::codec::Encoder;
 use super::error::{Error, Result};
-use super::event::{Event, Found, Kind, Parser};
+use super::event::{Event, Hear, Parser};
 use super::metadata::{
     ClockPoint, Ended, Finish, Image, LostInfo, ModuleGone, ModuleInfo, Name, Names, PlanInfo,
     ProcessEnd, ProcessInfo, ProcessSerial, SessionInfo, ThreadInfo, ThreadSerial, TypesPart,
@@ -168,25 +168,17 @@ impl Writer {
         let state = self.threads.entry(thread).or_default();
         state.end_position = state.end_position.max(positions.end);
         let mut parser = state.parser.clone();
-        let mut made = BlockMaker::new(&mut self.encoder, thread, process, positions);
-        let (out, body, path) = (&mut self.out, &mut self.body, &self.path);
-        let mut result = Ok(());
-        parser.parse_in_place(words, |at, found| {
-            if made.encoder.is_full() && result.is_ok() {
-                result = made.finish(Some(at as u64), out, body);
-            }
-            match found {
-                Found::Event(event) => match event.kind {
-                    Kind::Call(function) => made.encoder.call(event.ticks, function),
-                    Kind::Return(function) => made.encoder.ret(event.ticks, function),
-                    _ => made.encoder.event(&event),
-                },
-                Found::Values { ticks, values } => made.encoder.values(ticks, values),
-            }
-        });
-        result
-            .and_then(|()| made.finish(None, out, body))
-            .map_err(|error| Error::io("compress for", path, error))?;
+        let made = BlockMaker::new(&mut self.encoder, thread, process, positions);
+        let mut packing = Packing {
+            made,
+            out: &mut self.out,
+            body: &mut self.body,
+            result: Ok(()),
+        };
+        parser.hear(words, &mut packing);
+        packing
+            .finish()
+            .map_err(|error| Error::io("compress for", &self.path, error))?;
         self.write_out()?;
         // Only now: a call that failed is made again with the same words.
         self.threads.entry(thread).or_default().parser = parser;
@@ -203,18 +195,19 @@ impl Writer {
     ) -> Result<()> {
         let state = self.threads.entry(thread).or_default();
         state.end_position = state.end_position.max(positions.end);
-        let mut made = BlockMaker::new(&mut self.encoder, thread, process, positions);
-        let (out, body, path) = (&mut self.out, &mut self.body, &self.path);
-        let mut result = Ok(());
+        let made = BlockMaker::new(&mut self.encoder, thread, process, positions);
+        let mut packing = Packing {
+            made,
+            out: &mut self.out,
+            body: &mut self.body,
+            result: Ok(()),
+        };
         for (at, event) in events.iter().enumerate() {
-            if made.encoder.is_full() && result.is_ok() {
-                result = made.finish(Some(at as u64), out, body);
-            }
-            made.encoder.event(event);
+            packing.event(at, event);
         }
-        result
-            .and_then(|()| made.finish(None, out, body))
-            .map_err(|error| Error::io("compress for", path, error))?;
+        packing
+            .finish()
+            .map_err(|error| Error::io("compress for", &self.path, error))?;
         self.write_out()
     }
 
@@ -341,5 +334,65 @@ impl<'a> BlockMaker<'a> {
         frame(header, body, out);
         self.begin = end;
         Ok(())
+    }
+}
+
+/// Packs what it hears into blocks.
+struct Packing<'a> {
+    made: BlockMaker<'a>,
+    out: &'a mut Vec<u8>,
+    body: &'a mut Vec<u8>,
+    result: std::io::Result<()>,
+}
+
+impl Packing<'_> {
+    /// Before each event: begins another block if this one is full.
+    #[inline]
+    fn make_room(&mut self, at: usize) {
+        if self.made.encoder.is_full() {
+            self.next_block(at);
+        }
+    }
+
+    #[cold]
+    fn next_block(&mut self, at: usize) {
+        if self.result.is_ok() {
+            self.result = self.made.finish(Some(at as u64), self.out, self.body);
+        }
+    }
+
+    fn event(&mut self, at: usize, event: &Event) {
+        self.make_room(at);
+        self.made.encoder.event(event);
+    }
+
+    fn finish(mut self) -> std::io::Result<()> {
+        self.result?;
+        self.made.finish(None, self.out, self.body)
+    }
+}
+
+impl Hear for Packing<'_> {
+    #[inline]
+    fn call(&mut self, at: usize, ticks: u64, function: u64) {
+        self.make_room(at);
+        self.made.encoder.call(ticks, function);
+    }
+
+    #[inline]
+    fn ret(&mut self, at: usize, ticks: u64, function: u64) {
+        self.make_room(at);
+        self.made.encoder.ret(ticks, function);
+    }
+
+    #[inline]
+    fn values(&mut self, at: usize, ticks: u64, values: &[u64]) {
+        self.make_room(at);
+        self.made.encoder.values(ticks, values);
+    }
+
+    #[cold]
+    fn other(&mut self, at: usize, event: Event) {
+        self.event(at, &event);
     }
 }
