@@ -297,7 +297,8 @@ def plain(name):
 def is_function(gdb, ours):
     """Whether both name one function; what the compiler makes has no name for the linker in the debug information."""
     gdb, ours = plain(gdb), plain(ours)
-    return gdb == ours or not gdb.startswith("_Z") and ours.startswith("_Z") and gdb in ours
+    # Functions in functions have numbers for the linker.
+    return gdb == re.sub(r"\.\d+$", "", ours) or not gdb.startswith("_Z") and ours.startswith("_Z") and gdb in ours
 
 
 def our_events(lines, program):

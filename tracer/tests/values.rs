@@ -85,6 +85,7 @@ fn plan(number: u32, kind: Kind, frame: DescribedFrame, result: Option<Variable>
             result,
             entries: Vec::new(),
             callee: None,
+            target: None,
             entry: None,
         },
     }

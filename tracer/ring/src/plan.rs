@@ -95,6 +95,13 @@ pub const STACK_MISSING: u64 = 1 << 48;
 /// Frames of a payload at most.
 pub const FRAMES_MAX: usize = 16;
 
+/// Set in a return address that the table is asked for: of the frame that waits there, only what it put into registers for the function
+/// that it calls. No program has such addresses.
+pub const ENTRIES: u64 = 1 << 63;
+
+/// DWARF's number of the base of the segment fs: the thread's own address, which its thread-local variables lie beside.
+pub const THREAD: u8 = 58;
+
 /// In the table: nothing is captured there.
 pub const NOTHING: u64 = 0;
 

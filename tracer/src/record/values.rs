@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use umbel_trace_ring::Live;
-use umbel_trace_ring::plan::{Region, Request};
+use umbel_trace_ring::plan::{ENTRIES, Region, Request};
 use umbel_values::debug::Error;
 use umbel_values::plan::{self, Asked, Description, Site, Wishes};
 use umbel_values::{DebugFile, Frame, Kept};
@@ -232,7 +232,7 @@ impl Planner {
 
     /// Where the plan is that `request` asks for; `None`: there's nothing to capture.
     fn plan(&mut self, shared: &Shared, mapped: &mut Mapped, request: &Request) -> Option<u32> {
-        let return_address = request.return_address;
+        let return_address = request.return_address & !ENTRIES;
         let before = return_address.checked_sub(1)?;
         let holds = |module: &&ModuleInfo| module.addresses().contains(&before);
         let module = mapped.modules.iter().rev().find(holds)?;
@@ -257,7 +257,13 @@ impl Planner {
         let rules = Arc::clone(&self.rules);
         let choose = |frame: &Frame| chosen::of(&rules, frame);
         let debug = &mut file.debug;
-        let compiled = plan::compile(debug, &site, &self.wishes, bias, &asked, &choose)?;
+        let compiled = match request.return_address & ENTRIES {
+            0 => plan::compile(debug, &site, &self.wishes, bias, &asked, &choose)?,
+            _ => {
+                let entries = self.wishes.without_variables();
+                plan::compile(debug, &site, &entries, bias, &[], &|_| None)?
+            }
+        };
         for missing in compiled.missing {
             if self.missing.len() < REFUSED_MAX {
                 self.missing.insert(missing);

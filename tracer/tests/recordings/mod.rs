@@ -195,6 +195,7 @@ pub fn write_small(path: &Path, random: &mut Random) {
             result: None,
             entries: Vec::new(),
             callee: None,
+            target: None,
             entry: None,
         },
     };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use umbel_trace_ring::plan::{CFA, Op, Opcode, RegionState};
 
 use crate::unwind::FrameAddress;
-use crate::{Absence, Description, Memory, Registers, Types, evaluate};
+use crate::{Absence, Description, Memory, Place, Registers, Types, evaluate};
 
 /// A plan, with what it takes to read what it captured.
 #[derive(Clone, Debug)]
@@ -90,11 +90,17 @@ impl Captured {
         for frame in &mut frames {
             frame.regions = Arc::clone(&regions);
         }
-        if let [callee, caller, ..] = &mut frames[..] {
+        // The outermost first: what a frame put into registers may be what it found in them itself.
+        for index in (1..frames.len()).rev() {
+            let (callees, callers) = frames.split_at_mut(index);
+            let (Some(callee), Some(caller)) = (callees.last_mut(), callers.first()) else {
+                break;
+            };
             // An inlined function's own address is not what was called.
             let plan = &callee.plan;
             let called = plan.description.entry;
             let called = called.map(|entry| entry.wrapping_add(plan.bias));
+            let function = function.filter(|_| index == 1);
             callee.entries = caller.entries_of(called.or(function));
         }
         Self { frames }
@@ -195,19 +201,26 @@ impl CapturedFrame {
         let Plan {
             description, bias, ..
         } = &self.plan;
-        let in_file = function.map(|function| function.wrapping_sub(*bias));
-        if description
-            .callee
-            .is_some_and(|callee| Some(callee) != in_file)
-        {
+        let callee = match &description.target {
+            // Nobody knows then whom it has called.
+            Some(target) => match self.number_at(target) {
+                None => return HashMap::new(),
+                address => address,
+            },
+            None => description.callee.map(|callee| callee.wrapping_add(*bias)),
+        };
+        if callee.is_some_and(|callee| Some(callee) != function) {
             return HashMap::new();
         }
-        let entry = |(register, place): &(u16, crate::Place)| {
-            let source = evaluate::place(place, self, self).ok()?;
-            let bytes = source.bytes(0, 8, self).ok()?;
-            Some((*register, u64::from_le_bytes(bytes.try_into().ok()?)))
-        };
+        let entry = |(register, place): &(u16, Place)| Some((*register, self.number_at(place)?));
         description.entries.iter().filter_map(entry).collect()
+    }
+
+    /// The 8 bytes at a place.
+    fn number_at(&self, place: &Place) -> Option<u64> {
+        let source = evaluate::place(place, self, self).ok()?;
+        let bytes = source.bytes(0, 8, self).ok()?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
     }
 
     /// What is known of the byte at `address`, and of those behind it.

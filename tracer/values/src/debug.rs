@@ -20,6 +20,7 @@ pub(crate) mod expression;
 mod frames;
 mod hooks;
 mod names;
+mod nested;
 mod outline;
 mod scopes;
 pub(crate) mod sections;
@@ -39,6 +40,8 @@ pub struct DebugFile {
     hooks: OnceLock<Hooks>,
     /// Begins of functions with names for other units.
     functions: OnceLock<HashMap<Box<str>, u64>>,
+    /// From a thread's own address to its block of thread-local variables, if that is known.
+    thread_block: OnceLock<Option<i64>>,
 }
 
 /// Why a file's debug information can't be used.
@@ -105,6 +108,7 @@ impl DebugFile {
             bodies: HashMap::new(),
             hooks: OnceLock::new(),
             functions: OnceLock::new(),
+            thread_block: OnceLock::new(),
         })
     }
 

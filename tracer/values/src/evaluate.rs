@@ -34,6 +34,9 @@ const STACK_MAX: usize = 256;
 /// Bytes of a value that are put together of parts.
 const BYTES_MAX: u64 = 64 << 10;
 
+/// Number of the thread's own address.
+const THREAD_NUMBER: u16 = umbel_trace_ring::plan::THREAD as u16;
+
 /// Number of xmm0: of vectors, their low 8 bytes are a number.
 const XMM0: u16 = 17;
 
@@ -278,7 +281,7 @@ impl Machine<'_> {
             Op::Static(offset) => self.push(self.registers.bias().wrapping_add(offset))?,
             Op::Register(number, offset) => {
                 let value = match number {
-                    XMM0.. => self.registers.vector(number).map(low),
+                    XMM0..THREAD_NUMBER => self.registers.vector(number).map(low),
                     _ => self.registers.register(number),
                 };
                 let value = value.ok_or(Absence::OptimizedOut)?;

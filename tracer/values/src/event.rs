@@ -184,6 +184,7 @@ mod tests {
             result: None,
             entries: Vec::new(),
             callee: None,
+            target: None,
         }
     }
 

@@ -37,8 +37,11 @@ pub struct Description {
     pub result: Option<Variable>,
     /// At a call: what the called function finds in registers, if the debug information says so.
     pub entries: Vec<(u16, Place)>,
-    /// The function that is called there, by its address in the file, if it is known: `entries` hold for no other.
+    /// The function that is called there, by its address in the file, if it is always the same: `entries` hold for no other.
     pub callee: Option<u64>,
+    /// Where the called function's address is, if it isn't always the same: `entries` hold for that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Place>,
 }
 
 /// A function at a place of the code.
@@ -109,6 +112,17 @@ pub struct Wishes {
 }
 
 impl Wishes {
+    /// The same of a frame of which only what it put into registers is asked.
+    #[must_use]
+    pub fn without_variables(&self) -> Self {
+        Self {
+            arguments: false,
+            locals: false,
+            caller: false,
+            ..self.clone()
+        }
+    }
+
     /// No variables: what triggers ask is judged all the same.
     pub fn nothing() -> Self {
         Self {

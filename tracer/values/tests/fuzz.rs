@@ -374,6 +374,7 @@ fn any_description(random: &mut Random) -> Description {
         result: Some(any_variable(random)),
         entries: vec![(random.below(17) as u16, any_place(random, 0))],
         callee: None,
+        target: None,
         entry: None,
     }
 }

@@ -32,14 +32,24 @@ impl Stopped {
         std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
         let program = folder.join("program");
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
-        let status = Command::new(compiler)
-            .args(options)
-            .args(["-g", "-O0", "-o"])
-            .arg(&program)
-            .arg(sources.join(source))
-            .status()
-            .expect("a compiler is there");
-        assert!(status.success());
+        let compile = |compiler: &str, options: &[&str], source: &str, output: &Path| {
+            let mut command = Command::new(compiler);
+            command.args(options).args(["-g", "-o"]).arg(output);
+            let status = command.arg(sources.join(source)).status();
+            assert!(status.expect("a compiler is there").success(), "{source}");
+        };
+        if !source.ends_with(".c") && !source.ends_with(".cc") {
+            // Other languages call what waits.
+            let options = ["-c", "-Wno-unused-function"];
+            compile("gcc", &options, "stop.c", &folder.join("stop.o"));
+        }
+        let object = folder.join("stop.o").display().to_string();
+        let options: Vec<String> = options
+            .iter()
+            .map(|option| option.replace("stop.o", &object))
+            .collect();
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        compile(compiler, &options, source, &program);
         let mut child = Command::new(&program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -286,5 +296,79 @@ fn the_librarys_containers_show_what_they_hold() {
         ("alias", "{1, 2, 3}"),
         ("sixteen", "233 u'é'"),
         ("utf16", "\"été\""),
+    ]);
+}
+
+#[test]
+fn a_nested_function_has_its_own_variables_and_those_around_it() {
+    let mut stopped = Stopped::at("nested.c", "gcc", &["-Wno-trampolines"]);
+    let frame = stopped.file.frames(stopped.pc).remove(0);
+    assert_eq!((&*frame.name, frame.is_inline), ("inner", false));
+    stopped.check(&[
+        ("q", "27"),
+        // Which thread waits, nobody has said.
+        ("mine", "<optimized out>"),
+        ("calls", "<optimized out>"),
+        ("own", "9"),
+        ("hidden", "2"),
+        ("a", "8"),
+        ("block", "5"),
+        ("sized", "{0, 1, 2}"),
+        ("total", "30"),
+        ("unshared", "80"),
+        ("row", "{3, 4, 5}"),
+        ("n", "3"),
+        ("name", "0x* \"name\""),
+    ]);
+}
+
+#[test]
+fn fortran_values_are_what_its_debug_information_says() {
+    let mut stopped = Stopped::at("values.f90", "gfortran", &["-O0", "stop.o"]);
+    stopped.check(&[
+        ("count", "3"),
+        ("scale", "0.5"),
+        ("word", "\"word\""),
+        ("values", "{{1, 2}, {3, 4}, {5, 6}}"),
+        ("place", "{x = 3, y = 2.5}"),
+        ("big", "5000000000"),
+        ("yes", "true"),
+        ("z", "1.5 + -2i"),
+        ("bounded", "{7, 8, 9}"),
+        ("sized", "{1, 4, 9}"),
+        ("text", "\"hello\""),
+        ("i", "4"),
+        ("_word", "4"),
+    ]);
+}
+
+#[test]
+fn rust_values_are_what_its_debug_information_says() {
+    let mut stopped = Stopped::at(
+        "values.rs",
+        "rustc",
+        &[
+            "--edition=2024",
+            "-Cforce-frame-pointers=yes",
+            "-Clink-arg=stop.o",
+        ],
+    );
+    stopped.check(&[
+        ("count", "3"),
+        ("word", "\"word\""),
+        ("pair", "{__0 = 9, __1 = 233 U'é'}"),
+        (
+            "shapes",
+            "0x* {Empty, Round {__0 = 1.5}, Named {sides = 4, at = {x = 1, y = 2}}}",
+        ),
+        ("yes", "true"),
+        ("big", "1267650600228229401496703205376"),
+        ("colour", "Blue"),
+        ("reference", "Some {__0 = 0x* {x = 3, y = 2.5}}"),
+        ("none", "None"),
+        ("some", "Some {__0 = 7}"),
+        ("numbers", "{1, -2, 3}"),
+        ("boxed", "0x* 41"),
+        ("point", "{x = 3, y = 2.5}"),
     ]);
 }

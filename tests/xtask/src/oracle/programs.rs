@@ -27,10 +27,12 @@ enum Made {
 }
 
 /// All of them.
-pub const ALL: [Program; 10] = [
+pub const ALL: [Program; 12] = [
     ours("scalars", "c"),
     ours("records", "c"),
     ours("pointers", "c"),
+    ours("nested", "c"),
+    ours("entries", "c"),
     ours("classes", "cc"),
     ours("containers", "cc"),
     recipe("lua", "lua", &["{recipes}/check.lua"]),
@@ -45,7 +47,15 @@ pub const ALL: [Program; 10] = [
 ];
 
 /// Those of `--quick`.
-pub const QUICK: [&str; 5] = ["scalars", "records", "pointers", "classes", "containers"];
+pub const QUICK: [&str; 7] = [
+    "scalars",
+    "records",
+    "pointers",
+    "nested",
+    "entries",
+    "classes",
+    "containers",
+];
 
 /// Debian's source packages, and the names of their recipes.
 pub const THIRD_PARTY: [(&str, &str); 5] = [

@@ -247,6 +247,19 @@ impl Probe for ThreadProbe {
         result
     }
 
+    fn thread_pointer(&self) -> Option<u64> {
+        let own: u64;
+        // SAFETY: reads the first word of the thread's own block, which has the block's address in it (System V ABI for x86-64).
+        unsafe {
+            core::arch::asm!(
+                "mov {own}, qword ptr fs:[0]",
+                own = out(reg) own,
+                options(nostack, readonly, preserves_flags)
+            );
+        }
+        Some(own)
+    }
+
     #[inline]
     fn number(&self, from: u64, bytes: usize) -> Result<u64, Unread> {
         let in_page = from % (1 << PAGE_BITS) <= (1 << PAGE_BITS) - 8;

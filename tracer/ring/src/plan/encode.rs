@@ -46,7 +46,7 @@ impl PlanHead {
 /// | bits | |
 /// |---|---|
 /// | 0..8 | [`Opcode`] |
-/// | 8..16 | a register, by DWARF's number: rbx 3, rbp 6, rsp 7, r12-r15; of the frame that called the hook also rax 0, rdx 1, rcx 2, r8, r9; [`super::CFA`] |
+/// | 8..16 | a register, by DWARF's number: rbx 3, rbp 6, rsp 7, r12-r15; of the frame that called the hook also rax 0, rdx 1, rcx 2, r8, r9; [`super::CFA`]; to push or append also [`super::THREAD`] |
 /// | 16..32 | a number of bytes |
 /// | 32..64 | an offset, signed |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,8 @@ pub enum Opcode {
     /// the most bytes of all, and the shape is each element's.
     Region = 8,
     /// The frame's caller. Register and offset give its CFA (the frame's own); the next two words six signed 16-bit numbers: where rbx, rbp,
-    /// r12, r13, r14, r15 of the caller lie, in words from the CFA; 0: where they are; [`super::UNKNOWN`]: not known. The plan ends.
+    /// r12, r13, r14, r15 of the caller lie, in words from the CFA; 0: where they are; [`super::UNKNOWN`]: not known. Bit 16 of the op: only what the
+    /// caller put into registers is wanted ([`super::ENTRIES`]). The plan ends.
     Caller = 9,
     /// Sets the frame's CFA to register plus offset: before any op that uses [`super::CFA`].
     SetCfa = 10,

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::encode::{Arithmetic, Op, Opcode, PlanHead, RegionState};
 use super::interpret::{CFA_PLACE, Probe, Registers, Scratch, Unread};
-use super::{PAYLOAD_WORDS, STACK_MISSING, hash};
+use super::{ENTRIES, PAYLOAD_WORDS, STACK_MISSING, THREAD, hash};
 
 /// Numbers on the evaluation stack.
 const STACK: usize = 8;
@@ -16,8 +16,8 @@ const STEPS_MAX: u32 = 16 * 1024;
 pub(super) enum After {
     /// There is no more.
     Last,
-    /// The caller's frame is next; where its registers are.
-    Caller([u64; 2]),
+    /// The caller's frame is next; where its registers are, and [`ENTRIES`] or 0.
+    Caller([u64; 2], u64),
 }
 
 /// What may be appended.
@@ -105,7 +105,7 @@ impl<'a, P: Probe> Frame<'a, P> {
             match op.opcode {
                 Opcode::Register => {
                     self.begin_append(8)?;
-                    self.append(self.registers.get(op.register).unwrap_or(0))?;
+                    self.append(self.register(op.register).unwrap_or(0))?;
                 }
                 Opcode::Stack => self.stack(op)?,
                 Opcode::Shape => {
@@ -119,7 +119,7 @@ impl<'a, P: Probe> Frame<'a, P> {
                         base.wrapping_add_signed(i64::from(op.offset));
                 }
                 Opcode::Push => {
-                    let base = self.registers.get(op.register);
+                    let base = self.register(op.register);
                     let sum = base.map(|base| base.wrapping_add_signed(i64::from(op.offset)));
                     self.numbers.push(sum.unwrap_or(0))?;
                     if sum.is_none() {
@@ -156,7 +156,8 @@ impl<'a, P: Probe> Frame<'a, P> {
                     let base = self.registers.get(op.register)?;
                     self.registers.values[CFA_PLACE] =
                         base.wrapping_add_signed(i64::from(op.offset));
-                    return Some(After::Caller(rules));
+                    let mark = if op.bytes & 1 == 0 { 0 } else { ENTRIES };
+                    return Some(After::Caller(rules, mark));
                 }
             }
             at += op.opcode.words();
@@ -176,6 +177,13 @@ impl<'a, P: Probe> Frame<'a, P> {
                 }
                 _ => at += op.opcode.words(),
             }
+        }
+    }
+
+    fn register(&self, number: u8) -> Option<u64> {
+        match number {
+            THREAD => self.probe.thread_pointer(),
+            _ => self.registers.get(number),
         }
     }
 

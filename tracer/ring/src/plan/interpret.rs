@@ -29,6 +29,11 @@ pub trait Probe {
     /// Not all can be read.
     fn copy(&self, from: u64, to: &[AtomicU64], skip: usize, bytes: usize) -> Result<(), Unread>;
 
+    /// The thread's own address ([`super::THREAD`]).
+    fn thread_pointer(&self) -> Option<u64> {
+        None
+    }
+
     /// 1 to 8 bytes as a number.
     ///
     /// # Errors
@@ -42,7 +47,7 @@ pub trait Probe {
 
 /// Where the caller's plan is.
 pub trait Finder {
-    /// The plan of the frame that waits at `return_address`.
+    /// The plan of the frame that waits at `return_address`, in which [`super::ENTRIES`] may be set.
     fn find(&self, return_address: u64) -> Option<u32>;
 }
 
@@ -208,21 +213,26 @@ impl<C: Code + ?Sized, P: Probe, F: Finder> Captured<'_, C, P, F> {
         let Some(after) = self.frame(plan, registers, &mut used) else {
             return 0;
         };
-        if let After::Caller(rules) = after {
+        if let After::Caller(rules, mark) = after {
             // Copied only here: most plans have no caller's frame.
-            self.callers(rules, *registers, &mut used);
+            self.callers((rules, mark), *registers, &mut used);
         }
         used
     }
 
-    fn callers(&self, mut rules: [u64; 2], mut registers: Registers, used: &mut usize) {
+    fn callers(
+        &self,
+        (mut rules, mut mark): ([u64; 2], u64),
+        mut registers: Registers,
+        used: &mut usize,
+    ) {
         for _ in 1..FRAMES_MAX {
             let next = self
                 .caller(rules, &mut registers)
-                .and_then(|address| self.finder.find(address))
+                .and_then(|address| self.finder.find(address | mark))
                 .and_then(|plan| self.frame(plan, &mut registers, used));
             match next {
-                Some(After::Caller(next)) => rules = next,
+                Some(After::Caller(next, further)) => (rules, mark) = (next, further),
                 Some(After::Last) => return,
                 None => break,
             }

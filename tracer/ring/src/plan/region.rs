@@ -5,7 +5,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::interpret::Code;
 use super::quick;
-use super::{Desk, Index, NOTHING, REGION_BYTES, REGIONS_MAX, REGIONS_OFFSET, UNASKED, hash};
+use super::{
+    Desk, ENTRIES, Index, NOTHING, REGION_BYTES, REGIONS_MAX, REGIONS_OFFSET, UNASKED, hash,
+};
 use crate::sys::{Area, File};
 use crate::{Error, Live, PAGE_BYTES, Result};
 
@@ -162,7 +164,7 @@ impl Region {
     /// Has everything in a range of addresses asked anew: the module that was there is gone.
     pub fn forget(&self, addresses: &Range<u64>) {
         for [key, value] in entries(self.table()) {
-            if addresses.contains(&key.load(Ordering::Relaxed)) {
+            if addresses.contains(&(key.load(Ordering::Relaxed) & !ENTRIES)) {
                 value.store(UNASKED, Ordering::Release);
             }
         }

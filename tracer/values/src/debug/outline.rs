@@ -1,5 +1,7 @@
 //! A unit's functions by address, and what lies in what: read in one pass that leaves out the functions' insides.
 
+use std::sync::OnceLock;
+
 use gimli::{AttributeValue, DwTag, Range, UnitOffset};
 
 use super::sections::Slice;
@@ -17,6 +19,10 @@ pub struct Outline {
     origins: Vec<(usize, usize)>,
     /// Namespaces and types that have names for what lies in them, by place.
     spans: Vec<Span>,
+    /// The same with functions' insides, read when it is needed.
+    deep: OnceLock<Box<Outline>>,
+    /// Functions in functions: (entry, entry of the one around it), by place.
+    nested: Vec<(usize, usize)>,
 }
 
 struct Span {
@@ -38,11 +44,22 @@ impl Outline {
 
     /// The entry of the function at `pc`.
     pub fn function(&self, unit: &Unit, pc: u64) -> Option<usize> {
-        find(&self.functions, pc).or_else(|| {
+        find(&self.functions, pc).or_else(|| find(&self.deep(unit).functions, pc))
+    }
+
+    /// The function that the one at `offset` lies in, if it lies in one.
+    pub fn function_around(&self, unit: &Unit, offset: usize) -> Option<usize> {
+        let nested = &self.deep(unit).nested;
+        let at = nested.binary_search_by_key(&offset, |(entry, _)| *entry);
+        Some(nested[at.ok()?].1)
+    }
+
+    fn deep(&self, unit: &Unit) -> &Self {
+        self.deep.get_or_init(|| {
             let mut deep = Self::default();
             deep.scan(unit, true);
             deep.functions.sort_unstable();
-            find(&deep.functions, pc)
+            Box::new(deep)
         })
     }
 
@@ -72,14 +89,14 @@ impl Outline {
 
     fn scan(&mut self, unit: &Unit, is_deep: bool) -> Option<()> {
         let mut raw = unit.unit.entries_raw(None).ok()?;
-        // Of each entry whose children are being read: its span, if it has one.
-        let mut open: Vec<Option<usize>> = Vec::new();
+        // Of each entry whose children are being read: its span, if it has one, and the function that they lie in.
+        let mut open: Vec<(Option<usize>, Option<usize>)> = Vec::new();
         let mut attributes = Vec::new();
         let mut innermost: Option<usize> = None;
         while !raw.is_empty() {
             let offset = raw.next_offset().0;
             let Some(abbreviation) = raw.read_abbreviation().ok()? else {
-                if let Some(index) = open.pop()? {
+                if let (Some(index), _) = open.pop()? {
                     self.spans[index].end = offset;
                     innermost = self.spans[index].parent;
                 }
@@ -96,8 +113,11 @@ impl Outline {
             }
             raw.read_attributes(abbreviation.attributes(), &mut attributes)
                 .ok()?;
+            let mut around = open.last().and_then(|(_, function)| *function);
             if is_function {
                 self.note_function(unit, offset, &attributes);
+                self.nested.extend(around.map(|around| (offset, around)));
+                around = Some(offset);
             }
             if !abbreviation.has_children() {
                 continue;
@@ -129,7 +149,7 @@ impl Outline {
                 });
                 innermost = Some(self.spans.len() - 1);
             }
-            open.push(innermost.filter(|_| is_span));
+            open.push((innermost.filter(|_| is_span), around));
         }
         Some(())
     }

@@ -38,6 +38,8 @@ pub struct Body {
     pub scopes: Vec<Scope>,
     /// Described calls, by return address.
     pub calls: HashMap<u64, usize>,
+    /// Functions that lie in it: their entries, and in which scope.
+    pub nested: HashMap<usize, usize>,
     /// What it goes on as when it ends by calls: `None`: nobody knows.
     pub last_calls: Vec<Option<Die>>,
 }
@@ -111,6 +113,10 @@ impl Body {
                 }
                 (gimli::DW_TAG_variable | gimli::DW_TAG_constant, Some(parent)) => {
                     self.scopes[parent].variables.push(here);
+                    None
+                }
+                (gimli::DW_TAG_subprogram, Some(parent)) => {
+                    self.nested.insert(here, parent);
                     None
                 }
                 (gimli::DW_TAG_call_site | gimli::DW_TAG_GNU_call_site, _) => {

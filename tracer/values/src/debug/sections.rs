@@ -24,6 +24,10 @@ const SECTION_BYTES_MAX: u64 = 2 << 30;
 /// How much smaller a packed section can be: no packer that is used gets near to it, a damaged head does.
 const PACKED_MAX: u64 = 4096;
 
+/// Of the entry of .dynamic that has further flags of the file, and the one of them that says it's a program.
+const DT_FLAGS_1: u64 = 0x6fff_fffb;
+const DF_1_PIE: u64 = 0x0800_0000;
+
 /// An open file, and where its sections lie.
 pub struct Sections {
     path: Box<Path>,
@@ -195,6 +199,35 @@ impl Sections {
                     _ => None,
                 });
         Some(slots.collect())
+    }
+
+    /// From a thread's own address to its block of the file's thread-local variables: the linker puts a program's block right before
+    /// it. `None`: it has none, or it's a library's, which the dynamic linker puts anywhere.
+    pub fn thread_block(&self) -> Option<i64> {
+        use object::read::elf::{FileHeader, ProgramHeader};
+        let cache = ReadCache::new(self.file.try_clone().ok()?);
+        let elf = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
+        let endian = elf.endian();
+        let is_program = elf.elf_header().e_type(endian) == object::elf::ET_EXEC || self.is_pie();
+        let mut segments = elf.elf_program_headers().iter();
+        let block = segments.find(|segment| segment.p_type(endian) == object::elf::PT_TLS)?;
+        let align = block.p_align(endian).max(1);
+        let bytes = block.p_memsz(endian).checked_next_multiple_of(align)?;
+        is_program.then(|| i64::try_from(bytes).ok()?.checked_neg())?
+    }
+
+    /// Whether it is a program that may lie anywhere, not a library.
+    fn is_pie(&self) -> bool {
+        let (_, dynamic) = self.read(".dynamic");
+        let entries = gimli::Reader::to_slice(&dynamic).unwrap_or_default();
+        let (entries, _) = entries.as_chunks::<8>();
+        let numbers: Vec<u64> = entries
+            .iter()
+            .map(|bytes| u64::from_le_bytes(*bytes))
+            .collect();
+        let (pairs, _) = numbers.as_chunks::<2>();
+        let mut flags = pairs.iter().filter(|[tag, _]| *tag == DT_FLAGS_1);
+        flags.any(|[_, flags]| flags & DF_1_PIE != 0)
     }
 
     fn find(&self, name: &str) -> Option<&Section> {

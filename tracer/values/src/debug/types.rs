@@ -260,6 +260,7 @@ impl TypeTable {
             },
             gimli::DW_TAG_subroutine_type => Kind::Function,
             gimli::DW_TAG_array_type => self.array(units, id, die, &unit, &entry)?,
+            gimli::DW_TAG_string_type => self.text(units, id, die)?,
             gimli::DW_TAG_enumeration_type => {
                 name = qualified(units, &unit, die.offset, &name);
                 self.enumeration(units, &unit, &entry)
@@ -307,6 +308,24 @@ impl TypeTable {
             element: self.target(units, unit, entry),
             dimensions,
             is_vector: matches!(flag, Some(AttributeValue::Flag(true))),
+        })
+    }
+
+    /// A text of Fortran: so many characters.
+    fn text(&mut self, units: &Units, id: TypeId, die: Die) -> Option<Kind> {
+        let (dimensions, is_dynamic) = dimensions_of(units, die, &Nothing)?;
+        if is_dynamic {
+            self.dynamic.insert(id);
+        }
+        let element = self.made(Type {
+            name: "character".into(),
+            size: Some(1),
+            kind: Kind::Base(Encoding::SignedChar),
+        });
+        Some(Kind::Array {
+            element,
+            dimensions,
+            is_vector: false,
         })
     }
 

@@ -68,6 +68,19 @@ impl Unit {
         )
     }
 
+    /// Whether arrays lie by columns.
+    pub fn is_fortran(&self) -> bool {
+        matches!(
+            self.language(),
+            gimli::DW_LANG_Fortran77
+                | gimli::DW_LANG_Fortran90
+                | gimli::DW_LANG_Fortran95
+                | gimli::DW_LANG_Fortran03
+                | gimli::DW_LANG_Fortran08
+                | gimli::DW_LANG_Fortran18
+        )
+    }
+
     /// The first index of arrays that don't say theirs.
     pub fn lower_bound(&self) -> i64 {
         self.language()

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use gimli::{AttributeValue, DebugInfoOffset, DebuggingInformationEntry, UnitOffset};
 use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
+use umbel_trace_ring::plan::THREAD;
 
 use super::expression::{self, Surroundings};
 use super::frames::{body_begin, next};
 use super::sections::Slice;
 use super::types::{for_each_child, is_flag, text_of};
 use super::units::{Die, Unit, Units};
-use super::{DebugFile, Frame};
+use super::{DebugFile, Frame, nested};
 use crate::{Address, Op, Place, TypeId, Variable};
 
 type Entry = DebuggingInformationEntry<Slice>;
@@ -33,15 +34,19 @@ pub struct Call {
     pub entries: Vec<(u16, Place)>,
     /// Where it begins, if it is always the same.
     pub callee: Option<u64>,
+    /// Where it begins, if it is called through a pointer.
+    pub target: Option<Place>,
 }
 
 /// A place of the code in a physical function.
-struct Here<'a> {
-    units: &'a Units,
-    unit: Arc<Unit>,
-    pc: u64,
-    frame_base: Option<Address>,
-    depth: usize,
+pub(super) struct Here<'a> {
+    pub units: &'a Units,
+    pub unit: Arc<Unit>,
+    pub pc: u64,
+    pub frame_base: Option<Address>,
+    /// The variables are those of a function around this one, of whose frame only the base is known.
+    pub is_outside: bool,
+    pub depth: usize,
 }
 
 impl DebugFile {
@@ -88,12 +93,21 @@ impl DebugFile {
                 }
             };
             for die in own {
-                found.extend(self.variable(frame, &unit, die, pc));
+                let variable = self.variable(frame, &unit, die, pc);
+                // What has no name is the compiler's: bounds of Fortran's arrays.
+                found.extend(variable.filter(|variable| !variable.name.is_empty()));
             }
             if index == frame.scope {
                 break;
             }
             next = scope.parent;
+        }
+        let outer = self.outer_variables(frame, pc);
+        for variable in outer {
+            // One of the same name hides it.
+            if !found.iter().any(|own| own.name == variable.name) {
+                found.push(variable);
+            }
         }
         Some(found)
     }
@@ -136,6 +150,9 @@ impl DebugFile {
             }
         })?;
         let entry = unit.unit.entry(UnitOffset(offset)).ok()?;
+        let computed = entry
+            .attr_value(gimli::DW_AT_call_target)
+            .or_else(|| entry.attr_value(gimli::DW_AT_GNU_call_site_target));
         let target = entry
             .attr_value(gimli::DW_AT_call_origin)
             .or_else(|| entry.attr_value(gimli::DW_AT_abstract_origin))
@@ -143,6 +160,12 @@ impl DebugFile {
         Some(Call {
             entries: found,
             callee: target.and_then(|target| self.callee(target, return_address)),
+            target: match (target, computed) {
+                (None, Some(AttributeValue::Exprloc(target))) => {
+                    expression::number(&unit, target, &here).map(Place::Value)
+                }
+                _ => None,
+            },
         })
     }
 
@@ -203,12 +226,13 @@ impl DebugFile {
         functions.get(&name).copied()
     }
 
-    fn here<'a>(&'a self, frame: &Frame, unit: &Arc<Unit>, pc: u64) -> Here<'a> {
+    pub(super) fn here<'a>(&'a self, frame: &Frame, unit: &Arc<Unit>, pc: u64) -> Here<'a> {
         let mut here = Here {
             units: &self.units,
             unit: Arc::clone(unit),
             pc,
             frame_base: None,
+            is_outside: false,
             depth: CHAIN_MAX,
         };
         let function = unit.unit.entry(UnitOffset(frame.function.offset)).ok();
@@ -220,18 +244,30 @@ impl DebugFile {
     }
 
     fn variable(&mut self, frame: &Frame, unit: &Arc<Unit>, die: Die, pc: u64) -> Option<Variable> {
+        let base = self.here(frame, unit, pc).frame_base;
+        self.variable_of(unit, die, pc, (base, false))
+    }
+
+    /// The variable at `die`, in a frame with this base, which is that of a function around this one if the flag is set.
+    pub(super) fn variable_of(
+        &mut self,
+        unit: &Arc<Unit>,
+        die: Die,
+        pc: u64,
+        (frame_base, is_outside): (Option<Address>, bool),
+    ) -> Option<Variable> {
         let (name, of, is_artificial) = self.what(die)?;
-        let here = self.here(frame, unit, pc);
-        let place = here.place(die, self.types.types.size(of));
-        let base = here.frame_base.clone();
-        // Arrays whose bounds are variables of the frame.
         let here = Here {
             units: &self.units,
             unit: Arc::clone(unit),
             pc,
-            frame_base: base,
+            frame_base,
+            is_outside,
             depth: CHAIN_MAX,
         };
+        let mut place = here.place(die, self.types.types.size(of));
+        self.find_thread_local(&mut place);
+        // Arrays whose bounds are variables of the frame.
         let of = self.types.in_frame(&self.units, of, &here);
         Some(Variable {
             name,
@@ -239,6 +275,29 @@ impl DebugFile {
             place,
             is_artificial,
         })
+    }
+
+    /// Puts the thread's own address where a place begins with that of its block of variables, if one follows from the other.
+    fn find_thread_local(&self, place: &mut Place) {
+        match place {
+            Place::Memory(address) | Place::Value(address) => {
+                for op in &mut address.ops {
+                    if let Op::ThreadLocal(offset) = *op
+                        && let Some(block) =
+                            *self.thread_block.get_or_init(|| self.own.thread_block())
+                    {
+                        *op = Op::Register(THREAD.into(), block.wrapping_add_unsigned(offset));
+                    }
+                }
+            }
+            Place::ImplicitPointer(target, _) => self.find_thread_local(target),
+            Place::Pieces(pieces) => {
+                for piece in pieces {
+                    self.find_thread_local(&mut piece.place);
+                }
+            }
+            Place::OptimizedOut | Place::Register(_) | Place::Constant(_) => {}
+        }
     }
 
     /// Name and type of the variable at `die`; `None`: it is none, or one that is defined elsewhere.
@@ -265,7 +324,7 @@ impl DebugFile {
 }
 
 /// What a function's own entry has of this kind, and what only the entry has that it is a copy of: that is nowhere in this copy.
-fn inherited(
+pub(super) fn inherited(
     units: &Units,
     unit: &Unit,
     origin: Option<Die>,
@@ -354,13 +413,18 @@ impl Here<'_> {
     }
 
     /// The expression that holds at the place.
-    fn description(
+    pub(super) fn description(
         &self,
         unit: &Unit,
         value: &AttributeValue<Slice>,
     ) -> Option<gimli::Expression<Slice>> {
         if let AttributeValue::Exprloc(expression) = value {
-            return Some(expression.clone());
+            let is_known = !self.is_outside || nested::is_beside_base(unit, expression);
+            return is_known.then(|| expression.clone());
+        }
+        // Where the function around this one waits isn't known.
+        if self.is_outside {
+            return None;
         }
         let mut list = unit
             .dwarf
@@ -381,6 +445,7 @@ impl Here<'_> {
             unit: Arc::clone(&self.unit),
             pc: self.pc,
             frame_base: self.frame_base.clone(),
+            is_outside: self.is_outside,
             depth: self.depth.checked_sub(1)?,
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use umbel_trace_ring::plan::Opcode;
 
 use super::Wishes;
-use super::compile::{XMM0, is_at_hook, is_kept};
+use super::compile::{is_at_hook, is_kept, is_vector};
 use super::program::{Program, op};
 use super::shape::Shapes;
 use crate::unwind::{FrameAddress, Recipe};
@@ -246,12 +246,12 @@ impl<'a> Capture<'a> {
         for (index, step) in steps.iter().enumerate() {
             match step {
                 Step::Register(number, _) => {
+                    let is_loaded = matches!(
+                        steps.get(index + 1),
+                        Some(Step::Load(_) | Step::LoadSigned(_))
+                    );
                     let is_read_through = self.beside(std::slice::from_ref(step)).is_some()
-                        && matches!(
-                            steps.get(index + 1),
-                            Some(Step::Load(_) | Step::LoadSigned(_))
-                        )
-                        || is_address && steps.len() == 1;
+                        && (is_loaded || is_address && steps.len() == 1);
                     if !is_read_through {
                         self.register(*number, None);
                     }
@@ -345,7 +345,9 @@ impl<'a> Capture<'a> {
     /// Register and offset of an address that is no more than that.
     fn beside(&self, steps: &[Step]) -> Option<(u16, i64)> {
         match steps {
-            [Step::Register(number, offset)] if is_kept(*number) => Some((*number, *offset)),
+            [Step::Register(number, offset)] if is_kept(*number) && *number < 16 => {
+                Some((*number, *offset))
+            }
             [Step::FrameAddress(offset)] => {
                 let (number, base) = self.frame_address?;
                 Some((number, base.checked_add(*offset)?))
@@ -409,7 +411,7 @@ impl<'a> Capture<'a> {
                 break;
             };
             room = rest;
-            if number >= XMM0 {
+            if is_vector(number) {
                 let Some(rest) = room.checked_sub(1) else {
                     break;
                 };

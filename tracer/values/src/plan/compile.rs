@@ -1,6 +1,6 @@
 //! Which variables a plan captures.
 
-use umbel_trace_ring::plan::{Op, Opcode, PlanHead, UNKNOWN};
+use umbel_trace_ring::plan::{Op, Opcode, PlanHead, THREAD, UNKNOWN};
 
 use super::capture::Capture;
 use super::chosen::{self, Chosen, Part, is_range};
@@ -100,20 +100,26 @@ pub fn compile(
         }
     }
     let mut entries = Vec::new();
-    let mut callee = None;
+    let (mut callee, mut target) = (None, None);
     if site.kind == Kind::Caller
         && let Some(call) = compiler.file.call(&physical, site.address)
     {
         callee = call.callee;
+        // A pointer in memory may have been changed since, by a function that was called and went on as the one that it then leads to.
+        let is_load = |step: &Step| matches!(step, Step::Load(_) | Step::LoadSigned(_));
+        target = call
+            .target
+            .filter(|place| compiler.can_be_told(place) && !any_step(place, &is_load));
         // Without knowing who is called, nobody knows whose registers these are.
+        let is_known = callee.is_some() || target.is_some();
         entries = call.entries;
-        entries.retain(|(_, place)| callee.is_some() && compiler.can_be_told(place));
+        entries.retain(|(_, place)| is_known && compiler.can_be_told(place));
+        let mut needed = entries.iter().map(|(_, place)| place).chain(&target);
+        compiler.needs_caller |=
+            needed.any(|place| any_step(place, &|step| matches!(step, Step::Entry(_))));
     }
-    let goes_on = match site.kind {
-        Kind::Enter => compiler.needs_caller || (wishes.caller && frames.len() == 1),
-        Kind::Exit => compiler.needs_caller,
-        Kind::Caller => false,
-    };
+    let shows_caller = site.kind == Kind::Enter && wishes.caller && frames.len() == 1;
+    let goes_on = shows_caller || compiler.needs_caller;
     let missing = std::mem::take(&mut compiler.missing);
     let mut capture = Capture::new(compiler.file.types(), wishes, recipe.as_ref(), bias);
     for frame in &described {
@@ -127,7 +133,7 @@ pub fn compile(
     if let Some(variable) = &result {
         capture.variable(variable);
     }
-    for (_, place) in &entries {
+    for place in entries.iter().map(|(_, place)| place).chain(&target) {
         capture.inputs(place);
     }
     let mut first = Vec::new();
@@ -139,7 +145,9 @@ pub fn compile(
             Err(why) => refused.push((asked.number, why)),
         }
     }
-    let caller = goes_on.then(|| caller_words(recipe.as_ref()?)).flatten();
+    let caller = goes_on
+        .then(|| caller_words(recipe.as_ref()?, !shows_caller))
+        .flatten();
     let says_nothing = caller.is_none()
         && result.is_none()
         && described
@@ -162,6 +170,7 @@ pub fn compile(
         result,
         entries,
         callee,
+        target,
     };
     Some(Compiled {
         description,
@@ -416,7 +425,7 @@ impl Compiler<'_> {
                 address.ops.iter().all(|step| match step {
                     Step::Register(number, _) => is_kept(*number) || is_hook && is_at_hook(*number),
                     Step::FrameAddress(_) => has_frame_address,
-                    Step::Entry(_) => is_hook && self.has_entries,
+                    Step::Entry(_) => self.has_entries,
                     Step::ThreadLocal(_) | Step::Object => false,
                     _ => true,
                 })
@@ -428,13 +437,18 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether a call keeps this register, or it is the stack pointer.
+/// Whether a call keeps this register, or it is the stack pointer, or the thread's own address.
 pub(super) fn is_kept(number: u16) -> bool {
-    number == 7 || KEPT.contains(&number)
+    number == 7 || number == u16::from(THREAD) || KEPT.contains(&number)
 }
 
 /// DWARF's number of xmm0.
-pub(super) const XMM0: u16 = 17;
+const XMM0: u16 = 17;
+
+/// Whether it is one of xmm0 to xmm15.
+pub(super) fn is_vector(number: u16) -> bool {
+    (XMM0..XMM0 + 16).contains(&number)
+}
 
 /// Whether the program's hook finds this register as it was at its call, though calls may change it: rax, rdx, rcx, r8, r9, xmm0-7. So
 /// the linker's stubs have it, as they may be arguments.
@@ -461,8 +475,8 @@ fn any_step(place: &Place, is: &dyn Fn(&Step) -> bool) -> bool {
     }
 }
 
-/// How to get to the caller's frame; `None`: no plan can.
-fn caller_words(recipe: &Recipe) -> Option<[u64; 3]> {
+/// How to get to the caller's frame; `None`: no plan can. `entries_alone`: of that, only what it put into registers is needed.
+fn caller_words(recipe: &Recipe, entries_alone: bool) -> Option<[u64; 3]> {
     let FrameAddress::Register(base, offset) = recipe.frame_address else {
         return None;
     };
@@ -472,7 +486,7 @@ fn caller_words(recipe: &Recipe) -> Option<[u64; 3]> {
     let op = Op {
         opcode: Opcode::Caller,
         register: u8::try_from(base).ok()?,
-        bytes: 0,
+        bytes: u16::from(entries_alone),
         offset: i32::try_from(offset).ok()?,
     };
     let mut words = [op.pack(), 0, 0];

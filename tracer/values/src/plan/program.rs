@@ -3,7 +3,7 @@
 use umbel_trace_ring::plan::{self, Arithmetic, Opcode};
 
 use super::capture::Capture;
-use super::compile::{XMM0, is_at_hook, is_kept};
+use super::compile::{is_at_hook, is_kept, is_vector};
 use crate::{Binary, Op as Step, Unary};
 
 /// Numbers on the hook's evaluation stack.
@@ -108,7 +108,7 @@ impl<'a, 'b> Program<'a, 'b> {
     }
 
     fn register(&mut self, number: u16, offset: i64) -> Option<()> {
-        if number >= XMM0 || !(is_kept(number) || is_at_hook(number)) {
+        if is_vector(number) || !(is_kept(number) || is_at_hook(number)) {
             return None;
         }
         let offset = i32::try_from(offset).ok()?;

@@ -1,6 +1,6 @@
 //! How long arrays are.
 
-use gimli::AttributeValue;
+use gimli::{AttributeValue, DebuggingInformationEntry, UnitOffset};
 
 use super::{for_each_child, whole};
 use crate::debug::expression::{self, Surroundings};
@@ -15,6 +15,11 @@ pub fn dimensions_of(
     around: &dyn Surroundings,
 ) -> Option<(Vec<Dimension>, bool)> {
     let unit = units.get(die.unit)?;
+    let entry = unit.unit.entry(UnitOffset(die.offset)).ok()?;
+    if entry.tag() == gimli::DW_TAG_string_type {
+        let (count, is_dynamic) = length_of(units, &unit, &entry, around);
+        return Some((vec![Dimension { lower: 1, count }], is_dynamic));
+    }
     let first = unit.lower_bound();
     let mut dimensions = Vec::new();
     let mut is_dynamic = false;
@@ -62,7 +67,47 @@ pub fn dimensions_of(
         };
         dimensions.push(Dimension { lower, count });
     })?;
+    let is_by_columns = match entry.attr_value(gimli::DW_AT_ordering) {
+        Some(AttributeValue::Ordering(ordering)) => ordering == gimli::DW_ORD_col_major,
+        _ => unit.is_fortran(),
+    };
+    if is_by_columns {
+        // The first index is the one that changes from one element to the next.
+        dimensions.reverse();
+    }
     Some((dimensions, is_dynamic))
+}
+
+/// How many characters a text of Fortran has, and whether that is known in a frame only.
+fn length_of(
+    units: &Units,
+    unit: &Unit,
+    entry: &DebuggingInformationEntry<Slice>,
+    around: &dyn Surroundings,
+) -> (Bound, bool) {
+    let bytes = |name| {
+        let value = entry.attr_value(name)?;
+        value.udata_value()
+    };
+    let size = bytes(gimli::DW_AT_byte_size);
+    match entry.attr_value(gimli::DW_AT_string_length) {
+        None => (size.map_or(Bound::Unknown, Bound::Fixed), false),
+        // Where the length is.
+        Some(AttributeValue::Exprloc(place)) => {
+            let width = bytes(gimli::DW_AT_string_length_byte_size).or(size);
+            let width = u8::try_from(width.unwrap_or(8)).ok();
+            let address = expression::number(unit, place, around);
+            let count = match (address, width.filter(|width| (1..=8).contains(width))) {
+                (Some(mut address), Some(width)) => {
+                    address.ops.push(Op::Load(width));
+                    Bound::Dynamic(address)
+                }
+                _ => Bound::Unknown,
+            };
+            (count, true)
+        }
+        Some(value) => (dynamic_bound(units, unit, &value, 0, around), true),
+    }
 }
 
 fn dynamic_bound(
