@@ -1,4 +1,4 @@
-//! Makes the copy of the coherence machine that `mutants/list.rs` plants its faults in.
+//! Makes the copy of the coherence machine that `mutants` plants its faults in.
 //!
 //! The copy is one file, a module per source file, for `tests/mutations.rs` to include. Synchronization
 //! objects are left out: they have their own tests.
@@ -17,7 +17,7 @@ const SOURCE: &str = "../uffd-dsm/coherence/src";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=mutants/list.rs");
+    println!("cargo::rerun-if-changed=mutants");
     println!("cargo::rerun-if-changed={SOURCE}");
     let mut copy = String::new();
     for module in modules() {
@@ -48,7 +48,8 @@ fn modules() -> Vec<String> {
 /// A file with every mutant planted, and its paths made to start at the module that includes the copy.
 fn mutate(file: &str) -> String {
     let mut text = read(file);
-    for mutant in list::MUTANTS.iter().filter(|mutant| mutant.file == file) {
+    let planted = list::MUTANTS.iter().chain(list::OF_DRIVERS);
+    for mutant in planted.filter(|mutant| mutant.file == file) {
         let count = text.matches(mutant.original).count();
         if count != 1 {
             // Fails where the copy is used; the other tests of this package build all the same.

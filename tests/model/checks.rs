@@ -26,7 +26,8 @@ pub fn always(world: &mut World, scenario: &Scenario) -> Result<(), Broken> {
         entry_is_well_formed(world, declared.object)?;
         links_are_short(world, declared.object)?;
     }
-    load_everything(world, scenario)
+    load_everything(world, scenario)?;
+    tasks_are_done(world)
 }
 
 /// Rules of the states where no message, effect or hold is left: nothing more happens by itself.
@@ -88,6 +89,39 @@ pub fn hold_is_kept(
             "a hold keeps what was granted",
             format!("node {rank} lost {from:?} of {object:?} during its hold"),
         );
+    }
+    Ok(())
+}
+
+/// A pin keeps what it was for, until the end of the object's life.
+pub fn pin_is_kept(
+    world: &World,
+    scenario: &Scenario,
+    rank: usize,
+    object: ObjectId,
+    to: Option<Access>,
+) -> Result<(), Broken> {
+    let pinned = world.nodes[rank].place(object).pinned;
+    let is_over = scenario.reclaims_per_object != Some(0) || world.is_home_lost(object);
+    if pinned > to && !is_over {
+        return broken(
+            "a pin keeps what it was for",
+            format!("node {rank} has {to:?} of {object:?}, pinned for {pinned:?}"),
+        );
+    }
+    Ok(())
+}
+
+/// Who hears of what a thread did finds done what it had asked before and not waited for.
+fn tasks_are_done(world: &World) -> Result<(), Broken> {
+    for (rank, _) in world.present() {
+        for asker in (0..world.nodes.len()).filter(|asker| *asker != rank) {
+            let known = world.knowledge.tasks_known(rank, asker);
+            if let Some(task) = world.undone(asker, known) {
+                let detail = format!("node {rank} knows of {task:?} of node {asker}");
+                return broken("what was asked before is done", detail);
+            }
+        }
     }
     Ok(())
 }

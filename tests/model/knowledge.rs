@@ -9,7 +9,7 @@ use umbel_wire::Token;
 use super::node::Value;
 use super::scenario::{CELL_COUNT, Declared, Scenario, Writer};
 
-/// A version for every cell of every object.
+/// A version for every cell of every object; then, by node, how many tasks its threads asked (in the first cell).
 pub type Versions = Vec<[u8; CELL_COUNT]>;
 
 /// The version a cell has at its home at first. Elsewhere there is nothing yet, version 0.
@@ -41,11 +41,10 @@ pub struct Knowledge {
 impl Knowledge {
     /// Every node knows the first versions.
     pub fn new(scenario: &Scenario) -> Self {
-        let first: Versions = scenario
-            .objects
-            .iter()
-            .map(|declared| std::array::from_fn(|cell| counted(declared, cell)))
-            .collect();
+        let objects = scenario.objects.iter();
+        let cells = objects.map(|declared| std::array::from_fn(|cell| counted(declared, cell)));
+        let nobody_asked = std::iter::repeat_n([0; CELL_COUNT], scenario.node_count.into());
+        let first: Versions = cells.chain(nobody_asked).collect();
         Self {
             knows: vec![first.clone(); usize::from(scenario.node_count)],
             seen: vec![first.clone(); usize::from(scenario.node_count)],
@@ -58,6 +57,17 @@ impl Knowledge {
     /// A thread of `rank` stored this version.
     pub fn stored(&mut self, rank: usize, index: usize, cell: usize, version: u8) {
         self.knows[rank][index][cell] = version;
+    }
+
+    /// A thread of `rank` asked its task with this number.
+    pub fn asked(&mut self, rank: usize, number: u8) {
+        let row = self.carried.len() + rank;
+        self.knows[rank][row][0] = number;
+    }
+
+    /// How many tasks of `asker` came before what a thread of `rank` knows.
+    pub fn tasks_known(&self, rank: usize, asker: usize) -> u8 {
+        self.knows[rank][self.carried.len() + asker][0]
     }
 
     /// A thread of `rank` stored into this sequential object, or its operation was run there.
@@ -103,7 +113,9 @@ impl Knowledge {
     /// A thread of `rank` began a flush.
     pub fn flush_began(&mut self, scenario: &Scenario, rank: usize, token: Token) {
         let mut versions = self.knows[rank].clone();
-        for (declared, cells) in scenario.objects.iter().zip(&mut versions) {
+        let (objects, tasks) = versions.split_at_mut(scenario.objects.len());
+        tasks.fill([0; CELL_COUNT]);
+        for (declared, cells) in scenario.objects.iter().zip(objects) {
             for (cell, version) in cells.iter_mut().enumerate() {
                 // What others stored they flush themselves.
                 *version *= u8::from(declared.writers[cell] == Writer::Only(rank));
@@ -189,15 +201,19 @@ impl Knowledge {
 
     /// What a lost sequential object's last writer knew is lost with it.
     pub fn lost_carrier(&mut self, index: usize) {
-        self.carried[index] = vec![[0; CELL_COUNT]; self.carried.len()];
+        self.carried[index] = self.nothing();
     }
 
     /// A node is gone.
     pub fn lost(&mut self, rank: usize) {
         self.flushing.retain(|flush| flush.rank != rank);
-        let nothing = vec![[0; CELL_COUNT]; self.carried.len()];
+        let nothing = self.nothing();
         self.knows[rank].clone_from(&nothing);
         self.seen[rank] = nothing;
+    }
+
+    fn nothing(&self) -> Versions {
+        vec![[0; CELL_COUNT]; self.flushed.len()]
     }
 }
 

@@ -1,5 +1,6 @@
 //! One node as the machine's driver sees it: a machine, its outbox, memory, and rights.
 
+mod ahead;
 mod gather;
 mod places;
 
@@ -141,6 +142,7 @@ impl<V: Value, const N: usize> Node<V, N> {
             reader_waits: false,
             writer_waits: false,
             holds: 0,
+            pinned: None,
         };
         Self {
             machine: Machine::new(config),

@@ -102,6 +102,12 @@ pub struct Budget {
     pub operations: u8,
     /// Requests to make a weak object sequential.
     pub strengthens: u8,
+    /// Pins.
+    pub pins: u8,
+    /// Rights to write that come before they are wanted.
+    pub aheads: u8,
+    /// Tasks for other nodes whose answers no thread waits for.
+    pub tasks: u8,
     /// Switches of the protocol, for objects of this home.
     pub switches: u8,
 }

@@ -392,3 +392,27 @@ pub fn faults(scenario: Scenario, count: u8) -> Scenario {
         ..scenario
     }
 }
+
+/// These nodes pin what they can, once each.
+pub fn pinned(mut scenario: Scenario, ranks: &[usize]) -> Scenario {
+    for rank in ranks {
+        scenario.budgets[*rank].pins = 1;
+    }
+    scenario
+}
+
+/// Drivers of these nodes let threads write what they can read, so often each.
+pub fn written_ahead(mut scenario: Scenario, ranks: &[usize], count: u8) -> Scenario {
+    for rank in ranks {
+        scenario.budgets[*rank].aheads = count;
+    }
+    scenario
+}
+
+/// These nodes ask something of any other, once each, and go on without the answer.
+pub fn asking(mut scenario: Scenario, ranks: &[usize]) -> Scenario {
+    for rank in ranks {
+        scenario.budgets[*rank].tasks = 1;
+    }
+    scenario
+}

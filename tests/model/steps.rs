@@ -16,7 +16,8 @@ impl World {
                 steps.push(Step::CarryOut(rank));
                 let joins = |from: &usize| match self.links[*from][rank].front() {
                     Some(Sent::Message(message)) => node.may_gather(*from, message),
-                    Some(Sent::News(_)) | None => false,
+                    Some(Sent::News(_) | Sent::Task(..) | Sent::Fence(_) | Sent::Fenced(_))
+                    | None => false,
                 };
                 let senders = (0..self.nodes.len()).filter(joins);
                 steps.extend(senders.map(|from| Step::Deliver(from, rank)));
@@ -34,6 +35,9 @@ impl World {
             let objects = scenario.objects.iter().map(|declared| declared.object);
             let held = objects.filter(|object| node.place(*object).holds > 0);
             steps.extend(held.map(|object| Step::HoldExpires(rank, object)));
+            let objects = scenario.objects.iter().map(|declared| declared.object);
+            let pinned = objects.filter(|object| node.place(*object).pinned.is_some());
+            steps.extend(pinned.map(|object| Step::Unpin(rank, object)));
         }
         steps
     }
@@ -52,13 +56,13 @@ impl World {
             if node.is_free() && self.budgets[rank].flushes > 0 {
                 steps.push(Step::Flush(rank));
             }
+            let others =
+                (0..self.nodes.len()).filter(|other| *other != rank && self.lost != Some(*other));
             if node.is_free() && self.budgets[rank].news > 0 {
-                let others = self.present().map(|(other, _)| other);
-                steps.extend(
-                    others
-                        .filter(|other| *other != rank)
-                        .map(|other| Step::Tell(rank, other)),
-                );
+                steps.extend(others.clone().map(|other| Step::Tell(rank, other)));
+            }
+            if node.is_free() && self.budgets[rank].tasks > 0 {
+                steps.extend(others.map(|other| Step::Ask(rank, other)));
             }
         }
         for (index, declared) in scenario.objects.iter().enumerate() {
@@ -111,6 +115,13 @@ impl World {
         let object = declared.object;
         if budget.strengthens > 0 && !self.is_sequential[index] {
             steps.push(Step::Strengthen(rank, object));
+        }
+        if budget.pins > 0 && node.place(object).pinned.is_none() {
+            steps.push(Step::Pin(rank, object, Access::Read));
+            steps.push(Step::Pin(rank, object, Access::Write));
+        }
+        if budget.aheads > 0 {
+            steps.push(Step::WriteAhead(rank, object));
         }
         if home_of(object) == rank {
             return;

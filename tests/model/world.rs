@@ -1,5 +1,9 @@
 //! State of a small cluster, and what each step does to it.
 
+mod asked;
+mod stores;
+mod tasks;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -9,7 +13,10 @@ use super::data::Cells;
 use super::knowledge::{FIRST, Knowledge, Versions};
 use super::node::{Done, Fixed, INCREMENT, Node, home_of};
 use super::scenario::{Budget, CELL_COUNT, Scenario};
-use crate::subject::{Effect, Violation};
+use crate::subject::Violation;
+
+pub use asked::Asked;
+pub use tasks::Tasks;
 
 /// A node of the model.
 pub type ModelNode = Node<u8, CELL_COUNT>;
@@ -24,6 +31,12 @@ pub enum Sent {
     Message(Message),
     /// News: who gets it must see all of this.
     News(Versions),
+    /// A task by its number, and what its thread knew.
+    Task(u8, Versions),
+    /// Asks for an answer when the sender's tasks up to this one are done.
+    Fence(u8),
+    /// That answer.
+    Fenced(u8),
 }
 
 impl Sent {
@@ -31,12 +44,12 @@ impl Sent {
     pub fn is_about(&self, object: ObjectId) -> bool {
         match self {
             Self::Message(message) => message.object() == object,
-            Self::News(_) => false,
+            Self::News(_) | Self::Task(..) | Self::Fence(_) | Self::Fenced(_) => false,
         }
     }
 }
 
-/// News that waits for a flush.
+/// News, or a task, that waits for a flush.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct News {
     from: usize,
@@ -44,6 +57,8 @@ pub struct News {
     to: usize,
     /// What the teller knew when it asked.
     knew: Versions,
+    /// The task's number.
+    task: Option<u8>,
 }
 
 /// Tokens of a node's operations; those of flushes are below.
@@ -66,6 +81,14 @@ pub enum Step {
     Flush(usize),
     /// A thread of the first node has news for a thread of the second: what it knows came before.
     Tell(usize, usize),
+    /// A thread of the first node asks something of the second, and goes on without the answer.
+    Ask(usize, usize),
+    /// A thread pins an object for such accesses, if the node has the rights.
+    Pin(usize, ObjectId, Access),
+    /// It lets go.
+    Unpin(usize, ObjectId),
+    /// The driver lets threads write what they can read.
+    WriteAhead(usize, ObjectId),
     /// A copy is dropped for want of room.
     Evict(usize, ObjectId),
     /// The driver asks for what a thread may want soon.
@@ -99,23 +122,6 @@ pub struct Broken {
     pub detail: String,
 }
 
-/// A request of a thread that its node's machine has not answered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Asked {
-    /// The thread's node.
-    pub rank: usize,
-    /// Its token.
-    pub token: Token,
-    /// Index of the object.
-    pub index: usize,
-    /// Its home.
-    pub home: usize,
-    /// What the thread knew when it asked.
-    pub knew: Versions,
-    /// What the operation found when it was run, and what its answer tells of.
-    pub found: Option<(u8, Versions)>,
-}
-
 /// Everything that distinguishes one moment from another.
 #[derive(Clone, Debug, Hash)]
 pub struct World {
@@ -133,6 +139,8 @@ pub struct World {
     pub asked: Vec<Asked>,
     /// News that has not departed.
     pub telling: Vec<News>,
+    /// Tasks, by who asked them.
+    tasks: Vec<Tasks>,
     pub(super) faults_left: Vec<u8>,
     pub(super) stores_left: Vec<[u8; CELL_COUNT]>,
     pub(super) reclaims_left: Vec<u8>,
@@ -182,6 +190,7 @@ impl World {
             knowledge: Arc::new(Knowledge::new(scenario)),
             asked: Vec::new(),
             telling: Vec::new(),
+            tasks: vec![Tasks::default(); count],
             faults_left: vec![scenario.faults_per_node.unwrap_or(1); count],
             stores_left: vec![[scenario.stores_per_cell.unwrap_or(1); CELL_COUNT]; object_count],
             reclaims_left: vec![scenario.reclaims_per_object.unwrap_or(1); object_count],
@@ -217,19 +226,26 @@ impl World {
             }
             Step::Tell(rank, to) => {
                 self.budgets[rank].news -= 1;
-                let is_used = |token: &Token| {
-                    let mut waiting = self.telling.iter();
-                    waiting.any(|news| news.from == rank && news.token == *token)
-                };
-                let token = (NEWS_TOKENS..).map(Token).find(|token| !is_used(token));
-                let token = token.expect("tokens are many");
-                self.telling.push(News {
-                    from: rank,
-                    token,
-                    to,
-                    knew: self.knowledge.known(rank).clone(),
-                });
-                self.node_mut(rank).flush(token, Some(to));
+                self.tell(rank, to, None);
+                self.settle(scenario, rank)
+            }
+            Step::Ask(rank, to) => {
+                self.budgets[rank].tasks -= 1;
+                self.ask_task(rank, to);
+                self.settle(scenario, rank)
+            }
+            Step::Pin(rank, object, access) => {
+                let is_done = self.node_mut(rank).pin(object, access);
+                self.budgets[rank].pins -= u8::from(is_done);
+                Ok(())
+            }
+            Step::Unpin(rank, object) => {
+                self.node_mut(rank).unpin(object);
+                self.settle(scenario, rank)
+            }
+            Step::WriteAhead(rank, object) => {
+                let is_done = self.node_mut(rank).write_ahead(object);
+                self.budgets[rank].aheads -= u8::from(is_done);
                 self.settle(scenario, rank)
             }
             Step::Evict(rank, object) => {
@@ -267,6 +283,9 @@ impl World {
                     .expect("the step was listed");
                 match sent {
                     Sent::News(knew) => self.knowledge_mut().learnt(rank, &knew),
+                    Sent::Task(number, knew) => self.task_arrives(from, rank, number, &knew),
+                    Sent::Fence(newest) => self.send(rank, from, Sent::Fenced(newest)),
+                    Sent::Fenced(newest) => self.end_debts(rank, from, newest),
                     Sent::Message(message) => {
                         let node = self.node_mut(rank);
                         let taken = match scenario.gathers {
@@ -338,28 +357,34 @@ impl World {
         Arc::make_mut(&mut self.nodes[rank])
     }
 
+    /// What is sent to a lost node is gone.
+    fn send(&mut self, from: usize, to: usize, sent: Sent) {
+        if self.lost != Some(to) {
+            self.link_mut(from, to).push_back(sent);
+        }
+    }
+
+    /// A thread of `rank` has news for one of `to`, with a task or alone: it departs behind a flush.
+    fn tell(&mut self, rank: usize, to: usize, task: Option<u8>) {
+        let is_used = |token: &Token| {
+            let mut waiting = self.telling.iter();
+            waiting.any(|news| news.from == rank && news.token == *token)
+        };
+        let token = (NEWS_TOKENS..).map(Token).find(|token| !is_used(token));
+        let token = token.expect("tokens are many");
+        self.telling.push(News {
+            from: rank,
+            token,
+            to,
+            knew: self.knowledge.known(rank).clone(),
+            task,
+        });
+        self.node_mut(rank).flush(token, Some(to));
+    }
+
     /// A driver that knows of the loss ends the thread instead of asking a lost home.
     pub(super) fn knows_home_lost(&self, rank: usize, object: ObjectId) -> bool {
         self.is_home_lost(object) && !self.unaware[rank]
-    }
-
-    fn ask(&mut self, scenario: &Scenario, rank: usize, object: ObjectId, first: u64) -> Token {
-        let is_used = |token: &Token| {
-            self.asked
-                .iter()
-                .any(|asked| asked.rank == rank && asked.token == *token)
-        };
-        let token = (first..).map(Token).find(|token| !is_used(token));
-        let token = token.expect("tokens are many");
-        self.asked.push(Asked {
-            rank,
-            token,
-            index: scenario.index_of(object),
-            home: home_of(object),
-            knew: self.knowledge.known(rank).clone(),
-            found: None,
-        });
-        token
     }
 
     fn lose(&mut self, scenario: &Scenario, gone: usize) {
@@ -393,6 +418,7 @@ impl World {
                 place.writer_waits = false;
             }
         }
+        self.tasks_forgiven(rank, gone);
         // Threads that wait for results of the lost home end as those that faulted.
         let is_lost = |asked: &Asked| {
             asked.rank == rank && asked.home == gone && asked.token.0 < STRENGTHEN_TOKENS
@@ -426,6 +452,7 @@ impl World {
             }
             self.carry_out(scenario, rank)?;
         }
+        self.send_fences(rank);
         super::checks::always(self, scenario)
     }
 
@@ -434,13 +461,10 @@ impl World {
             Done::Local | Done::Woken(_) | Done::Hold(_) => {}
             Done::Refused(violation) => return Err(unexpected(violation)),
             Done::Send(to, message) => {
-                let to = usize::from(to.0);
-                if self.lost != Some(to) {
-                    let sent = Sent::Message(message);
-                    self.link_mut(rank, to).push_back(sent);
-                }
+                self.send(rank, usize::from(to.0), Sent::Message(message));
             }
             Done::Access { object, from, to } => {
+                super::checks::pin_is_kept(self, scenario, rank, object, to)?;
                 super::checks::hold_is_kept(self, scenario, rank, object, from, to)?;
             }
             Done::Ran {
@@ -458,9 +482,10 @@ impl World {
                         detail: format!("news {token:?} of node {rank}"),
                     });
                 };
-                let News { to, knew, .. } = self.telling.remove(place);
-                if self.lost != Some(to) {
-                    self.link_mut(rank, to).push_back(Sent::News(knew));
+                let News { to, knew, task, .. } = self.telling.remove(place);
+                match task {
+                    Some(number) => self.task_departs(rank, number, knew),
+                    None => self.send(rank, to, Sent::News(knew)),
                 }
             }
             Done::Flushed(token) => {
@@ -486,153 +511,6 @@ impl World {
             }
         }
         super::checks::always(self, scenario)
-    }
-
-    /// An operation was run on the home's bytes.
-    fn ran(
-        &mut self,
-        scenario: &Scenario,
-        object: ObjectId,
-        from: usize,
-        token: Token,
-        found: u8,
-    ) -> Result<(), Broken> {
-        let index = scenario.index_of(object);
-        if found != self.latest[index][0] {
-            return Err(Broken {
-                rule: "an operation finds the last store",
-                detail: format!("{found}, not {}", self.latest[index][0]),
-            });
-        }
-        self.latest[index][0] += 1;
-        if self.lost == Some(from) {
-            return Ok(());
-        }
-        let is_it = |asked: &Asked| asked.rank == from && asked.token == token;
-        let place = self.asked.iter().position(is_it);
-        let Some(place) = place.filter(|place| self.asked[*place].found.is_none()) else {
-            return Err(Broken {
-                rule: "an operation is run once",
-                detail: format!("{token:?} of node {from}"),
-            });
-        };
-        let knew = self.asked[place].knew.clone();
-        self.knowledge_mut().announced(index, &knew);
-        self.asked[place].found = Some((found, self.knowledge.carried(index).clone()));
-        Ok(())
-    }
-
-    fn answered(&mut self, rank: usize, token: Token, result: Option<u64>) -> Result<(), Broken> {
-        let is_it = |asked: &Asked| asked.rank == rank && asked.token == token;
-        let Some(place) = self.asked.iter().position(is_it) else {
-            return Err(Broken {
-                rule: "an answer comes once",
-                detail: format!("{token:?} of node {rank}"),
-            });
-        };
-        let asked = self.asked.remove(place);
-        match (result, asked.found) {
-            // Of a lost home: nothing is left to wait for.
-            (None, None) if self.lost.is_some_and(|gone| gone == asked.home) => {}
-            (None, None) => self.is_sequential[asked.index] = true,
-            (Some(result), Some((found, versions))) if result == u64::from(found) => {
-                self.knowledge_mut().learnt(rank, &versions);
-            }
-            (result, found) => {
-                return Err(Broken {
-                    rule: "a result is what the operation found",
-                    detail: format!("{result:?}, not {found:?}"),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn store(&mut self, scenario: &Scenario, rank: usize, index: usize, cell: usize) {
-        if scenario.stores_per_cell.is_none() {
-            return self.store_newest(scenario, rank, index);
-        }
-        self.stores_left[index][cell] -= 1;
-        self.latest[index][cell] += 1;
-        let version = self.latest[index][cell];
-        self.node_mut(rank).places[index].bytes[cell] = version;
-        let declared = &scenario.objects[index];
-        if self.is_sequential[index] {
-            self.knowledge_mut().released(rank, index);
-        }
-        if declared.is_weak() && declared.is_ordered(cell) {
-            self.knowledge_mut().stored(rank, index, cell, version);
-        }
-    }
-
-    /// The bytes of the object's home become those of a new life, or of one whose newest bytes were lost.
-    fn begin_anew(&mut self, scenario: &Scenario, index: usize) {
-        let declared = &scenario.objects[index];
-        let rank = home_of(declared.object);
-        if scenario.stores_per_cell.is_none() {
-            return self.store_newest(scenario, rank, index);
-        }
-        // As if the home had stored: so what was there before can be told from it.
-        for version in &mut self.latest[index] {
-            *version += 1;
-        }
-        let bytes = self.latest[index];
-        self.node_mut(rank).places[index].bytes = bytes;
-        self.knowledge_mut().lost_carrier(index);
-        if declared.is_weak() {
-            let latest = self.latest[index];
-            let ordered = |cell| latest[cell] * u8::from(declared.is_ordered(cell));
-            self.knowledge_mut()
-                .began_anew(index, std::array::from_fn(ordered));
-        }
-    }
-
-    /// The node's bytes of a sequential object become the newest; all others are stale, on the way
-    /// too. So the number of stores needs no bound and there are finitely many states all the same.
-    fn store_newest(&mut self, scenario: &Scenario, rank: usize, index: usize) {
-        let declared = &scenario.objects[index];
-        assert!(!declared.is_weak(), "weak stores have versions");
-        const STALE: [u8; CELL_COUNT] = [FIRST - 1; CELL_COUNT];
-        for node in &mut self.nodes {
-            let node = Arc::make_mut(node);
-            node.places[index].bytes = STALE;
-            for effect in &mut node.outbox {
-                if let Effect::Store { object, data } = effect
-                    && *object == declared.object
-                {
-                    *data = Cells::whole(&STALE);
-                }
-            }
-        }
-        for node in &mut self.nodes {
-            for (_, message) in &mut Arc::make_mut(node).postponed {
-                make_stale(message, declared.object, &STALE);
-            }
-        }
-        let links = self.links.iter_mut().flat_map(Arc::make_mut);
-        for sent in links.flatten() {
-            if let Sent::Message(message) = sent {
-                make_stale(message, declared.object, &STALE);
-            }
-        }
-        self.node_mut(rank).places[index].bytes = [FIRST; CELL_COUNT];
-    }
-}
-
-fn make_stale(message: &mut Message, stale: ObjectId, bytes: &[u8; CELL_COUNT]) {
-    match message {
-        Coherence::Grant {
-            object,
-            data: Some(data),
-            ..
-        }
-        | Coherence::Recalled { object, data, .. }
-        | Coherence::Return { object, data, .. }
-            if *object == stale =>
-        {
-            *data = Cells::whole(bytes);
-        }
-        _ => {}
     }
 }
 

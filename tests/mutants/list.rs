@@ -3,6 +3,10 @@
 //! `tests/build.rs` makes the copy: in `file`, `original` (which must occur exactly once) becomes
 //! `mutated`, where `HERE` stands for "this mutant is switched on". The shipping source stays clean.
 
+mod driver;
+
+pub use driver::OF_DRIVERS;
+
 /// One planted fault.
 pub struct Mutant {
     /// What is wrong, in words.

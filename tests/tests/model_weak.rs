@@ -130,6 +130,40 @@ explored! {
     strengthened_by_the_home: strengthened(faults(two_caches_write(Invalidate), 2), 0) => (178_263, 45, 5618);
     strengthened_update: strengthened(faults(two_caches_write(Update), 2), 2) => (242_454, 35, 4845);
     strengthened_home_writes: strengthened(faults(home_and_cache_write(Invalidate), 2), 1) => (221_088, 42, 5349);
+
+    pinned_one_object: pinned(faults(one_object(Invalidate), 2), &[0, 1]) => (65_866, 28, 734);
+    pinned_one_object_held: pinned(held(faults(one_object(Invalidate), 2)), &[1]) => (53_200, 29, 367);
+    pinned_migratory: pinned(faults(one_object(Migratory), 2), &[0, 1]) => (39_420, 26, 482);
+    pinned_read_only: pinned(faults(one_object(ReadOnly), 2), &[0, 1]) => (66_226, 28, 734);
+    pinned_weak: pinned(faults(two_caches_write(Invalidate), 2), &[0, 1]) => (63_812, 42, 5456);
+    pinned_weak_migratory: pinned(faults(two_caches_write(Migratory), 2), &[0, 1]) => (156_004, 35, 6380);
+    pinned_evictions: pinned(evictions(faults(one_object(Invalidate), 1), 1), &[1, 2]) => (8084, 23, 337);
+    pinned_switches: pinned(switches(faults(one_object(Invalidate), 1), 1), &[0, 1]) => (19_943, 19, 811);
+    pinned_strengthened: pinned(strengthened(faults(two_caches_write(Invalidate), 1), 2), &[0, 1]) => (76_833, 32, 2642);
+    pinned_reclaimed: pinned(reclaimed(faults(one_object(Invalidate), 1)), &[0, 1]) => (12_450, 19, 322);
+    pinned_lost_cache: pinned(lost(faults(one_object(Invalidate), 2), 1), &[0, 2]) => (119_490, 29, 1272);
+    pinned_lost_home: pinned(lost(faults(one_object(Invalidate), 2), 0), &[1]) => (27_369, 25, 730);
+
+    written_ahead_two_caches: written_ahead(faults(two_caches_write(Invalidate), 2), &[1, 2], 1) => (73_025, 40, 7245);
+    written_ahead_two_caches_update: written_ahead(faults(two_caches_write(Update), 2), &[1, 2], 1) => (45_781, 35, 5505);
+    written_ahead_two_caches_migratory: written_ahead(faults(two_caches_write(Migratory), 2), &[1], 1) => (31_398, 31, 1630);
+    written_ahead_home: written_ahead(faults(home_and_cache_write(Invalidate), 2), &[0, 1], 1) => (58_227, 38, 6313);
+    written_ahead_home_update: written_ahead(faults(home_and_cache_write(Update), 2), &[0, 1], 1) => (39_806, 35, 4780);
+    written_ahead_copy_rests: written_ahead(a_copy_rests(), &[1], 2) => (23_402, 38, 4645);
+    written_ahead_tracked: written_ahead(tracked(faults(two_caches_write(Invalidate), 2)), &[1], 1) => (24_497, 35, 1209);
+    written_ahead_flag: written_ahead(faults(a_flag(Invalidate, 0), 2), &[1], 1) => (30_081, 38, 1046);
+    written_ahead_strengthened: written_ahead(strengthened(faults(two_caches_write(Invalidate), 1), 2), &[1], 1) => (48_710, 34, 1540);
+    written_ahead_evictions: written_ahead(evictions(faults(two_caches_write(Invalidate), 1), 1), &[1], 1) => (40_628, 31, 2134);
+    written_ahead_reclaimed: written_ahead(reclaimed(faults(two_caches_write(Invalidate), 1)), &[1], 1) => (58_878, 33, 1921);
+    written_ahead_switches: written_ahead(switches(faults(home_and_cache_write(Update), 1), 1), &[0, 1], 1) => (88_157, 35, 10_648);
+    written_ahead_lost: written_ahead(lost(faults(two_caches_write(Invalidate), 2), 2), &[0, 1], 1) => (89_653, 41, 10_063);
+
+    asking_around: asking(faults(news(Invalidate, 0), 0), &[0, 1]) => (44_951, 15, 778);
+    asking_then_a_flag: asking(faults(a_flag(Invalidate, 2), 2), &[1]) => (193_186, 39, 3255);
+    asking_then_a_flag_at_home: asking(faults(a_flag(Invalidate, 0), 2), &[1]) => (168_454, 35, 2908);
+    asking_then_an_operation: asking(faults(operations(Remote), 0), &[1, 2]) => (80_507, 21, 530);
+    asking_lost: asking(lost(faults(a_flag(Invalidate, 0), 2), 2), &[1]) => (394_178, 35, 6084);
+    asking_lost_home: asking(lost(faults(a_flag(Invalidate, 0), 2), 0), &[1]) => (254_110, 36, 11_819);
 }
 
 /// Minutes: `cargo test -p umbel-tests --test model_weak -- --ignored`.
@@ -169,5 +203,11 @@ mod deep {
         news_of_objects_of_two_homes: news_of_two_homes(Invalidate) => (1_061_061, 36, 5452);
         #[ignore = "takes minutes"]
         news_of_objects_of_two_homes_update: news_of_two_homes(Update) => (820_589, 36, 4537);
+        #[ignore = "takes minutes"]
+        pinned_remote: pinned(faults(operations(Remote), 1), &[1]) => (559_719, 29, 1808);
+        #[ignore = "takes minutes"]
+        asking_beside_news: asking(faults(news(Invalidate, 0), 1), &[1]) => (1_000_665, 32, 7505);
+        #[ignore = "takes minutes"]
+        asking_beside_news_update: asking(faults(news(Update, 2), 1), &[1]) => (632_351, 27, 5059);
     }
 }

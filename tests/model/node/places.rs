@@ -50,6 +50,8 @@ pub struct Place<V, const N: usize> {
     pub writer_waits: bool,
     /// Holds begun and not expired.
     pub holds: u8,
+    /// What a thread has it pinned for.
+    pub pinned: Option<Access>,
 }
 
 impl<V: Value, const N: usize> Place<V, N> {
