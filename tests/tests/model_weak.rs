@@ -136,12 +136,10 @@ explored! {
     pinned_migratory: pinned(faults(one_object(Migratory), 2), &[0, 1]) => (39_420, 26, 482);
     pinned_read_only: pinned(faults(one_object(ReadOnly), 2), &[0, 1]) => (66_226, 28, 734);
     pinned_weak: pinned(faults(two_caches_write(Invalidate), 2), &[0, 1]) => (63_812, 42, 5456);
-    pinned_weak_migratory: pinned(faults(two_caches_write(Migratory), 2), &[0, 1]) => (156_004, 35, 6380);
     pinned_evictions: pinned(evictions(faults(one_object(Invalidate), 1), 1), &[1, 2]) => (8084, 23, 337);
     pinned_switches: pinned(switches(faults(one_object(Invalidate), 1), 1), &[0, 1]) => (19_943, 19, 811);
     pinned_strengthened: pinned(strengthened(faults(two_caches_write(Invalidate), 1), 2), &[0, 1]) => (76_833, 32, 2642);
     pinned_reclaimed: pinned(reclaimed(faults(one_object(Invalidate), 1)), &[0, 1]) => (12_450, 19, 322);
-    pinned_lost_cache: pinned(lost(faults(one_object(Invalidate), 2), 1), &[0, 2]) => (119_490, 29, 1272);
     pinned_lost_home: pinned(lost(faults(one_object(Invalidate), 2), 0), &[1]) => (27_369, 25, 730);
 
     written_ahead_two_caches: written_ahead(faults(two_caches_write(Invalidate), 2), &[1, 2], 1) => (73_025, 40, 7245);
@@ -160,10 +158,7 @@ explored! {
 
     asking_around: asking(faults(news(Invalidate, 0), 0), &[0, 1]) => (44_951, 15, 778);
     asking_then_a_flag: asking(faults(a_flag(Invalidate, 2), 2), &[1]) => (193_186, 39, 3255);
-    asking_then_a_flag_at_home: asking(faults(a_flag(Invalidate, 0), 2), &[1]) => (168_454, 35, 2908);
     asking_then_an_operation: asking(faults(operations(Remote), 0), &[1, 2]) => (80_507, 21, 530);
-    asking_lost: asking(lost(faults(a_flag(Invalidate, 0), 2), 2), &[1]) => (394_178, 35, 6084);
-    asking_lost_home: asking(lost(faults(a_flag(Invalidate, 0), 2), 0), &[1]) => (254_110, 36, 11_819);
 }
 
 /// Minutes: `cargo test -p umbel-tests --test model_weak -- --ignored`.
@@ -209,5 +204,15 @@ mod deep {
         asking_beside_news: asking(faults(news(Invalidate, 0), 1), &[1]) => (1_000_665, 32, 7505);
         #[ignore = "takes minutes"]
         asking_beside_news_update: asking(faults(news(Update, 2), 1), &[1]) => (632_351, 27, 5059);
+        #[ignore = "takes minutes"]
+        asking_lost: asking(lost(faults(a_flag(Invalidate, 0), 2), 2), &[1]) => (394_178, 35, 6084);
+        #[ignore = "takes minutes"]
+        asking_lost_home: asking(lost(faults(a_flag(Invalidate, 0), 2), 0), &[1]) => (254_110, 36, 11_819);
+        #[ignore = "takes minutes"]
+        asking_then_a_flag_at_home: asking(faults(a_flag(Invalidate, 0), 2), &[1]) => (168_454, 35, 2908);
+        #[ignore = "takes minutes"]
+        pinned_weak_migratory: pinned(faults(two_caches_write(Migratory), 2), &[0, 1]) => (156_004, 35, 6380);
+        #[ignore = "takes minutes"]
+        pinned_lost_cache: pinned(lost(faults(one_object(Invalidate), 2), 1), &[0, 2]) => (119_490, 29, 1272);
     }
 }
