@@ -6,12 +6,15 @@
 //! |---|---|
 //! | `f` | when `f` is called; also a pattern (`parse_*`) or a regular expression (`/^lex_/`); in quotes if the name has blanks |
 //! | `f returns` | when it returns |
-//! | `f.n > 1000` | when it is called with such an argument; also `f.p->next == null`, `f.a[2] < f.b`, `f.*p != 0`, `f.color == RED` |
+//! | `f.n > 1000` | when it is called with such an argument; also `f.p->next == null`, `f.a[2] < f.b`, `f.*p != 0`, `f.bits.color == Color::RED` |
+//! | `f.path == "x.db"` | texts: char pointers and arrays, std::string, std::string_view; with wildcards (`"*.db"`) or as a regular expression (`/\.db$/i`) |
 //! | `f returns < 0` | when it returns such a value |
 //! | `depth < 5` | when so many traced functions are open in the thread, this one counted |
 //! | `duration > 10 ms` | when the call that returns took so long |
 //! | `count == 3` | when all the rest has been true so often, this time counted |
 //! | `thread == "worker*"`, `thread != 4711` | in such threads |
+//!
+//! A text that can't be read, or isn't decided by its first 4096 bytes, is neither equal nor different: a null pointer is found by `== null`.
 //!
 //! They are joined by `and`, `or`, `not` and brackets; all that is joined by `and` must speak of one function.
 //!
@@ -37,6 +40,7 @@ use umbel_values::{Comparison, Operator};
 use crate::filter::{NamePattern, Names, ThreadPattern};
 
 mod parse;
+mod text;
 mod watch;
 
 pub use parse::{ParseError, TEXT_BYTES_MAX};

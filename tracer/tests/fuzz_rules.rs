@@ -15,6 +15,7 @@ use recordings::{Random, Temporary};
 use umbel_trace_ring::plan::Until;
 use umbel_tracer::filter::{Filter, Function, Names, Rule};
 use umbel_tracer::record::{Control, REQUEST_BYTES_MAX, Request, Spot};
+use umbel_tracer::trigger::Trigger;
 
 const SEED: u64 = 0x2010_0902;
 /// Rounds of the short run: a second of an unoptimized build.
@@ -47,6 +48,63 @@ fn any_rules_are_a_filter_or_an_error_that_points_into_them() {
         }
     });
     assert!(accepted > 0 && refused > 0, "{accepted} and {refused}");
+}
+
+#[test]
+fn any_triggers_are_read_or_refused_where_they_are_wrong() {
+    let (mut accepted, mut refused) = (0, 0);
+    rounds("triggers", |random| {
+        let text = mutate(&trigger(random), random);
+        match Trigger::parse(&text) {
+            Ok(trigger) => {
+                accepted += 1;
+                assert_eq!(
+                    Trigger::parse(&trigger.to_string()),
+                    Ok(trigger),
+                    "{text:?}"
+                );
+            }
+            Err(error) => {
+                refused += 1;
+                assert!(!error.message.is_empty(), "{text:?}");
+                let columns = text.chars().count() + 1;
+                assert!((1..=columns).contains(&error.column), "{text:?}: {error}");
+            }
+        }
+    });
+    assert!(accepted > 0 && refused > 0, "{accepted} and {refused}");
+}
+
+/// Triggers as the language has them.
+fn trigger(random: &mut Random) -> String {
+    let conditions = [
+        "f.n > 1000",
+        "f.path == \"x.db\"",
+        "f.p->name != \"*.[ch]\"",
+        "f.s == /^(get|set)_[a-z]+$/i",
+        "f.s == /a{3,5}(b|c)*\\x41/",
+        "f returns == \"{a,b}?\\n\"",
+        "f.flags.mode == ns::Mode::FAST",
+        "f.*p[3] <= -1.5e3",
+        "not f.c == 'x'",
+        "depth < 5",
+        "thread == \"w*\"",
+    ];
+    let joints = [" and ", " or ", ") and (", " and not "];
+    let mut text = "when (".to_owned();
+    for _ in 0..1 + random.below(4) {
+        text += conditions[random.below(conditions.len())];
+        text += joints[random.below(joints.len())];
+    }
+    text += conditions[random.below(conditions.len())];
+    text += ") then ";
+    text += [
+        "stop",
+        "mark \"a\"",
+        "snapshot, core after 1 s",
+        "enable g*",
+    ][random.below(4)];
+    text
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod debug;
 mod hard;
 mod kept;
 mod snapshots;
+mod texts;
 mod triggers;
 
 use std::collections::BTreeMap;
@@ -37,18 +38,22 @@ impl Folder {
         Self { path }
     }
 
-    /// Compiles `tests/programs/trace/record/NAME.c`.
+    /// Compiles `tests/programs/trace/record/NAME.c`, or `NAME.cc`.
     fn compile(name: &str, flags: &[&str]) -> Self {
         let folder = Self::new();
-        let source =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("programs/trace/record/{name}.c"));
-        let status = Command::new("gcc")
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/trace/record");
+        let (c, cc) = (format!("{name}.c"), format!("{name}.cc"));
+        let (compiler, source) = match sources.join(&cc).exists() {
+            true => ("g++", sources.join(cc)),
+            false => ("gcc", sources.join(c)),
+        };
+        let status = Command::new(compiler)
             .args(["-g", "-O2", "-finstrument-functions", "-pthread", "-o"])
             .args([&folder.program(), &source])
             .args(flags)
             .status()
             .expect("gcc can be started");
-        assert!(status.success(), "gcc {name}.c {flags:?}");
+        assert!(status.success(), "{compiler} {name} {flags:?}");
         folder
     }
 

@@ -49,6 +49,7 @@ mod interpret;
 mod quick;
 mod region;
 mod request;
+mod text;
 mod triggers;
 mod wanted;
 
@@ -57,6 +58,9 @@ pub use interpret::{Captured, Code, Finder, Probe, Registers, Scratch, UNKNOWN_A
 pub use quick::{QUICK_WORDS, numbers};
 pub use region::{Found, Lookup, Plans, Region, VECTORS_WANTED};
 pub use request::{Patience, Request};
+pub use text::{
+    ALWAYS, COMPARED_BYTES_MAX, ENDS_WITH_NUL, IS_NOT, Matcher, NEVER, TABLE_HEAD_WORDS,
+};
 pub use triggers::{Held, Hold, Triggered, Triggers};
 pub use wanted::{From, STOPPED_AT_CALL, STOPPED_AT_RETURN, Until, Wanted};
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use umbel_values::{Comparison, Operand, Operator, Path, RETURN, Step};
+use umbel_values::{Comparison, Operand, Operator, Path, RETURN, Step, TextPattern};
 
-use super::{Action, At, Case, Deferred, FunctionPattern, Limit, Trigger};
+use super::{Action, At, Case, Deferred, FunctionPattern, Limit, Trigger, text};
 use crate::filter::{Filter, NamePattern, ThreadPattern};
 
 use scan::{Reader, Word};
@@ -272,8 +272,13 @@ fn comparison(
     left: Path,
     is_not: bool,
 ) -> Result<Comparison> {
+    let operator_at = reader.at();
     let operator = turned(reader.operator()?, is_not);
     let right = operand(reader, function)?;
+    let is_equality = matches!(operator, Operator::Equal | Operator::NotEqual);
+    if matches!(right, Operand::Text(_)) && !is_equality {
+        return Err(reader.error_at(operator_at, "texts are compared by == and !="));
+    }
     Ok(Comparison {
         left,
         operator,
@@ -285,12 +290,13 @@ fn operand(reader: &mut Reader, function: &FunctionPattern) -> Result<Operand> {
     if let Some(number) = reader.number()? {
         return Ok(number);
     }
-    if reader.is_at_text() {
-        return Err(reader.error("texts can't be compared; numbers, characters ('x'), true, false, null, enumerators and variables can"));
+    if let Some(pattern) = text_pattern(reader)? {
+        return Ok(Operand::Text(pattern));
     }
     let at = reader.at();
-    let expected = "a number, character, true, false, null, enumerator, or f.variable";
-    let name = reader.identifier(expected)?;
+    let expected =
+        "a number, character, \"text\", /regex/, true, false, null, enumerator, or f.variable";
+    let name = reader.scoped(expected)?;
     if ["then", "and", "or"].contains(&name.as_str()) {
         return Err(reader.error_at(at, &format!("expected {expected}")));
     }
@@ -310,6 +316,25 @@ fn operand(reader: &mut Reader, function: &FunctionPattern) -> Result<Operand> {
         ));
     }
     Ok(Operand::Path(path(reader)?))
+}
+
+/// A text in quotes, or a regular expression, if one comes next.
+fn text_pattern(reader: &mut Reader) -> Result<Option<TextPattern>> {
+    let at = reader.at();
+    let table = if reader.is_at_text() {
+        text::quoted(&reader.raw_text("a text in quotes")?)
+    } else if reader.is_at_regex() {
+        match reader.regex()? {
+            Word::Regex { text, ignores_case } => text::regex(&text, ignores_case),
+            Word::Name(_) => return Ok(None),
+        }
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(TextPattern {
+        text: reader.since(at).into(),
+        table: table.map_err(|why| reader.error_at(at, &why))?,
+    }))
 }
 
 /// The operator that is true when `operator` isn't.

@@ -123,6 +123,20 @@ fn paths_lead_into_variables() {
 }
 
 #[test]
+fn texts_and_enumerators_are_named() {
+    let trigger = parsed(
+        "when f.path == \"a \\\"b\\\" *\" and f.p->name != /\\.db$/i and f.c == ns::Color::RED then stop",
+    );
+    let right: Vec<String> = trigger.cases[0]
+        .values
+        .iter()
+        .map(|value| value.right.to_string())
+        .collect();
+    assert_eq!(right, ["\"a \\\"b\\\" *\"", "/\\.db$/i", "ns::Color::RED"]);
+    assert!(trigger.is_judged_inside());
+}
+
+#[test]
 fn returns_are_asked_for_values_and_durations() {
     let trigger = parsed("slow: when f returns < 0 or (f returns and duration > 10 ms) then stop");
     assert_eq!(trigger.name.as_deref(), Some("slow"));
@@ -167,7 +181,16 @@ fn errors_say_where_and_what_was_expected() {
         ("when f.n > 1", 13, "expected `and`, `or` or `then`"),
         ("when f.n then snapshot", 10, "expected ==, !="),
         ("when f.n > then snapshot", 12, "expected a number"),
-        ("when f.n > \"x\" then stop", 12, "texts can't be compared"),
+        (
+            "when f.n > \"x\" then stop",
+            10,
+            "texts are compared by == and !=",
+        ),
+        ("when f.n == \"[z-a]\" then stop", 13, "no pattern"),
+        ("when f.n == /(/ then stop", 13, "no regular expression"),
+        ("when f.n == /a", 13, "expected a second `/`"),
+        ("when f.n == \"a", 13, "expected a second `\"`"),
+        ("when f.n == /(a|b)*c[^d]{200}/ then stop", 13, "too large"),
         ("when f.n > 1 then", 18, "expected an action: snapshot"),
         (
             "when f.n > 1 then dance",
@@ -232,7 +255,7 @@ proptest! {
     fn no_row_of_words_is_too_strange(words in prop::collection::vec(prop::sample::select(vec![
         "when", "then", "and", "or", "not", "(", ")", "f", "f.n", "g*", "/x/", ".", "*", "->", "[", "]", "1", "-2.5e", "'x'", "'",
         "\"t\"", "\"", "depth", "duration", "count", "thread", "returns", ">", "==", "<", ",", "after", "10 ms", "snapshot", "enable",
-        "stop", "recording", "mark", "core", "é", ":",
+        "stop", "recording", "mark", "core", "é", ":", "==", "/x$/i", "\"*.d\\\"\"", "\"[\"", "/(/", "A::B", "::",
     ]), 0..24)) {
         for joint in ["", " "] {
             let text = words.join(joint);

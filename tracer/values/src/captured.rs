@@ -147,7 +147,7 @@ impl CapturedFrame {
                 Opcode::End | Opcode::Caller => break,
                 _ => {}
             }
-            (1..op.opcode.words()).for_each(|_| {
+            (1..op.words()).for_each(|_| {
                 ops.next();
             });
         }

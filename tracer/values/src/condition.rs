@@ -26,7 +26,21 @@ pub enum Operand {
     Float(f64),
     /// An enumerator of the left side's type.
     Name(Box<str>),
+    /// Texts.
+    Text(TextPattern),
 }
+
+/// Texts that are meant, as the hook compares them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextPattern {
+    /// As it was written.
+    pub text: Box<str>,
+    /// The words of a [`umbel_trace_ring::plan::Matcher`]; at most [`TABLE_WORDS_MAX`].
+    pub table: Box<[u64]>,
+}
+
+/// Words of a text's table.
+pub const TABLE_WORDS_MAX: usize = 2048;
 
 /// A variable, or a part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +120,7 @@ impl fmt::Display for Operand {
             Self::Integer(number) => number.fmt(to),
             Self::Float(number) => number.fmt(to),
             Self::Name(name) => name.fmt(to),
+            Self::Text(pattern) => pattern.text.fmt(to),
         }
     }
 }

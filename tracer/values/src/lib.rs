@@ -27,7 +27,9 @@ pub mod unwind;
 mod value;
 
 pub use captured::{Captured, CapturedFrame};
-pub use condition::{Comparison, Operand, Operator, Path, RETURN, Step};
+pub use condition::{
+    Comparison, Operand, Operator, Path, RETURN, Step, TABLE_WORDS_MAX, TextPattern,
+};
 pub use debug::{DebugFile, Frame};
 pub use event::{EventValues, FrameValues, NamedValue};
 pub use memory::{Absence, Memory, Registers};

@@ -182,7 +182,10 @@ Conditions, joined by and, or, not and brackets:
   f   parse_*   /^lex_/             f is called (names and patterns as in filters, in quotes if there are blanks inside)
   f returns                         f returns
   f.n > 1000   f.p->next == null    with such arguments, or parts of them (numbers, 'x', true, null, enumerators, other arguments)
-  f returns < 0                     with such a result
+  f.path == \"*.db\"   f.s != /^a.c/i  with such texts (char *, char [], std::string, string_view): in quotes, with wildcards (*, ?, [a-z]; \\* is a *),
+                                    or as a regular expression; one that can't be read or is undecided after 4096 bytes is neither
+  f.flags.mode == Mode::FAST        bit fields, enumerators by name
+  f returns < 0                     with such a result, number or text
   depth < 5   thread == \"worker*\"   open functions of the thread; its name or number
   duration > 10 ms                  how long the call took that returns
   count == 3                        all the rest was true so often
@@ -197,6 +200,7 @@ Actions, each perhaps with `after 10 s` behind it:
 
 Examples:
   umbel trace ctl trigger set 'slow: when parse returns and duration > 10 ms then mark \"slow\"'
+  umbel trace ctl trigger set 'when open_file.path == \"*.db\" then stop'
   umbel trace ctl trigger set 'when open_file and count == 100 then start recording, stop recording after 2 s'";
 
 impl RequestOptions {

@@ -83,6 +83,16 @@ impl Op {
         }
     }
 
+    /// Its words, with this one.
+    #[inline]
+    pub fn words(self) -> usize {
+        let table = match self.opcode {
+            Opcode::Text => self.bytes.into(),
+            _ => 0,
+        };
+        self.opcode.words() + table
+    }
+
     /// As it is written.
     pub fn pack(self) -> u64 {
         self.opcode as u64
@@ -140,12 +150,16 @@ pub enum Opcode {
     /// Takes the top of the stack: if it isn't 0, the event triggers what the offset numbers, and register 1 holds the thread. If something
     /// before could not be loaded, it doesn't.
     Trigger = 12,
+    /// Takes a count and an address below it from the stack, pushes whether the text there, of at most so many bytes, is one that is meant; as
+    /// [`Opcode::Load`] if it can't be read. Register: [`super::ENDS_WITH_NUL`], [`super::IS_NOT`]. The next words, so many as bits
+    /// 16..32 say, are a [`super::Matcher`]'s table.
+    Text = 13,
 }
 
 impl Opcode {
     #[inline]
     fn parse(byte: u8) -> Option<Self> {
-        const ALL: [Opcode; 13] = [
+        const ALL: [Opcode; 14] = [
             Opcode::End,
             Opcode::Register,
             Opcode::Stack,
@@ -159,13 +173,14 @@ impl Opcode {
             Opcode::SetCfa,
             Opcode::Vector,
             Opcode::Trigger,
+            Opcode::Text,
         ];
         ALL.get(usize::from(byte)).copied()
     }
 
-    /// Words of the op with its first one.
+    /// Words of the op with its first one, but for a table behind it.
     #[inline]
-    pub fn words(self) -> usize {
+    pub(super) fn words(self) -> usize {
         match self {
             Self::Shape | Self::Constant | Self::Region => 2,
             Self::Caller => 3,
@@ -177,7 +192,8 @@ impl Opcode {
             | Self::Combine
             | Self::SetCfa
             | Self::Vector
-            | Self::Trigger => 1,
+            | Self::Trigger
+            | Self::Text => 1,
         }
     }
 }
@@ -397,8 +413,8 @@ mod tests {
             number: 0x8000_0001,
         };
         assert_eq!(PlanHead::parse(head.pack()), head);
-        for number in 0..13 {
-            let opcode = Opcode::parse(number).expect("all numbers below 13 are opcodes");
+        for number in 0..14 {
+            let opcode = Opcode::parse(number).expect("all numbers below 14 are opcodes");
             assert_eq!(opcode as u8, number);
             let op = Op {
                 opcode,
@@ -408,7 +424,7 @@ mod tests {
             };
             assert_eq!(Op::parse(op.pack()), Some(op));
         }
-        assert_eq!(Op::parse(13), None);
+        assert_eq!(Op::parse(14), None);
         for number in 0..26 {
             let arithmetic = Arithmetic::parse(number).expect("all numbers below 26 are one");
             assert_eq!(arithmetic as i32, number);

@@ -61,7 +61,7 @@ pub(super) struct Frame<'a, P> {
     pub(super) steps: u32,
     /// Word and bytes of what was appended last.
     appended: (usize, usize),
-    numbers: Numbers,
+    pub(super) numbers: Numbers,
 }
 
 impl<'a, P: Probe> Frame<'a, P> {
@@ -146,6 +146,11 @@ impl<'a, P: Probe> Frame<'a, P> {
                         self.scratch.triggers.push(op);
                     }
                 }
+                Opcode::Text => {
+                    let table = self.code.get(at + 1..at + op.words())?;
+                    self.compare(op, table)?;
+                    at += table.len();
+                }
                 Opcode::End => {
                     self.finish()?;
                     return Some(After::Last);
@@ -175,7 +180,7 @@ impl<'a, P: Probe> Frame<'a, P> {
                 Opcode::Region | Opcode::Trigger | Opcode::End | Opcode::Caller => {
                     return Some(at);
                 }
-                _ => at += op.opcode.words(),
+                _ => at += op.words(),
             }
         }
     }
@@ -425,11 +430,11 @@ impl Seen {
 const _: () = assert!(PAYLOAD_WORDS <= u16::MAX as usize);
 
 /// The evaluation stack.
-struct Numbers {
+pub(super) struct Numbers {
     numbers: [u64; STACK],
     used: usize,
     /// What could not be loaded, and why.
-    failed: Option<(u64, Unread)>,
+    pub failed: Option<(u64, Unread)>,
 }
 
 impl Numbers {
@@ -445,13 +450,13 @@ impl Numbers {
         self.used = 0;
     }
 
-    fn push(&mut self, number: u64) -> Option<()> {
+    pub fn push(&mut self, number: u64) -> Option<()> {
         *self.numbers.get_mut(self.used)? = number;
         self.used += 1;
         Some(())
     }
 
-    fn pop(&mut self) -> Option<u64> {
+    pub fn pop(&mut self) -> Option<u64> {
         self.used = self.used.checked_sub(1)?;
         self.numbers.get(self.used).copied()
     }

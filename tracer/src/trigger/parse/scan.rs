@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
         if self.is_at_text() {
             return self.text(expected).map(Word::Name);
         }
-        if self.rest().starts_with('/') {
+        if self.is_at_regex() {
             return self.regex();
         }
         let rest = self.rest();
@@ -174,7 +174,12 @@ impl<'a> Reader<'a> {
         Ok(Word::Name(word.to_owned()))
     }
 
-    fn regex(&mut self) -> Result<Word> {
+    pub fn is_at_regex(&mut self) -> bool {
+        self.skip_blanks();
+        self.rest().starts_with('/')
+    }
+
+    pub fn regex(&mut self) -> Result<Word> {
         let begin = self.at;
         let rest = &self.rest()[1..];
         let mut is_escaped = false;
@@ -210,6 +215,21 @@ impl<'a> Reader<'a> {
         Ok(rest[..end].to_owned())
     }
 
+    /// The same, perhaps with what it belongs to: `Color::RED`.
+    pub fn scoped(&mut self, expected: &str) -> Result<String> {
+        let mut name = self.identifier(expected)?;
+        while self.rest().starts_with("::") {
+            self.at += 2;
+            name = format!("{name}::{}", self.identifier(expected)?);
+        }
+        Ok(name)
+    }
+
+    /// What was written from there on.
+    pub fn since(&self, at: usize) -> &'a str {
+        self.text[at..self.at].trim_end()
+    }
+
     pub fn is_at_text(&mut self) -> bool {
         self.skip_blanks();
         self.rest().starts_with('"')
@@ -235,6 +255,13 @@ impl<'a> Reader<'a> {
             }
         }
         Err(self.error_at(begin, "expected a second `\"`"))
+    }
+
+    /// A text in quotes, with its backslashes.
+    pub fn raw_text(&mut self, expected: &str) -> Result<String> {
+        let begin = self.at();
+        self.text(expected)?;
+        Ok(self.text[begin + 1..self.at - 1].to_owned())
     }
 
     pub fn text_or_word(&mut self, expected: &str) -> Result<String> {

@@ -544,7 +544,7 @@ fn appended_words(ops: &[u64]) -> Option<u16> {
             Opcode::End | Opcode::Caller => break,
             _ => return None,
         })?;
-        at += op.opcode.words();
+        at += op.words();
     }
     Some(words)
 }

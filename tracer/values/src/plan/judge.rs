@@ -1,13 +1,17 @@
 //! Conditions of triggers, as ops in front of a plan: the hook judges them before it captures anything.
 
-use umbel_trace_ring::plan::{Arithmetic, Opcode};
+use umbel_trace_ring::plan::{Arithmetic, ENDS_WITH_NUL, IS_NOT, Op, Opcode};
 
 use super::capture::Capture;
 use super::program::{Program, combine, op};
 use crate::{
-    Comparison, Encoding, Kind, Offset, Op as Step, Operand, Operator, Path, Place, RETURN,
-    Step as Part, Type, TypeId, Types, Variable,
+    Binary, Comparison, Encoding, Kind, Op as Step, Operand, Operator, Path, TABLE_WORDS_MAX,
+    TextPattern, TypeId, Types, Variable,
 };
+
+use part::{Found, told};
+
+mod part;
 
 /// What a trigger wants judged at a site.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +66,9 @@ impl Capture<'_> {
         variables: &[&Variable],
         comparison: &Comparison,
     ) -> Result<Vec<u64>, String> {
+        if let Operand::Text(pattern) = &comparison.right {
+            return self.text(variables, comparison, pattern);
+        }
         let left = self.number(variables, &comparison.left)?;
         let mut words = self.ops(&left, &comparison.left)?;
         let mut sort = left.sort;
@@ -95,15 +102,15 @@ impl Capture<'_> {
             Operand::Float(number) => {
                 // n > 2.5 is n > 2, and n >= 2.5 too.
                 operator = match operator {
+                    whole if number.fract() == 0.0 => whole,
                     Operator::Greater | Operator::GreaterOrEqual => Operator::Greater,
                     Operator::Less | Operator::LessOrEqual => Operator::LessOrEqual,
-                    Operator::Equal | Operator::NotEqual if number.fract() != 0.0 => {
+                    Operator::Equal | Operator::NotEqual => {
                         return Err(format!(
                             "{comparison}: {} is a whole number",
                             comparison.left
                         ));
                     }
-                    other => other,
                 };
                 let Some(number) = whole(number.floor() as i128, &mut sort) else {
                     return Err(format!(
@@ -115,25 +122,65 @@ impl Capture<'_> {
             }
             Operand::Name(name) => {
                 let value = enumerator(self.types(), left.of, name).ok_or_else(|| {
+                    let names = told(&enumerators(self.types(), left.of));
                     format!(
-                        "{comparison}: the type of {} has no enumerator {name}",
+                        "{comparison}: the type of {} has no enumerator {name}{names}",
                         comparison.left
                     )
                 })?;
                 constant(&mut words, value as u64);
             }
+            Operand::Text(_) => {}
         }
         words.push(combine(arithmetic(operator, sort)));
         Ok(words)
     }
 
-    /// The hook's ops of a number.
-    fn ops(&self, number: &Number, path: &Path) -> Result<Vec<u64>, String> {
+    /// The ops of a text's comparison.
+    fn text(
+        &self,
+        variables: &[&Variable],
+        comparison: &Comparison,
+        pattern: &TextPattern,
+    ) -> Result<Vec<u64>, String> {
+        let path = &comparison.left;
+        let found = self.part(variables, path)?;
+        let (address, count, has_nul) = self.text_of(&found).ok_or_else(|| {
+            let name = self.types().name(found.of);
+            let where_it_is = match found.is_address {
+                true => "",
+                false => " in registers",
+            };
+            format!("{comparison}: {path} is no text: it is of type {name}{where_it_is}; pointers to char, arrays of char, std::string and std::string_view are")
+        })?;
+        let mut words = self.run(&address, path)?;
+        words.extend(self.run(&count, path)?);
+        let table_words = u16::try_from(pattern.table.len()).ok();
+        let bytes = table_words.filter(|count| usize::from(*count) <= TABLE_WORDS_MAX);
+        let is_not = comparison.operator == Operator::NotEqual;
+        let flag = |bit: u8, is: bool| if is { bit } else { 0 };
+        let op = Op {
+            opcode: Opcode::Text,
+            register: flag(ENDS_WITH_NUL, has_nul) | flag(IS_NOT, is_not),
+            bytes: bytes.ok_or_else(|| format!("{comparison}: the pattern is too large"))?,
+            offset: 0,
+        };
+        words.push(op.pack());
+        words.extend(&pattern.table);
+        Ok(words)
+    }
+
+    fn run(&self, steps: &[Step], path: &Path) -> Result<Vec<u64>, String> {
         let mut program = Program::new(self);
         program
-            .run(&number.steps)
+            .run(steps)
             .ok_or_else(|| format!("{path} can't be computed there"))?;
-        let mut words = program.into_words();
+        Ok(program.into_words())
+    }
+
+    /// The hook's ops of a number.
+    fn ops(&self, number: &Number, path: &Path) -> Result<Vec<u64>, String> {
+        let mut words = self.run(&number.steps, path)?;
         if number.is_narrow {
             words.push(combine(Arithmetic::Widen));
         }
@@ -142,102 +189,17 @@ impl Capture<'_> {
 
     /// The number that `path` leads to.
     fn number(&self, variables: &[&Variable], path: &Path) -> Result<Number, String> {
-        let named = |variable: &&&Variable| match &*path.variable {
-            RETURN => variable.name.is_empty(),
-            name => &*variable.name == name,
-        };
-        let variable = variables
-            .iter()
-            .find(named)
-            .ok_or_else(|| match &*path.variable {
-                RETURN => "it returns nothing that can be compared".to_owned(),
-                name => format!("it has no variable {name} there"),
-            })?;
-        let missing = || match &*path.variable {
-            RETURN => "where its result is can't be told there (it is optimized out)".to_owned(),
-            name => format!("{name} is optimized out there"),
-        };
-        let mut of = variable.of;
-        // Either where it lies, or what it is.
-        let (mut steps, mut is_address) = match &variable.place {
-            Place::Memory(address) => (address.ops.clone(), true),
-            Place::Value(address) => (address.ops.clone(), false),
-            Place::Register(number) => (vec![Step::Register(*number, 0)], false),
-            Place::Constant(bytes) if bytes.len() <= 8 => {
-                let mut word = [0; 8];
-                word[..bytes.len()].copy_from_slice(bytes);
-                (vec![Step::Constant(u64::from_le_bytes(word))], false)
-            }
-            _ => return Err(missing()),
-        };
-        let types = self.types();
-        for part in &path.steps {
-            // What is behind a pointer or reference, for all but `*` of the pointer itself.
-            if let Some(target) = target(types, of, part) {
-                if is_address {
-                    steps.push(Step::Load(8));
-                }
-                (is_address, of) = (true, target);
-            }
-            match part {
-                Part::Target => {}
-                _ if !is_address => {
-                    return Err(format!(
-                        "{path}: a part of what lies in registers can't be compared"
-                    ));
-                }
-                Part::Member(name) => {
-                    let found = member(types, of, name, 0)
-                        .ok_or_else(|| format!("{path}: there is no member {name}"))?;
-                    steps.push(Step::Plus(found.0));
-                    of = found.1;
-                }
-                Part::Index(index) => {
-                    let element = match types.bare(of).map(|(_, found)| &found.kind) {
-                        Some(Kind::Array {
-                            element,
-                            dimensions,
-                            ..
-                        }) if dimensions.len() == 1 => *element,
-                        // Behind the pointer already.
-                        _ => of,
-                    };
-                    let size = types
-                        .size(element)
-                        .ok_or_else(|| format!("{path}: the size of its elements isn't known"))?;
-                    steps.push(Step::Plus(index.cast_unsigned().wrapping_mul(size)));
-                    of = element;
-                }
-            }
-        }
-        // A reference is compared as what it refers to.
-        if let Some((
-            _,
-            Type {
-                kind: Kind::Reference(target),
-                ..
-            },
-        )) = types.bare(of)
-        {
-            if is_address {
-                steps.push(Step::Load(8));
-            }
-            (is_address, of) = (true, *target);
-        }
-        self.scalar(path, steps, is_address, of)
-    }
-
-    fn scalar(
-        &self,
-        path: &Path,
-        mut steps: Vec<Step>,
-        is_address: bool,
-        of: TypeId,
-    ) -> Result<Number, String> {
+        let Found {
+            mut steps,
+            is_address,
+            of,
+            bits,
+        } = self.part(variables, path)?;
         let types = self.types();
         let unfit = || {
+            let name = types.name(of);
             format!(
-                "{path} is no number, character, truth, enumerator or pointer of at most 8 bytes"
+                "{path} is no number, character, truth, enumerator or pointer of at most 8 bytes: it is of type {name}"
             )
         };
         let (bare, found) = types.bare(of).ok_or_else(unfit)?;
@@ -269,11 +231,15 @@ impl Capture<'_> {
         if sort == Sort::Float && bytes != 4 && bytes != 8 {
             return Err(unfit());
         }
-        steps.push(match (is_address, sort) {
-            (true, Sort::Signed) => Step::LoadSigned(bytes),
-            (true, _) => Step::Load(bytes),
-            (false, sort) => Step::Truncate(bytes, sort == Sort::Signed),
-        });
+        match (bits, is_address, sort) {
+            (Some(bits), ..) => steps
+                .extend(bit_field(bits, sort == Sort::Signed).ok_or_else(|| {
+                    format!("{path}: a bit field over 9 bytes can't be compared")
+                })?),
+            (None, true, Sort::Signed) => steps.push(Step::LoadSigned(bytes)),
+            (None, true, _) => steps.push(Step::Load(bytes)),
+            (None, false, sort) => steps.push(Step::Truncate(bytes, sort == Sort::Signed)),
+        }
         Ok(Number {
             steps,
             sort,
@@ -283,51 +249,53 @@ impl Capture<'_> {
     }
 }
 
-/// What is behind `of`, if it is a pointer or reference and `part` goes there.
-fn target(types: &Types, of: TypeId, part: &Part) -> Option<TypeId> {
-    match (&types.bare(of)?.1.kind, part) {
-        (Kind::Pointer(target) | Kind::Reference(target), _) => Some(*target),
-        _ => None,
-    }
-}
-
-/// Offset and type of a member, also of an anonymous part or a base. Bit fields are none.
-fn member(types: &Types, of: TypeId, name: &str, depth: u32) -> Option<(u64, TypeId)> {
-    let Kind::Record { bases, members, .. } = &types.bare(of)?.1.kind else {
-        return None;
-    };
-    let fixed = |offset: &Offset| match offset {
-        Offset::Fixed(offset) => Some(*offset),
-        Offset::Dynamic(_) => None,
-    };
-    let own = members
-        .iter()
-        .find(|member| &*member.name == name && member.bits.is_none());
-    if let Some(own) = own {
-        return Some((fixed(&own.offset)?, own.of));
-    }
-    // A struct that has itself inside is damaged.
-    if depth > 8 {
+/// Steps from the address of a bit field to its value: the first bit, and how many. No byte is read that has none of them.
+fn bit_field((first, count): (u64, u64), is_signed: bool) -> Option<Vec<Step>> {
+    let bytes = u8::try_from((first + count).div_ceil(8)).ok()?;
+    if !(1..=8).contains(&bytes) || !(1..=64).contains(&count) {
         return None;
     }
-    let anonymous = members.iter().filter(|member| member.name.is_empty());
-    let parts = anonymous.map(|member| (&member.offset, member.of));
-    let bases = bases.iter().map(|base| (&base.offset, base.of));
-    parts.chain(bases).find_map(|(offset, of)| {
-        let (inner, found) = member(types, of, name, depth + 1)?;
-        Some((fixed(offset)?.checked_add(inner)?, found))
-    })
+    let right = if is_signed { Binary::Shra } else { Binary::Shr };
+    Some(vec![
+        Step::Load(bytes),
+        Step::Constant(64 - first - count),
+        Step::Binary(Binary::Shl),
+        Step::Constant(64 - count),
+        Step::Binary(right),
+    ])
 }
 
-/// Value of an enumerator, by its name without what it belongs to.
+/// Value of an enumerator, by its name: without what it belongs to, or with as much of that as is said.
 fn enumerator(types: &Types, of: TypeId, name: &str) -> Option<i128> {
     let Kind::Enum { enumerators, .. } = &types.get(of)?.kind else {
         return None;
     };
-    let found = enumerators
-        .iter()
-        .find(|one| one.name.rsplit("::").next() == Some(name));
+    let (scope, last) = match name.rsplit_once("::") {
+        Some((scope, last)) => (Some(scope), last),
+        None => (None, name),
+    };
+    let is_scope = |scope: &str| {
+        let of_type = &*types.get(of).map_or("".into(), |found| found.name.clone());
+        of_type
+            .strip_suffix(scope)
+            .is_some_and(|before| before.is_empty() || before.ends_with("::"))
+            // Those of a plain enumeration belong to what is around it.
+            || of_type
+                .rsplit_once("::")
+                .is_some_and(|(around, _)| around.ends_with(scope))
+    };
+    let found = enumerators.iter().find(|one| {
+        &*one.name == name
+            || one.name.rsplit("::").next() == Some(last) && scope.is_none_or(is_scope)
+    });
     found.map(|one| one.value)
+}
+
+fn enumerators(types: &Types, of: TypeId) -> Vec<&str> {
+    match types.get(of).map(|found| &found.kind) {
+        Some(Kind::Enum { enumerators, .. }) => enumerators.iter().map(|one| &*one.name).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn of_encoding(encoding: Encoding) -> Option<Sort> {

@@ -25,7 +25,7 @@ pub fn relocate(words: &mut [u64], map: &dyn Fn(u32) -> u32) {
             }
             _ => {}
         }
-        at += op.opcode.words();
+        at += op.words();
         if matches!(op.opcode, Opcode::End | Opcode::Caller) {
             break;
         }
