@@ -51,3 +51,37 @@ fn all_nodes_are_in_one_recording() {
         assert_eq!(fault, "~fault", "{tree}");
     }
 }
+
+#[test]
+fn values_and_triggers_of_nodes_are_as_the_options_say() {
+    let program = compile_text(PROGRAM, &["-g", "-O0", "-finstrument-functions"]);
+    let recording = program.path().with_file_name("chosen");
+    let trace = format!("--trace={}", recording.display());
+    let options = [
+        &*trace,
+        // As the linker calls a nested function: work.0.
+        "--args=work*:",
+        "--args=work*:n",
+        "--trigger=when work*.n == 1 then mark \"second\"",
+        "--filter=work*",
+    ];
+    let outcome = start(&mut program.command(On::Nodes(2), &options, &[]), b"").wait(LIMIT);
+    assert_eq!(outcome.status, Some(0), "{outcome}");
+    let mut replay = umbel(&["trace", "replay"]);
+    let shown = start(replay.arg(&recording), b"").wait(LIMIT).stdout;
+    assert!(
+        shown.contains("work.0(n=0)") && shown.contains("work.0(n=1)"),
+        "{shown}"
+    );
+    assert!(!shown.contains("main("), "{shown}");
+    assert_eq!(shown.matches("second").count(), 1, "{shown}");
+    // Without --trace there is nothing that they could be for; what is wrong in them is told.
+    for (options, reason) in [
+        (&["--args=work:n"][..], "--trace"),
+        (&[&*trace, "--args=work"], "expected `:`"),
+    ] {
+        let outcome = start(&mut program.command(On::Nodes(2), options, &[]), b"").wait(LIMIT);
+        assert_ne!(outcome.status, Some(0), "{outcome}");
+        assert!(outcome.stderr.contains(reason), "{outcome}");
+    }
+}

@@ -27,6 +27,9 @@ pub use parse::ParseError;
 /// What is captured of some functions.
 #[derive(Clone, Debug)]
 pub struct Rule {
+    text: Box<str>,
+    /// As the function was written.
+    function: Box<str>,
     pattern: NamePattern,
     chosen: Vec<Chosen>,
 }
@@ -38,6 +41,21 @@ impl Rule {
     /// It isn't written as the table says.
     pub fn parse(text: &str) -> Result<Vec<Self>, ParseError> {
         parse::rules(text)
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The functions that it speaks of, as they were written.
+    pub fn function(&self) -> &str {
+        &self.function
+    }
+
+    /// Whether it speaks of a function.
+    pub fn matches(&self, names: &Names) -> bool {
+        self.pattern.matches(names)
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod chosen;
 pub mod export;
 pub mod filter;
+mod near;
 pub mod record;
 pub mod recording;
 pub mod report;

@@ -8,7 +8,8 @@ const BYTES_MAX: usize = 64;
 
 /// The names that are most like `wanted`, the nearest first: those that differ by few letters, or have it inside.
 pub fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let most = (wanted.chars().count() / 3).max(1);
+    // Two letters in the wrong order count twice.
+    let most = wanted.chars().count().div_ceil(3).max(1);
     let mut found: Vec<(usize, &str)> = names
         .filter_map(|name| {
             let last = name.rsplit("::").next().unwrap_or(name);
@@ -70,6 +71,9 @@ mod tests {
         assert_eq!(found("puts"), ["ns::Box::put"]);
         assert_eq!(found("parse"), ["parse_file", "parse_line"]);
         assert_eq!(found("quite_other"), [""; 0]);
-        assert_eq!(meant(&found("parse")), ": did you mean parse_file or parse_line?");
+        assert_eq!(
+            meant(&found("parse")),
+            ": did you mean parse_file or parse_line?"
+        );
     }
 }

@@ -41,7 +41,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Run(run::Options),
+    Run(Box<run::Options>),
     Cc(cc::Options),
     Trace(Box<trace::Options>),
     Doctor(doctor::Options),
@@ -49,7 +49,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let status = match Cli::parse().command {
-        Command::Run(options) => run::run(options),
+        Command::Run(options) => run::run(*options),
         Command::Cc(options) => cc::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Trace(options) => trace::run(&options),

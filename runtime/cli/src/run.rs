@@ -93,6 +93,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 
+    /// With --trace: as `umbel trace record --values`, --args, --trigger, --filter.
+    #[command(flatten)]
+    tracing: RunTracing,
+
     #[command(flatten)]
     seeing: SeeingOptions,
 
@@ -121,6 +125,46 @@ pub struct Options {
     arguments: Vec<OsString>,
 }
 
+/// What `umbel run --trace` hands on to the recorder, which says what is wrong with it.
+#[derive(Args)]
+struct RunTracing {
+    /// With --trace: values that are captured with each call: none, args, locals, all.
+    #[arg(long, value_name = "WHAT", requires = "trace")]
+    values: Option<String>,
+
+    /// With --trace: capture of FUNCTION these variables, and no others; `umbel trace record --help` tells more.
+    #[arg(long = "args", value_name = "FUNCTION:VAR,VAR...", requires = "trace")]
+    rules: Vec<String>,
+
+    /// With --trace: do something when something happens; `umbel trace ctl trigger --help` has the language.
+    #[arg(long = "trigger", value_name = "TRIGGER", requires = "trace")]
+    triggers: Vec<String>,
+
+    /// With --trace: trace only functions that match RULES.
+    #[arg(
+        long = "filter",
+        value_name = "RULES",
+        requires = "trace",
+        allow_hyphen_values = true
+    )]
+    filters: Vec<String>,
+}
+
+impl RunTracing {
+    /// For `umbel trace record`.
+    fn options(&self) -> Vec<String> {
+        let several = |name: &str, values: &[String]| {
+            let options = values.iter().map(|value| format!("--{name}={value}"));
+            options.collect::<Vec<_>>()
+        };
+        let mut options = several("values", self.values.as_slice());
+        options.extend(several("args", &self.rules));
+        options.extend(several("trigger", &self.triggers));
+        options.extend(several("filter", &self.filters));
+        options
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum StatsFormat {
     /// Columns for people.
@@ -133,7 +177,7 @@ enum StatsFormat {
 pub fn run(options: Options) -> u8 {
     // Under a recorder already: perhaps the one that `run_traced` has become.
     if let (Some(file), None) = (&options.trace, env::var_os("UMBEL_TRACE_LIVE")) {
-        return fail(status::LAUNCHER_FAILED, run_traced(file));
+        return fail(status::LAUNCHER_FAILED, run_traced(file, &options.tracing));
     }
     let program = match Program::find(&options.program) {
         Ok(program) => program,
@@ -195,7 +239,7 @@ fn start(plan: &Plan, tags: bool, seeing: Option<Seeing>) -> Result<Job> {
 }
 
 /// Becomes a recorder of this very command, so of all nodes; why it can't.
-fn run_traced(file: &Path) -> io::Error {
+fn run_traced(file: &Path, tracing: &RunTracing) -> io::Error {
     let command = match env::current_exe() {
         Ok(command) => command,
         Err(error) => return error,
@@ -203,6 +247,7 @@ fn run_traced(file: &Path) -> io::Error {
     Command::new(&command)
         .args(["trace", "record", "--anyway", "-o"])
         .arg(file)
+        .args(tracing.options())
         .arg("--")
         .arg(&command)
         .args(env::args_os().skip(1))

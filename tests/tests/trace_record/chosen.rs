@@ -3,7 +3,8 @@
 use serde_json::{Value as Json, json};
 use umbel_tests::cluster::{LIMIT, start, umbel};
 
-use super::Folder;
+use super::triggers::marks;
+use super::{Folder, Running};
 
 /// What `umbel trace export --format jsonl` says of the first call of a function, and of its return.
 struct Call {
@@ -14,19 +15,7 @@ struct Call {
 impl Call {
     #[track_caller]
     fn of(folder: &Folder, function: &str) -> Self {
-        let mut command = umbel(&["trace", "export", "--format", "jsonl"]);
-        let outcome = start(command.arg(folder.recording()), b"").wait(LIMIT);
-        assert_eq!(outcome.status, Some(0), "{outcome}");
-        let lines: Vec<Json> = outcome
-            .stdout
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("each line is JSON"))
-            .collect();
-        let id = lines
-            .iter()
-            .find(|line| line["type"] == "function" && line["name"] == function)
-            .map(|line| line["id"].clone());
-        let id = id.unwrap_or_else(|| panic!("{function} was called"));
+        let (lines, id) = exported(folder, function);
         let of = |kind: &str| {
             let mut lines = lines.iter();
             let line = lines.find(|line| line["type"] == kind && line["id"] == id);
@@ -49,6 +38,25 @@ impl Call {
         all.extend(named(&self.end["locals"]));
         all
     }
+}
+
+/// All that is exported, and the number of a function.
+#[track_caller]
+fn exported(folder: &Folder, function: &str) -> (Vec<Json>, Json) {
+    let mut command = umbel(&["trace", "export", "--format", "jsonl"]);
+    let outcome = start(command.arg(folder.recording()), b"").wait(LIMIT);
+    assert_eq!(outcome.status, Some(0), "{outcome}");
+    let lines: Vec<Json> = outcome
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
+    let id = lines
+        .iter()
+        .find(|line| line["type"] == "function" && line["name"] == function)
+        .map(|line| line["id"].clone());
+    let id = id.unwrap_or_else(|| panic!("{function} was called"));
+    (lines, id)
 }
 
 fn named(variables: &Json) -> Vec<(String, Json)> {
@@ -218,4 +226,79 @@ fn a_program_without_debug_information_is_told() {
     assert_eq!(outcome.stderr.matches(told).count(), 1, "{outcome}");
     let outcome = folder.record(&["--values", "none"], &[]);
     assert!(!outcome.stderr.contains("without -g"), "{outcome}");
+}
+
+#[test]
+fn rules_are_set_and_taken_away_while_threads_run() {
+    let folder = Folder::compile("workers", &["-O0"]);
+    let running = Running::start(&folder, &[]);
+    running.rounds();
+    assert_eq!(folder.ctl(&["args", "inner:"]), "");
+    running.rounds();
+    let told = folder.ctl(&["args", "outter:value; inner:"]);
+    assert!(
+        told.contains("no traced program or library has a function outter: did you mean outer?"),
+        "{told}"
+    );
+    assert_eq!(folder.ctl(&["args", "list"]), "1 outter:value\n2 inner:\n");
+    folder.ctl(&["args", "del", "1"]);
+    assert_eq!(folder.ctl(&["args", "list"]), "1 inner:\n");
+    for (words, reason) in [
+        (
+            &["args", "inner:a[8..2]"][..],
+            "column 12: expected a number above 8",
+        ),
+        (&["args", "del", "7"], "there is no rule `7`"),
+        (&["args", "inner"], "expected a rule after `args`"),
+    ] {
+        let mut command = umbel(&["trace", "ctl", "-s"]);
+        let outcome = start(command.arg(folder.recording()).args(words), b"").wait(LIMIT);
+        assert_eq!(outcome.status, Some(1), "{outcome}");
+        assert!(outcome.stderr.contains(reason), "{outcome}");
+    }
+    folder.ctl(&["args", "clear"]);
+    assert_eq!(folder.ctl(&["args", "list"]), "");
+    running.rounds();
+    running.end();
+    let (lines, id) = exported(&folder, "inner");
+    let calls = lines
+        .iter()
+        .filter(|line| line["type"] == "begin" && line["id"] == id);
+    // In each thread: with, without, and with values again.
+    let mut phases: std::collections::HashMap<String, Vec<bool>> = Default::default();
+    for call in calls {
+        let phases = phases.entry(call["thread"].to_string()).or_default();
+        let has_values = call["values"]["arguments"].is_array();
+        if phases.last() != Some(&has_values) {
+            phases.push(has_values);
+        }
+    }
+    assert!(!phases.is_empty(), "{:?}", lines.get(..20));
+    for phases in phases.values() {
+        assert_eq!(phases, &[true, false, true]);
+    }
+    let marks = marks(&folder);
+    for text in ["ctl args inner:", "ctl args del 1", "ctl args clear"] {
+        assert!(marks.iter().any(|mark| mark == text), "{text}: {marks:?}");
+    }
+}
+
+#[test]
+fn rules_and_triggers_of_functions_that_are_not_there_are_told_with_near_names() {
+    let folder = Folder::compile("chosen", &[]);
+    let options = [
+        "--args",
+        "frist:a;first:a;g*:",
+        "--trigger",
+        "early: when thirt returns or first.a == 3 then mark \"x\"",
+    ];
+    let outcome = folder.record(&options, &[]);
+    for told in [
+        "--args frist:a: no traced program or library has a function frist: did you mean first",
+        "--args g*:: no traced program or library has a function g*\n",
+        "trigger early: no traced program or library has a function thirt: did you mean third",
+    ] {
+        assert_eq!(outcome.stderr.matches(told).count(), 1, "{told}: {outcome}");
+    }
+    assert!(!outcome.stderr.contains("a function first"), "{outcome}");
 }

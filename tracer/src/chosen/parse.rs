@@ -58,7 +58,9 @@ pub fn rules(text: &str) -> Result<Vec<Rule>> {
 }
 
 fn rule(reader: &mut Reader) -> Result<Rule> {
+    let begin = reader.at;
     let pattern = function(reader)?;
+    let function = reader.text[begin..reader.at].trim().into();
     if !reader.take(":") {
         return Err(reader.error("expected `:` and variables of the function, as in f:a,b.c"));
     }
@@ -69,7 +71,12 @@ fn rule(reader: &mut Reader) -> Result<Rule> {
             chosen.push(variable(reader)?);
         }
     }
-    Ok(Rule { pattern, chosen })
+    Ok(Rule {
+        text: reader.text[begin..reader.at].trim().into(),
+        function,
+        pattern,
+        chosen,
+    })
 }
 
 fn function(reader: &mut Reader) -> Result<NamePattern> {

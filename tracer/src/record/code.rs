@@ -283,6 +283,31 @@ impl Files {
         Arc::clone(watched.or_insert_with(|| Arc::new(code.watched(triggers))))
     }
 
+    /// Whether `is_meant` of any function that calls the hooks, in any file there was.
+    pub fn any_function(&self, is_meant: &(dyn Fn(&Names) -> bool + Sync)) -> bool {
+        let codes = self.known.values().filter(|code| code.is_instrumented());
+        codes.into_iter().any(|code| {
+            let functions: Vec<_> = code.image.functions().iter().collect();
+            functions
+                .par_iter()
+                .any(|function| is_meant(&Names::new(&function.name)))
+        })
+    }
+
+    /// Whether any functions are known by name: not those of stripped files.
+    pub fn knows_functions(&self) -> bool {
+        self.any_function(&|_| true)
+    }
+
+    /// The linker's names of functions that may call the hooks.
+    pub fn linkage_names(&self) -> Vec<String> {
+        let codes = self.known.values().filter(|code| code.is_instrumented());
+        codes
+            .flat_map(|code| code.image.functions().iter())
+            .map(|function| function.name.to_string())
+            .collect()
+    }
+
     /// The filter is another now.
     pub fn forget_verdicts(&mut self) {
         self.verdicts.clear();

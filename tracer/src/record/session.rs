@@ -40,6 +40,7 @@ use crate::trigger::Trigger;
 mod debugger;
 mod events;
 mod requests;
+mod rules;
 mod run;
 mod snapshots;
 mod triggers;

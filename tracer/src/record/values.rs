@@ -94,6 +94,14 @@ impl Planner {
         warnings
     }
 
+    /// What is captured of some functions from now on; plans that were made for others are made anew when they are next needed.
+    pub fn set_rules(&mut self, rules: &[Rule]) {
+        self.rules = rules.into();
+        for mapped in self.regions.values() {
+            mapped.region.forget(&(0..u64::MAX));
+        }
+    }
+
     /// These triggers are set now, and speak of these functions. Plans that were made for others are made anew when they are next needed.
     pub fn set_triggers(
         &mut self,

@@ -45,6 +45,13 @@ enum RequestOptions {
     /// Have something done when something happens, or show what is to be done when.
     #[command(subcommand)]
     Trigger(TriggerOptions),
+    /// Change or show what is captured of single functions: rules as for `umbel trace record --args`, or `list`, `clear`, `del RULE`.
+    #[command(after_help = ARGS_HELP)]
+    Args {
+        /// `f:a,b.c`, which decides before the rules there are; `list`; `clear`; `del` and a rule or its number.
+        #[arg(required = true)]
+        rules: Vec<String>,
+    },
     /// Functions, call sites, events.
     Status,
     /// Write down where all threads are, with their variables, the call graph so far, and what a flight recorder has.
@@ -119,6 +126,13 @@ enum RequestOptions {
         what: Vec<String>,
     },
 }
+
+const ARGS_HELP: &str = "\
+Examples:
+  umbel trace ctl args 'parse:text@text,length'   of parse, from now on, these two and no others
+  umbel trace ctl args 'g*:'                      of functions whose names begin with g, nothing
+  umbel trace ctl args list
+  umbel trace ctl args del 1";
 
 const PATH_HELP: &str = "\
 Paths, of the variables that the frame has there:
@@ -229,6 +243,7 @@ impl RequestOptions {
             Self::Filter(FilterOptions::Del { rule }) => format!("filter del {rule}"),
             Self::Filter(FilterOptions::Clear) => "filter clear".into(),
             Self::Filter(FilterOptions::List) => "filter list".into(),
+            Self::Args { rules } => format!("args {}", rules.join(" ")),
             Self::Trigger(TriggerOptions::Set { trigger }) => {
                 format!("trigger set {}", trigger.join(" "))
             }

@@ -41,16 +41,27 @@ impl Session {
             Request::List => return Ok(self.list()),
             Request::Status => return Ok(self.status()),
             Request::Snapshot(wishes) => return self.snapshot(None, None, &wishes),
-            Request::Threads => return self.threads(),
+            Request::Threads => {
+                self.on_held();
+                return self.threads();
+            }
             Request::Continue(tid) => return self.go_on(tid),
             Request::StopThreads(tid) => return self.stop_threads(tid),
-            Request::Step(tid, until) => return self.step(tid, until),
+            Request::Step(tid, until) => {
+                // Each stop is noted before what comes of it.
+                self.on_held();
+                return self.step(tid, until);
+            }
             Request::Backtrace(tid) => return self.backtrace(tid),
             Request::Print(spot, expression) => return self.print(spot, &expression),
             Request::Assign { spot, path, value } => return self.assign(spot, &path, &value),
             Request::Dump(spot, what) => return self.dump(spot, &what),
             // The connection's own matter.
             Request::Notify => {}
+            Request::AddArgs(rules) => return self.add_rules(&rules),
+            Request::RemoveArgs(rule) => self.remove_rule(&rule)?,
+            Request::ClearArgs => self.clear_rules(),
+            Request::ListArgs => return Ok(self.list_rules()),
             Request::SetTrigger(text) => return self.set_trigger(&text),
             Request::RemoveTrigger(which) => self.remove_trigger(&which)?,
             Request::ClearTriggers => self.clear_triggers(),
@@ -125,6 +136,9 @@ fn deed(request: &Request) -> Option<String> {
         Request::Add(rules) => format!("filter add {rules}"),
         Request::Remove(rule) => format!("filter del {rule}"),
         Request::Clear => "filter clear".to_owned(),
+        Request::AddArgs(rules) => format!("args {rules}"),
+        Request::RemoveArgs(rule) => format!("args del {rule}"),
+        Request::ClearArgs => "args clear".to_owned(),
         Request::SetTrigger(text) => format!("trigger set {text}"),
         Request::RemoveTrigger(which) => format!("trigger del {which}"),
         Request::ClearTriggers => "trigger clear".to_owned(),

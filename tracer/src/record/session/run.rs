@@ -288,6 +288,7 @@ impl Session {
         self.note_clock();
         self.write_names();
         let ticks = clock::ticks(self.shared.clock);
+        let without_function = self.without_function();
         let left: Vec<_> = self.processes.drain().map(|(_, process)| process).collect();
         for process in left {
             self.shared
@@ -305,6 +306,7 @@ impl Session {
         let bytes = self.shared.output().bytes();
         let of_values = self.shared.planner().map(|planner| planner.warnings());
         self.warnings.extend(of_values.into_iter().flatten());
+        self.warnings.extend(without_function);
         let mut outcome = Outcome {
             status: program.and_then(|program| program.status),
             tally: Tally::default(),

@@ -90,7 +90,15 @@ impl Session {
         });
         let mut lines = vec![format!("trigger {id}")];
         if !is_watched && !self.processes.is_empty() {
-            lines.push("no function that is there now is meant by it; it waits for libraries that come later".into());
+            let active = self.triggers.active().iter().find(|set| set.id == id);
+            let functions =
+                active.map(|set| set.trigger.cases.iter().map(|case| case.function.text()));
+            let mut near = functions
+                .into_iter()
+                .flatten()
+                .map(|function| self.near(function));
+            let near: String = near.find(|near| !near.is_empty()).unwrap_or_default();
+            lines.push(format!("no function that is there now is meant by it{near}; it waits for libraries that come later"));
         }
         Ok(lines)
     }
