@@ -20,6 +20,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
+use crossbeam_utils::CachePadded;
 
 /// A word that both processes see. The second implementation is the tests'.
 pub trait Word {
@@ -60,24 +61,19 @@ impl Word for AtomicU64 {
 #[derive(Debug, Default)]
 pub struct Cursors<W> {
     /// Bytes ever written. The writer's.
-    head: Apart<W>,
+    head: CachePadded<W>,
     /// Bytes ever read. The reader's.
-    tail: Apart<W>,
+    tail: CachePadded<W>,
     /// 1: the reader wants to be rung when there are bytes.
-    reader_sleeps: Apart<W>,
+    reader_sleeps: CachePadded<W>,
     /// 1: the writer wants to be rung when there is room.
-    writer_waits: Apart<W>,
+    writer_waits: CachePadded<W>,
 }
-
-/// On cache lines of its own: processors fetch two neighbours at once.
-#[repr(C, align(128))]
-#[derive(Debug, Default)]
-struct Apart<W>(W);
 
 impl<W> Cursors<W> {
     /// With these four words.
     pub fn of(words: [W; 4]) -> Self {
-        let [head, tail, reader_sleeps, writer_waits] = words.map(Apart);
+        let [head, tail, reader_sleeps, writer_waits] = words.map(CachePadded::new);
         Self {
             head,
             tail,
@@ -140,7 +136,7 @@ impl<M: RingMemory> Writer<M> {
         self.memory.put(0, second);
         self.head += count as u64;
         // Release: pairs with the reader's Acquire load; publishes the bytes.
-        let head = &self.memory.cursors().head.0;
+        let head = &self.memory.cursors().head;
         head.store(self.head, Ordering::Release);
         Ok(count)
     }
@@ -148,12 +144,12 @@ impl<M: RingMemory> Writer<M> {
     /// Whether the reader sleeps and must be rung for what was written before this.
     pub fn must_ring(&self) -> bool {
         M::Word::fence();
-        is_set(&self.memory.cursors().reader_sleeps.0)
+        is_set(&*self.memory.cursors().reader_sleeps)
     }
 
     /// Wants to be rung when there is room; false: there is room now.
     pub fn wait_for_room(&mut self) -> Result<bool, Corrupt> {
-        let waits = &self.memory.cursors().writer_waits.0;
+        let waits = &self.memory.cursors().writer_waits;
         // Relaxed: the fence orders it before the look. A swap, so that it comes behind what the reader made of the
         // wish before.
         waits.swap(1, Ordering::Relaxed);
@@ -164,7 +160,6 @@ impl<M: RingMemory> Writer<M> {
             self.memory
                 .cursors()
                 .writer_waits
-                .0
                 .store(0, Ordering::Relaxed);
         }
         Ok(is_full)
@@ -176,7 +171,7 @@ impl<M: RingMemory> Writer<M> {
 
     fn look(&mut self) -> Result<(), Corrupt> {
         // Acquire: pairs with the reader's Release store; it has read what will be written over.
-        let tail = self.memory.cursors().tail.0.load(Ordering::Acquire);
+        let tail = self.memory.cursors().tail.load(Ordering::Acquire);
         if tail < self.tail || tail > self.head {
             return Err(Corrupt);
         }
@@ -207,13 +202,13 @@ impl<M: RingMemory> Reader<M> {
     /// Whether there are bytes to read, or a cursor that can't be.
     pub fn has_bytes(&self) -> bool {
         // Relaxed: `read` looks again.
-        self.memory.cursors().head.0.load(Ordering::Relaxed) != self.tail
+        self.memory.cursors().head.load(Ordering::Relaxed) != self.tail
     }
 
     /// Appends what there is; how many bytes.
     pub fn read(&mut self, target: &mut BytesMut) -> Result<usize, Corrupt> {
         // Acquire: pairs with the writer's Release store; its bytes are there.
-        let head = self.memory.cursors().head.0.load(Ordering::Acquire);
+        let head = self.memory.cursors().head.load(Ordering::Acquire);
         let len = self.memory.capacity();
         let count = head.wrapping_sub(self.tail);
         if count > len as u64 {
@@ -229,7 +224,7 @@ impl<M: RingMemory> Reader<M> {
         self.memory.get(0, count - first, target);
         self.tail = head;
         // Release: pairs with the writer's Acquire load; the bytes were copied.
-        let tail = &self.memory.cursors().tail.0;
+        let tail = &self.memory.cursors().tail;
         tail.store(head, Ordering::Release);
         Ok(count)
     }
@@ -237,7 +232,7 @@ impl<M: RingMemory> Reader<M> {
     /// Whether the writer waits for room and must be rung for what was read before this.
     pub fn must_ring(&self) -> bool {
         M::Word::fence();
-        is_set(&self.memory.cursors().writer_waits.0)
+        is_set(&*self.memory.cursors().writer_waits)
     }
 
     /// Wants to be rung when there are bytes. To be followed by a sequentially consistent fence and then
@@ -246,7 +241,7 @@ impl<M: RingMemory> Reader<M> {
         self.asked = true;
         // Relaxed: the fence orders it before the look. A swap, so that it comes behind what the writer made of the
         // wish before.
-        let sleeps = &self.memory.cursors().reader_sleeps.0;
+        let sleeps = &self.memory.cursors().reader_sleeps;
         sleeps.swap(1, Ordering::Relaxed);
     }
 
@@ -254,7 +249,7 @@ impl<M: RingMemory> Reader<M> {
     pub fn is_awake(&mut self) {
         if std::mem::take(&mut self.asked) {
             // Relaxed: at worst it is rung for nothing.
-            let sleeps = &self.memory.cursors().reader_sleeps.0;
+            let sleeps = &self.memory.cursors().reader_sleeps;
             sleeps.store(0, Ordering::Relaxed);
         }
     }

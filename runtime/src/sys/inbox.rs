@@ -8,10 +8,13 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use crossbeam_utils::CachePadded;
+
 /// Things that wait to be taken.
 pub struct Inbox<T> {
-    /// The newest.
-    head: AtomicPtr<Link<T>>,
+    /// The newest. Every thread of the program writes it, the service thread looks at it again and again: what lies beside
+    /// it is not to pay for that.
+    head: CachePadded<AtomicPtr<Link<T>>>,
     _owns: PhantomData<Link<T>>,
 }
 
@@ -29,7 +32,7 @@ impl<T> Inbox<T> {
     /// Nothing is in it.
     pub const fn new() -> Self {
         Self {
-            head: AtomicPtr::new(ptr::null_mut()),
+            head: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
             _owns: PhantomData,
         }
     }
