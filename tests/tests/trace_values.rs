@@ -1,9 +1,14 @@
 //! Values of whole recordings that take more than one frame, or more than a frame: what callers' callers know, calls through pointers,
 //! variables of threads, functions in functions. Each value is one that the program must have had, at any optimization.
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
 use serde_json::{Value as Json, json};
-use umbel_tests::cluster::{LIMIT, start, umbel};
-use umbel_tests::traced::{Traced, compile};
+use umbel_tests::cluster::{LIMIT, holds_within, new_folder, start, umbel};
+use umbel_tests::traced::{Traced, compile, programs};
+use umbel_tracer::stuck::{Frame, Limits, Wishes, look};
 
 /// A call or a return of a function.
 struct Event {
@@ -162,4 +167,63 @@ fn a_function_in_a_function_shows_its_variables_and_those_around_it() {
         }
         assert!(inner == 4 && compared >= 24, "{level}: {inner} {compared}");
     }
+}
+
+/// A program that runs until the test ends.
+struct Running(Child, PathBuf);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        let _ = fs::remove_dir_all(&self.1);
+    }
+}
+
+#[test]
+fn stuck_threads_show_what_only_callers_know_and_their_own_variables() {
+    for level in LEVELS {
+        let folder = new_folder();
+        let source = programs().join("stuck/handed.c");
+        let program = folder.join("handed");
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-g", "-Wall", "-Wextra", level, "-pthread", "-o"]);
+        let status = gcc.arg(&program).arg(&source).status();
+        assert!(status.is_ok_and(|status| status.success()), "{gcc:?}");
+        let child = Command::new(&program).spawn();
+        let running = Running(child.expect("it was just compiled"), folder);
+        let wishes = Wishes {
+            frames: 32,
+            limits: Some(Limits::default()),
+            // What is known without stopping them.
+            never_stop: true,
+        };
+        let expected = [("1000", "42"), ("2000", "42")];
+        let expected = expected.map(|(first, mine)| (first.to_owned(), mine.to_owned()));
+        let mut shown = Vec::new();
+        holds_within(LIMIT, || {
+            let report = look(running.0.id() as i32, &wishes);
+            let threads = report.map(|report| report.threads).unwrap_or_default();
+            shown = threads
+                .iter()
+                .map(|thread| handed(&thread.frames))
+                .collect();
+            shown.sort();
+            shown == expected
+        });
+        assert_eq!(shown, expected, "{level}");
+    }
+}
+
+/// `first` of `third`, which has forgotten it, and the thread's own variable.
+fn handed(frames: &[Frame]) -> (String, String) {
+    let value = |function: &str, name: &str| {
+        let mut frames = frames.iter();
+        let frame = frames.find(|frame| frame.function.as_deref() == Some(function))?;
+        let mut variables = frame.arguments.iter().chain(&frame.locals);
+        let found = variables.find(|variable| variable.name == name)?;
+        Some(found.value.to_string())
+    };
+    let text = |function, name| value(function, name).unwrap_or_default();
+    (text("third", "first"), text("waiting", "mine"))
 }

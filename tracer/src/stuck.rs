@@ -17,6 +17,7 @@ pub use umbel_values::show::Limits;
 mod assign;
 mod calls;
 pub mod core;
+mod entries;
 mod error;
 mod expression;
 mod files;

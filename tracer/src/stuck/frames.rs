@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use umbel_values::show::Limits;
+use umbel_values::{DebugFile, Variable};
 
+use super::entries;
 use super::memory::LiveMemory;
 use super::modules::{Module, Modules};
 use super::search;
@@ -119,6 +121,20 @@ impl Stack {
     }
 }
 
+/// A function at a place of the code, its arguments and its locals.
+pub(super) type Known = (umbel_values::Frame, Vec<Variable>, Vec<Variable>);
+
+/// The functions at an address of the file, with their variables.
+fn variables(debug: &mut DebugFile, address: u64) -> Vec<Known> {
+    let mut found = Vec::new();
+    for known in debug.frames(address) {
+        let arguments = debug.arguments(&known, address);
+        let locals = debug.locals(&known, address);
+        found.push((known, arguments, locals));
+    }
+    found
+}
+
 impl Walker<'_> {
     /// The stack of a thread with these registers.
     pub fn walk(&self, innermost: &Registers) -> Stack {
@@ -224,21 +240,24 @@ impl Walker<'_> {
             physical.entry = Some(begin.wrapping_add(module.bias));
         }
         let mut place = module.image.place(address);
-        let mut debug = match self.limits.is_some() {
-            true => module.debug().map(|debug| debug.borrow_mut()),
-            false => None,
-        };
-        let found = debug.as_mut().map(|debug| debug.frames(address));
+        let debug = self.limits.and_then(|_| module.debug());
+        let found = debug.map(|debug| variables(&mut debug.borrow_mut(), address));
+        let found = found.unwrap_or_default();
+        let mut registers = *registers;
+        if let (Some(step), true) = (step, found.iter().any(entries::are_needed)) {
+            registers.entries = self.entries(lookup, step, 0);
+            physical.scope.registers = registers;
+        }
         let view = View {
             memory: self.memory,
             modules: self.modules,
         };
         let around = FrameRegisters {
-            registers,
+            registers: &registers,
             frame_address: step.map(|step| step.frame_address),
             bias: module.bias,
         };
-        for known in found.into_iter().flatten() {
+        for (known, arguments, locals) in found {
             let mut frame = physical.clone();
             frame.is_inline = known.is_inline;
             if known.is_inline {
@@ -246,11 +265,10 @@ impl Walker<'_> {
                 frame.offset = 0;
                 frame.entry = known.entry.map(|entry| entry.wrapping_add(module.bias));
             }
-            if let (Some(debug), Some(limits)) = (debug.as_mut(), &self.limits) {
-                let arguments = debug.arguments(&known, address);
-                let locals = debug.locals(&known, address);
-                frame.arguments = values(debug, &arguments, &around, &view, limits);
-                frame.locals = values(debug, &locals, &around, &view, limits);
+            if let (Some(debug), Some(limits)) = (debug, &self.limits) {
+                let debug = debug.borrow();
+                frame.arguments = values(&debug, &arguments, &around, &view, limits);
+                frame.locals = values(&debug, &locals, &around, &view, limits);
             }
             frame.place = place;
             place = known.call.map(|(file, line)| Place {
@@ -268,7 +286,12 @@ impl Walker<'_> {
         frames.push(physical);
     }
 
-    fn step(&self, lookup: u64, registers: &Registers, module: Option<&Module>) -> Option<Step> {
+    pub(super) fn step(
+        &self,
+        lookup: u64,
+        registers: &Registers,
+        module: Option<&Module>,
+    ) -> Option<Step> {
         let by_table = module.and_then(|module| {
             let address = lookup.wrapping_sub(module.bias);
             module.frames()?.step(address, registers, self.memory)
@@ -336,6 +359,7 @@ impl Walker<'_> {
             pc,
             ..Registers::default()
         };
+        caller.thread = registers.thread;
         caller.general[RBP as usize] = Some(saved);
         caller.general[RSP as usize] = Some(base + 16);
         Some(Step {

@@ -2,10 +2,12 @@
 
 use super::calls;
 use super::frames::{Stack, Walker};
+use super::memory::LiveMemory;
 use super::stop::{Refusal, stopped};
 use super::task::{SystemCall, Task};
 use super::unwind::{RSP, Registers};
 use super::{Seen, State, Thread, Wishes};
+use crate::record::robust_list;
 
 /// A sleeping thread's stack is right if it slept all the while; it is tried so often.
 const ATTEMPTS: usize = 3;
@@ -74,8 +76,9 @@ fn see(
 fn asleep(task: &Task, walker: &Walker) -> Option<Stack> {
     let mut call = task.call;
     for _ in 0..ATTEMPTS {
-        let registers = known(&call)?;
+        let mut registers = known(&call)?;
         walker.memory.forget();
+        registers.thread = own_block(task.tid, walker.memory);
         let stack = walker.walk(&registers);
         let now = SystemCall::read(task.pid, task.tid);
         if now == call {
@@ -85,6 +88,23 @@ fn asleep(task: &Task, walker: &Walker) -> Option<Stack> {
     }
     None
 }
+
+/// A thread's own address: that of its block, which has the head of its list of robust mutexes in it, and its own address twice.
+fn own_block(tid: i32, memory: &LiveMemory) -> Option<u64> {
+    let head = robust_list(tid)?;
+    let mut places = (0..BLOCK_BYTES_MAX).step_by(8);
+    places.find_map(|offset| {
+        let block = head.checked_sub(offset)?;
+        let is_it = |at| memory.word(block.wrapping_add(at)) == Some(block);
+        (is_it(0) && is_it(OWN_OFFSET)).then_some(block)
+    })
+}
+
+/// Bytes of a thread's block at most.
+const BLOCK_BYTES_MAX: u64 = 4096;
+
+/// Where a thread's block has its own address, besides its first word (`tcbhead_t`).
+const OWN_OFFSET: u64 = 16;
 
 /// What is known of a sleeping thread's registers: a system call leaves its arguments where they were.
 fn known(call: &SystemCall) -> Option<Registers> {

@@ -134,7 +134,7 @@ fn of_user(raw: &libc::user_regs_struct) -> Registers {
     Registers {
         general: general.map(Some),
         pc: raw.rip,
-        saved: [None; 16],
-        vectors: None,
+        thread: Some(raw.fs_base),
+        ..Registers::default()
     }
 }

@@ -11,6 +11,8 @@ use gimli::{
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ObjectSection, ReadRef};
 
+use umbel_trace_ring::plan::THREAD;
+
 use super::memory::LiveMemory;
 
 /// DWARF's numbers.
@@ -32,11 +34,18 @@ pub struct Registers {
     pub saved: [Option<u64>; 16],
     /// xmm0-xmm15 of a thread that was stopped; a call may change all of them, so only its innermost frame has them.
     pub vectors: Option<[[u8; 16]; 16]>,
+    /// The thread's own address, which its thread-local variables lie beside.
+    pub thread: Option<u64>,
+    /// What the frame's function found in registers when it was called, as far as its caller tells.
+    pub entries: [Option<u64>; 16],
 }
 
 impl Registers {
     /// The register with this number.
     pub fn get(&self, number: u16) -> Option<u64> {
+        if number == u16::from(THREAD) {
+            return self.thread;
+        }
         *self.general.get(number as usize)?
     }
 
@@ -175,6 +184,8 @@ impl FrameTable {
                 pc,
                 saved,
                 vectors: None,
+                thread: registers.thread,
+                entries: [None; 16],
             }),
             is_signal: entry.is_signal_trampoline(),
         })

@@ -86,6 +86,10 @@ impl umbel_values::Registers for FrameRegisters<'_> {
         self.frame_address
     }
 
+    fn entry(&self, number: u16) -> Option<u64> {
+        *self.registers.entries.get(usize::from(number))?
+    }
+
     fn bias(&self) -> u64 {
         self.bias
     }

@@ -2,4 +2,5 @@
 
 pub mod counter;
 pub mod pidfd;
+pub mod robust;
 pub mod spawn;
