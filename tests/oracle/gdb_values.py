@@ -124,8 +124,13 @@ def array_tree(value, kind, follow, nesting):
 tracers = {}
 
 
+# Bytes that a mapping of its scratch memory has at most; the program's own heaps are larger.
+SCRATCH = 64 << 10
+
+
 def is_tracers(address):
-    """Whether the tracer writes there: in the file that it shares with the recorder, or in the thread's block, where its state is."""
+    """Whether the tracer writes there: in the file that it shares with the recorder, in the thread's block, where its state is, or in the
+    memory that it captures into."""
     page = address >> 12
     if page not in tracers:
         block = int(gdb.parse_and_eval("(unsigned long)$fs_base"))
@@ -133,7 +138,8 @@ def is_tracers(address):
             for line in maps:
                 begin, end = (int(part, 16) for part in line.split()[0].split("-"))
                 if begin <= address < end:
-                    tracers[page] = line.split()[-1].endswith(".live") or begin <= block < end
+                    is_scratch = len(line.split()) == 5 and end - begin <= SCRATCH
+                    tracers[page] = is_scratch or line.split()[-1].endswith(".live") or begin <= block < end
     return tracers.get(page, False)
 
 
