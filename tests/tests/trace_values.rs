@@ -227,3 +227,19 @@ fn handed(frames: &[Frame]) -> (String, String) {
     let text = |function, name| value(function, name).unwrap_or_default();
     (text("third", "first"), text("waiting", "mine"))
 }
+
+#[test]
+fn virtual_bases_of_what_pointers_lead_to_are_shown() {
+    for level in ["-O0", "-O2"] {
+        let events = events(&compile("values/classes.cc", level));
+        let mut calls = events
+            .iter()
+            .filter(|event| event.is_call && event.function.ends_with("both::sum"));
+        let object = calls.find_map(|event| Some(event.value("this")?["to"].clone()));
+        let object = object.unwrap_or_else(|| panic!("{level}: it is called"));
+        // Both of its bases have the one, which lies where their tables of virtual functions say.
+        let text = object.to_string();
+        let bases = text.matches("\"id\":").count();
+        assert!(bases == 2 && !text.contains("absent"), "{level}: {text}");
+    }
+}

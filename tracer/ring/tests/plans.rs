@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use umbel_trace_ring::plan::{
-    Arithmetic, CFA, Captured, Follow, Instruction, Op, Opcode, PAYLOAD_WORDS, PlanHead, Probe,
-    RegionState, Registers, STACK_MISSING, Scratch, UNKNOWN, UNKNOWN_AT_HOOK, Unread, op,
+    Arithmetic, CFA, Captured, ENTRIES, Follow, Instruction, Op, Opcode, PAYLOAD_WORDS, PlanHead,
+    Probe, RegionState, Registers, STACK_MISSING, Scratch, THREAD, UNKNOWN, UNKNOWN_AT_HOOK,
+    Unread, op,
 };
 
 const TIME: u64 = 77;
@@ -14,6 +15,9 @@ const RBP: u8 = 6;
 const RSP: u8 = 7;
 const R12: u8 = 12;
 const XMM1: u8 = 18;
+
+/// The thread's own address.
+const OWN: u64 = 0x7f00_0000_1000;
 
 /// The first word of a frame that called a hook.
 fn first(number: u64) -> u64 {
@@ -40,6 +44,10 @@ impl Pieces {
 }
 
 impl Probe for Pieces {
+    fn thread_pointer(&self) -> Option<u64> {
+        Some(OWN)
+    }
+
     fn copy(&self, from: u64, to: &[AtomicU64], skip: usize, bytes: usize) -> Result<(), Unread> {
         let piece = self.0.iter().find_map(|(address, piece)| {
             let offset = from.checked_sub(*address)? as usize;
@@ -399,6 +407,103 @@ fn callers_frames_have_their_own_registers() {
     expected.push(0);
     assert_eq!(run_finding(&code, &memory, &find), expected);
     assert_eq!(run(&code, &memory), [TIME, first(1), 0, 0]);
+}
+
+#[test]
+fn a_caller_of_which_only_registers_are_wanted_has_a_plan_of_its_own() {
+    // Each frame's caller waits at what lies below its frame address: 0x1234, then 0x5678.
+    let memory = Pieces::default()
+        .numbers(0x1010, &[0x1234])
+        .numbers(0x1110, &[0x5678]);
+    let code = [
+        head(8, 0, 0, 1),
+        op(Opcode::Caller, RBP, 1, 0x18),
+        0,
+        0,
+        head(8, 0, 0, 2),
+        op(Opcode::Register, RBX, 0, 0),
+        op(Opcode::Caller, RBP, 1, 0x118),
+        0,
+        0,
+        head(8, 0, 0, 3),
+        op(Opcode::Register, R12, 0, 0),
+        end(),
+    ];
+    let find = |address| match address {
+        _ if address == 0x1234 | ENTRIES => Some(4),
+        _ if address == 0x5678 | ENTRIES => Some(9),
+        _ => None,
+    };
+    // In callers' frames, what a call may change is unknown.
+    let behind_call = 0x0f37u64 << 32;
+    let expected = [
+        TIME,
+        first(1),
+        0,
+        2 | behind_call,
+        0xb,
+        0,
+        3 | behind_call,
+        12,
+        0,
+    ];
+    assert_eq!(run_finding(&code, &memory, &find), expected);
+    // Where all of its variables are wanted, it is another one.
+    let mut all = code;
+    all[1] = op(Opcode::Caller, RBP, 0, 0x18);
+    assert_eq!(run_finding(&all, &memory, &find), [TIME, first(1), 0, 0]);
+}
+
+#[test]
+fn what_lies_before_a_table_is_followed_too() {
+    let memory = Pieces::default()
+        .numbers(0x2000, &[0x3018, 5])
+        .numbers(0x3000, &[42, 43]);
+    let mut code = vec![
+        head(32, 1, 4, 1),
+        op(Opcode::Constant, 0, 0, 0),
+        0x2000,
+        op(Opcode::Region, 0, 0, 0),
+        16 | 6 << 32,
+        end(),
+        1,
+    ];
+    let before = (-24i32).cast_unsigned();
+    code.extend(instruction(Follow::Object, 8, 0, before, 0, 0));
+    let state = |bytes: u64| bytes | (RegionState::Captured as u64) << 32;
+    assert_eq!(
+        run(&code, &memory),
+        [
+            TIME,
+            first(1),
+            2,
+            0x2000,
+            state(16),
+            0x3018,
+            5,
+            0x3000,
+            state(8),
+            42
+        ]
+    );
+}
+
+#[test]
+fn a_threads_own_address_is_appended_and_read_beside() {
+    let memory = Pieces::default().numbers(OWN - 16, &[7]);
+    let code = [
+        head(16, 0, 4, 1),
+        op(Opcode::Register, THREAD, 0, 0),
+        op(Opcode::Push, THREAD, 0, -16),
+        op(Opcode::Region, 0, 0, 0),
+        8,
+        end(),
+    ];
+    let state = 8 | (RegionState::Captured as u64) << 32;
+    assert_eq!(
+        run(&code, &memory),
+        [TIME, first(1), OWN, 1, OWN - 16, state, 7]
+    );
 }
 
 #[test]

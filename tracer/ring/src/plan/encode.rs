@@ -359,7 +359,8 @@ impl Instruction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Follow {
-    /// A pointer at the offset to an object: the number is its bytes.
+    /// A pointer at the offset to an object: the number is its bytes. The second offset, signed, is from where the pointer leads to
+    /// the object: what lies before a table of virtual functions.
     Object = 1,
     /// The same, at no cost in depth: the next node of a list or tree.
     Link = 2,

@@ -180,6 +180,10 @@ impl<P: Probe> Frame<'_, P> {
             Follow::Counted => number(instruction.second)?.saturating_mul(size).min(most),
             Follow::Each => return None,
         };
+        let address = match instruction.follow {
+            Follow::Object => address.wrapping_add_signed(i64::from(instruction.second as i32)),
+            _ => address,
+        };
         let stride = match instruction.follow {
             Follow::Span | Follow::Counted => instruction.number as usize,
             _ => 0,

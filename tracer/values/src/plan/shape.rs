@@ -10,7 +10,7 @@ use umbel_trace_ring::plan::{Follow, Instruction};
 use super::Wishes;
 use super::relocate::relocate;
 use crate::containers::{Container, TreeLinks, recognize};
-use crate::{Bound, Encoding, Keyword, Kind, Offset, Type, TypeId, Types};
+use crate::{Address, Binary, Bound, Encoding, Keyword, Kind, Offset, Op, Type, TypeId, Types};
 
 /// Shapes of a plan at most.
 const SHAPES_MAX: usize = 512;
@@ -174,15 +174,17 @@ impl Shapes {
                     return;
                 }
                 for base in bases {
-                    if let Offset::Fixed(offset) = base.offset {
-                        self.value(
-                            types,
-                            base.of,
-                            at.saturating_add(offset),
-                            depth,
-                            nested,
-                            out,
-                        );
+                    match &base.offset {
+                        Offset::Fixed(offset) => {
+                            let at = at.saturating_add(*offset);
+                            self.value(types, base.of, at, depth, nested, out);
+                        }
+                        // Where it lies, the table of virtual functions says.
+                        Offset::Dynamic(address) => {
+                            if let Some(before) = in_table(address) {
+                                emit(out, Follow::Object, at, 8, before.into(), 0, 0);
+                            }
+                        }
                     }
                 }
                 for member in members {
@@ -426,6 +428,30 @@ impl Shapes {
         }
         own
     }
+}
+
+/// From the table of virtual functions that an object begins with to the word that says where its virtual base is, as a signed number.
+fn in_table(address: &Address) -> Option<u32> {
+    let from = match address.ops.as_slice() {
+        [
+            Op::Pick(0),
+            Op::Load(8),
+            Op::Constant(before),
+            Op::Binary(Binary::Minus),
+            Op::Load(8),
+            Op::Binary(Binary::Plus),
+        ] => before.wrapping_neg(),
+        [
+            Op::Pick(0),
+            Op::Load(8),
+            Op::Plus(from),
+            Op::Load(8),
+            Op::Binary(Binary::Plus),
+        ] => *from,
+        _ => return None,
+    };
+    let from = i32::try_from(from.cast_signed()).ok()?;
+    Some(from.cast_unsigned())
 }
 
 fn node_bytes(types: &Types, value_offset: u64, value: TypeId) -> Option<u64> {
