@@ -182,6 +182,9 @@ def printed_tree(value, follow, nesting):
         text = printer.to_string()
         if hasattr(text, "value"):
             address, length = int(text.address), int(text.length)
+            if is_tracers(address):
+                # One that isn't made yet.
+                return {"unprintable": "what the tracer writes"}
             found = bytes(gdb.selected_inferior().read_memory(address, min(length, TEXT))) if length > 0 else b""
             return text_tree(found, length <= TEXT)
         return text_tree(str(text).encode("latin-1", "replace"), True)
