@@ -291,6 +291,7 @@ def plain(name):
         return name
     name = re.sub(r"\.(part|constprop|isra|cold|lto_priv)\.?\d*", "", name).split("(")[0]
     # The variants of constructors and destructors are mostly one piece of code with several names.
+    name = name.replace("ECI2", "ECI1")
     return re.sub(r"([CD])[0-4](?=[EI]|$)", r"\1", name)
 
 
