@@ -17,6 +17,8 @@ pub use umbel_values::show::Limits;
 mod assign;
 mod calls;
 pub mod core;
+mod elements;
+mod elsewhere;
 mod entries;
 mod error;
 mod expression;
@@ -103,6 +105,8 @@ pub struct Thread {
 pub enum State {
     /// It computes.
     Running,
+    /// The tracer holds it, for this reason if that is known.
+    Held(Option<String>),
     /// It waits in a system call: its name, and the file if it has one as its first argument.
     Blocked {
         /// As in manual section 2.

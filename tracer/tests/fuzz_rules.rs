@@ -216,7 +216,7 @@ fn words(request: &Request) -> String {
         Request::StopThreads(tid) => with_thread("stop", *tid),
         Request::Step(tid, Until::Event) => with_thread("step", *tid),
         Request::Step(tid, Until::Level) => with_thread("next", *tid),
-        Request::Step(tid, Until::Return) => with_thread("finish", *tid),
+        Request::Step(tid, Until::Return | Until::Never) => with_thread("finish", *tid),
         Request::Backtrace(tid) => with_thread("bt", *tid),
         Request::Print(spot, path) => format!("print {} {path}", at(spot)),
         Request::Assign { spot, path, value } => format!("set {} {path} = {value}", at(spot)),

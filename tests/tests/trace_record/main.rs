@@ -6,6 +6,7 @@ mod chosen;
 mod debug;
 mod hard;
 mod kept;
+mod places;
 mod snapshots;
 mod texts;
 mod triggers;

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 use umbel_trace_ring::append::Both;
 use umbel_trace_ring::layout::Full;
 use umbel_trace_ring::plan::{
-    Captured, Code, Found, Lookup, Patience, Plans, Probe, QUICK_WORDS, Registers, Request,
+    At, Captured, Code, Found, Lookup, Patience, Plans, Probe, QUICK_WORDS, Registers, Request,
     STOPPED_AT_CALL, STOPPED_AT_RETURN, Triggered, numbers,
 };
 use umbel_trace_ring::sys::{is_alive, is_quiet};
@@ -70,7 +70,7 @@ fn on_event(word: u64, registers: &mut Registers, return_address: u64, entry: u6
     if let Some(plans) = plans()
         && plans.is_anyone_wanted()
     {
-        stop_if_wanted(&plans, word & 1 != 0);
+        stop_if_wanted(&plans, word, registers);
     }
 }
 
@@ -200,13 +200,20 @@ fn trigger(plans: &Plans, triggered: &Triggered) {
 
 /// Waits if the user wants this thread stopped here.
 #[cold]
-fn stop_if_wanted(plans: &Plans, is_return: bool) {
+fn stop_if_wanted(plans: &Plans, word: u64, registers: &Registers) {
+    let at = At {
+        is_return: word & 1 != 0,
+        function: word >> 1,
+        stack: registers.stack(),
+    };
     // A handler that came while a word was being written: whoever reads it must not wait for the user.
     if is_quiet() || thread().producer.inside.load(Ordering::Relaxed) != 0 {
         return;
     }
-    if let (Some(live), true) = (live(), plans.stops(is_return)) {
-        let number = match is_return {
+    let probe = ThreadProbe::new(thread(), registers);
+    let number = |from| probe.number(from, 8).ok();
+    if let (Some(live), true) = (live(), plans.stops(&at, number)) {
+        let number = match at.is_return {
             true => STOPPED_AT_RETURN,
             false => STOPPED_AT_CALL,
         };

@@ -62,7 +62,7 @@ pub use text::{
     ALWAYS, COMPARED_BYTES_MAX, ENDS_WITH_NUL, IS_NOT, Matcher, NEVER, TABLE_HEAD_WORDS,
 };
 pub use triggers::{Held, Hold, Triggered, Triggers};
-pub use wanted::{From, STOPPED_AT_CALL, STOPPED_AT_RETURN, Until, Wanted};
+pub use wanted::{At, From, Level, STOPPED_AT_CALL, STOPPED_AT_RETURN, Until, Wanted};
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -79,7 +79,7 @@ pub const REQUESTS: usize = 32;
 pub const HELD: usize = 64;
 
 /// Threads that can be on their way to where their user wants them stopped, at one time.
-pub const WANTED: usize = 64;
+pub const WANTED: usize = 60;
 
 /// Bytes of a region: 2 Mi words, for a hundred thousand plans.
 pub const REGION_BYTES: usize = 16 << 20;

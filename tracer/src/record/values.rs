@@ -45,6 +45,8 @@ pub struct Planner {
     missing: BTreeSet<String>,
     /// Files that are traced and have no debug information.
     without_values: BTreeSet<String>,
+    /// All threads are to stop, also those that begin later.
+    wants_all: bool,
 }
 
 /// A region, and what its addresses mean.
@@ -77,6 +79,7 @@ impl Planner {
             rules: rules.into(),
             missing: BTreeSet::new(),
             without_values: BTreeSet::new(),
+            wants_all: false,
         }
     }
 
@@ -331,6 +334,7 @@ impl Planner {
         let Ok(region) = Region::create(live) else {
             return;
         };
+        region.want_all(self.wants_all);
         region.give_to(live, page);
         let number = region.number();
         self.processes.insert(serial, (number, page));

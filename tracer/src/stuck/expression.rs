@@ -14,8 +14,14 @@ const RANGE_MAX: i64 = 1024;
 /// A path through a frame's variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expression {
-    /// A variable of the frame.
+    /// A variable of the frame, or one outside of functions.
     Variable(String),
+    /// `'file.c'::x`: one outside of functions, by its source file.
+    InFile(String, String),
+    /// `(struct foo *)p`: the type, and what is taken for it.
+    Cast(String, Box<Expression>),
+    /// `0x7f0012345678`: to be cast.
+    Number(u64),
     /// `$rbx`: a register.
     Register(String),
     /// `.name` or `->name`: pointers are followed.
@@ -88,6 +94,9 @@ impl Reader<'_> {
         if self.take("&") {
             return Ok(Expression::Address(self.unary(depth + 1)?.into()));
         }
+        if let Some(of) = self.cast() {
+            return Ok(Expression::Cast(of, self.unary(depth + 1)?.into()));
+        }
         let mut whole = self.first(depth)?;
         for _ in 0..NESTING_MAX {
             let is_range = self.rest.trim_start().starts_with("..");
@@ -102,6 +111,38 @@ impl Reader<'_> {
         Err(format!("more than {NESTING_MAX} parts within each other"))
     }
 
+    /// A type in brackets, if what follows is something that can be cast to it: `(n)` alone is a variable.
+    fn cast(&mut self) -> Option<String> {
+        self.peek();
+        let inside = self.rest.strip_prefix('(')?;
+        let end = inside.find(')')?;
+        let of = inside[..end].trim();
+        let name = of.trim_end_matches(['*', ' ']);
+        let is_of_type = |c: char| c.is_alphanumeric() || "_:<>, ".contains(c);
+        let is_type = name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && name.chars().all(is_of_type);
+        let behind = inside[end + 1..].trim_start();
+        let is_operand = behind.starts_with(|c: char| c.is_alphanumeric() || "_*&$('".contains(c));
+        if !(is_type && is_operand) {
+            return None;
+        }
+        self.rest = behind;
+        Some(of.to_owned())
+    }
+
+    /// `'file.c'::x`
+    fn in_file(&mut self) -> Result<Expression, String> {
+        let Some((file, rest)) = self.rest.split_once('\'') else {
+            return Err(self.expected("a second `'` behind the file's name, as in 'file.c'::x"));
+        };
+        self.rest = rest;
+        if file.is_empty() || !self.take("::") {
+            return Err(self.expected("`::` and a variable behind the file, as in 'file.c'::x"));
+        }
+        let name = self.name("a variable, as in 'file.c'::x")?;
+        Ok(Expression::InFile(file.to_owned(), name))
+    }
+
     fn first(&mut self, depth: u32) -> Result<Expression, String> {
         if self.take("(") {
             let inner = self.unary(depth + 1)?;
@@ -109,6 +150,12 @@ impl Reader<'_> {
                 true => Ok(inner),
                 false => Err(self.expected("`)`")),
             };
+        }
+        if self.take("'") {
+            return self.in_file();
+        }
+        if self.peek().is_some_and(|c| c.is_ascii_digit()) {
+            return self.address();
         }
         if self.take("$") {
             return Ok(Expression::Register(
@@ -118,6 +165,20 @@ impl Reader<'_> {
         Ok(Expression::Variable(self.name(
             "a variable, as in n, p->next, *p, a[3], a[2..5] or &n",
         )?))
+    }
+
+    /// A number that is to be taken for something.
+    fn address(&mut self) -> Result<Expression, String> {
+        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric());
+        let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        let number = match word.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => word.parse().ok(),
+        };
+        let number = number
+            .ok_or_else(|| self.expected("a variable, or a number as in (struct foo *)0x7f00"))?;
+        self.rest = rest;
+        Ok(Expression::Number(number))
     }
 
     fn element(&mut self, whole: Expression) -> Result<Expression, String> {
@@ -178,11 +239,14 @@ impl Reader<'_> {
 impl fmt::Display for Expression {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         let postfix = |to: &mut fmt::Formatter, inner: &Self| match inner {
-            Self::Target(_) | Self::Address(_) => write!(to, "({inner})"),
+            Self::Target(_) | Self::Address(_) | Self::Cast(..) => write!(to, "({inner})"),
             _ => write!(to, "{inner}"),
         };
         match self {
             Self::Variable(name) => to.write_str(name),
+            Self::InFile(file, name) => write!(to, "'{file}'::{name}"),
+            Self::Cast(of, inner) => write!(to, "({of}){inner}"),
+            Self::Number(number) => write!(to, "{number:#x}"),
             Self::Register(name) => write!(to, "${name}"),
             Self::Member(of, name) => {
                 postfix(to, of)?;
@@ -222,6 +286,11 @@ mod tests {
             ("a[-1]", "a[-1]"),
             ("$rbx", "$rbx"),
             ("space::name.x", "space::name.x"),
+            ("'dir/file.c'::x[1]", "'dir/file.c'::x[1]"),
+            ("*(struct foo *)p->q", "*(struct foo *)p.q"),
+            ("((ns::Box<int> *) 0x10)->n", "((ns::Box<int> *)0x10).n"),
+            ("(p)->n", "p.n"),
+            ("(unsigned char)(n)", "(unsigned char)n"),
         ] {
             let expression = Expression::parse(text).expect(text);
             assert_eq!(expression.to_string(), shown);
@@ -239,7 +308,9 @@ mod tests {
             ("a[0..1000000]", "at most 1024"),
             ("(n", "expected `)`"),
             ("p->", "a member's name"),
-            ("3", "expected a variable"),
+            ("3z", "expected a variable"),
+            ("'a.c", "expected a second `'`"),
+            ("'a.c'.x", "expected `::` and a variable"),
         ] {
             let error = Expression::parse(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
@@ -248,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_ends(text in "[a-z0-9.*&()\\[\\]$> :-]{0,40}") {
+        fn any_text_ends(text in "[a-z0-9.*&()\\[\\]$> :'-]{0,40}") {
             if let Ok(expression) = Expression::parse(&text) {
                 let shown = expression.to_string();
                 prop_assert_eq!(Expression::parse(&shown).expect("it was one"), expression);

@@ -70,6 +70,8 @@ pub struct Stack {
     pub frames: Vec<Frame>,
     /// Why it ends before its begin.
     pub cut: Option<String>,
+    /// It waits in a hook, for the tracer.
+    pub is_held: bool,
     /// To its begin, with all registers that a variable may be in.
     pub is_complete: bool,
 }
@@ -116,6 +118,7 @@ impl Stack {
         Self {
             frames: Vec::new(),
             cut: Some(why.to_owned()),
+            is_held: false,
             is_complete: false,
         }
     }
@@ -147,6 +150,7 @@ impl Walker<'_> {
         let own = stack.frames.iter().take_while(is_tracers).count();
         if own < stack.frames.len() {
             stack.frames.drain(..own);
+            stack.is_held = own > 0;
         }
         stack
     }
@@ -205,6 +209,7 @@ impl Walker<'_> {
             registers = caller;
         };
         Stack {
+            is_held: false,
             is_complete: is_complete && cut.is_none(),
             frames,
             cut,

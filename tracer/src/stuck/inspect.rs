@@ -5,10 +5,12 @@ use std::io::IoSlice;
 
 use nix::sys::uio::{RemoteIoVec, process_vm_writev};
 use nix::unistd::Pid;
+use umbel_trace_ring::plan::Level;
 use umbel_values::Variable;
 use umbel_values::show::Limits;
 
 use super::assign;
+use super::elsewhere::{self, Names};
 use super::error;
 use super::expression::Expression;
 use super::frames::{Frame, Walker};
@@ -90,6 +92,36 @@ impl Inspector {
         }
     }
 
+    /// The function of a thread's frame, for who wants to know when it is left.
+    pub fn level(&self, tid: i32, frame: usize) -> Answer<Level> {
+        let limits = Limits {
+            follow: 0,
+            elements: 0,
+            ..Limits::default()
+        };
+        let thread = self.thread(tid, frame + 1, limits)?;
+        let found = thread.frames.get(frame).ok_or("its stack ends before")?;
+        let end = found
+            .scope
+            .frame_address
+            .ok_or("where its frame ends isn't known")?;
+        Ok(Level {
+            // Of one that is inlined the hooks say where its copy of its own begins.
+            function: match found.is_inline {
+                true => 0,
+                false => found.entry.unwrap_or(0),
+            },
+            stack: found.scope.registers.get(7).unwrap_or(end),
+            end,
+            limit: stack_end(self.pid, end).unwrap_or(end),
+            return_address: {
+                let mut bytes = [0; 8];
+                let read = self.memory.read(end.wrapping_sub(8), &mut bytes);
+                read.map_or(0, |()| u64::from_le_bytes(bytes))
+            },
+        })
+    }
+
     /// `expression` in a thread's frame, as a line: `n = 5`.
     pub fn print(
         &self,
@@ -99,7 +131,7 @@ impl Inspector {
         limits: Limits,
     ) -> Answer<String> {
         let expression = Expression::parse(expression)?;
-        self.around(tid, frame, |around| {
+        self.around(tid, frame, &[&expression], |around| {
             let text = match around.find(&expression)? {
                 Found::Object(object) => around.shown(&object, &limits)?,
                 Found::Number(number) => around.shown_number(number),
@@ -124,7 +156,9 @@ impl Inspector {
             let object = around.referred(around.object(&expression)?)?;
             Ok((around.shown(&object, &limits)?, object))
         };
-        let before = self.around(tid, frame, |around| {
+        let other = Expression::parse(value).ok();
+        let named: Vec<&Expression> = [&expression].into_iter().chain(&other).collect();
+        let before = self.around(tid, frame, &named, |around| {
             let (before, object) = shown(around)?;
             let bytes = match Expression::parse(value) {
                 // Another variable, or the address of one; not the name of an enumerator.
@@ -141,7 +175,7 @@ impl Inspector {
             Ok(before)
         })?;
         self.memory.forget();
-        let now = self.around(tid, frame, |around| Ok(shown(around)?.0))?;
+        let now = self.around(tid, frame, &named[..1], |around| Ok(shown(around)?.0))?;
         Ok(Change {
             before: format!("{expression} = {before}"),
             now: format!("{expression} = {now}"),
@@ -265,7 +299,7 @@ impl Inspector {
             format!("`{what}` is a variable of a thread's frame: say of which thread, or name memory as ADDRESS+LENGTH, as in 0x7f0012345678+64")
         })?;
         let expression = Expression::parse(what)?;
-        let (mut lines, address, length) = self.around(tid, frame, |around| {
+        let (mut lines, address, length) = self.around(tid, frame, &[&expression], |around| {
             let (objects, shown) = match around.find(&expression)? {
                 Found::Object(object) => {
                     let object = around.referred(object)?;
@@ -325,11 +359,12 @@ impl Inspector {
         Ok(lines)
     }
 
-    /// Has `ask` look around in a thread's frame.
+    /// Has `ask` look around in a thread's frame, and at what `expressions` name outside of it.
     fn around<T>(
         &self,
         tid: i32,
         frame: usize,
+        expressions: &[&Expression],
         ask: impl FnOnce(&Around) -> Answer<T>,
     ) -> Answer<T> {
         let limits = Limits {
@@ -351,7 +386,8 @@ impl Inspector {
         let Some((module, debug)) = debug else {
             return Err(no_variables(found, function));
         };
-        let mut debug = debug.borrow_mut();
+        let mut borrowed = debug.borrow_mut();
+        let debug = &mut *borrowed;
         let address = scope.lookup.wrapping_sub(module.bias);
         let known = debug.frames(address).into_iter().nth(scope.inlined);
         let Some(known) = known else {
@@ -363,6 +399,40 @@ impl Inspector {
             memory: &self.memory,
             modules: &self.modules,
         };
+        let names = Names::of(expressions);
+        let here = found.place.as_ref().map(|place| &*place.file);
+        let mut outside = Vec::new();
+        for &(source, name) in &names.variables {
+            let is_own = source.is_none() && variables.iter().any(|one| &*one.name == name);
+            if is_own {
+                continue;
+            }
+            if let Some(found) = elsewhere::global(debug, source, name, here) {
+                outside.push(found);
+            } else if let Some((other, found)) =
+                elsewhere::in_others(&self.modules, module, source, name)
+            {
+                // Its types are those of its file.
+                let mut debug = other.1.borrow_mut();
+                let casts = elsewhere::types(&mut debug, &names.types)?;
+                return ask(&Around {
+                    function,
+                    variables: &[],
+                    types: debug.types(),
+                    registers: &FrameRegisters {
+                        registers: &scope.registers,
+                        frame_address: scope.frame_address,
+                        bias: other.0.bias,
+                    },
+                    view: &view,
+                    casts: &casts,
+                    outside: &[found],
+                });
+            } else {
+                outside.push(elsewhere::missing(&self.modules, debug, source, name));
+            }
+        }
+        let casts = elsewhere::types(debug, &names.types)?;
         let registers = FrameRegisters {
             registers: &scope.registers,
             frame_address: scope.frame_address,
@@ -374,8 +444,23 @@ impl Inspector {
             types: debug.types(),
             registers: &registers,
             view: &view,
+            casts: &casts,
+            outside: &outside,
         })
     }
+}
+
+/// Behind the last address of the mapping that a stack lies in, as it is now: threads begin and end.
+fn stack_end(pid: i32, address: u64) -> Option<u64> {
+    let maps = super::task::open_maps(pid).ok()?;
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    maps.lines().find_map(|line| {
+        let (begin, end) = line.split(' ').next()?.split_once('-')?;
+        let (begin, end) = (hex(begin)?, hex(end)?);
+        (begin..end)
+            .contains(&address.wrapping_sub(1))
+            .then_some(end)
+    })
 }
 
 fn no_variables(frame: &Frame, function: &str) -> String {

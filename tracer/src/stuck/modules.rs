@@ -103,6 +103,11 @@ impl Modules {
         module.contains(address).then_some(module)
     }
 
+    /// All of them.
+    pub fn all(&self) -> &[Module] {
+        &self.list
+    }
+
     /// The recording that is being made of the process: the tracer's library has its shared file in memory.
     pub fn recording(&self) -> Option<&Path> {
         self.recording.as_deref()

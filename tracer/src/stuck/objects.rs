@@ -6,6 +6,7 @@ use umbel_values::{
     Address, Bound, Kind, Member, Memory, Offset, Op, Place, TypeId, Types, Variable,
 };
 
+use super::elsewhere::{Outside, written};
 use super::expression::Expression;
 use super::unwind::Registers;
 use super::values::{FrameRegisters, View};
@@ -61,11 +62,15 @@ pub struct Around<'a> {
     pub registers: &'a FrameRegisters<'a>,
     /// Memory.
     pub view: &'a View<'a>,
+    /// Types that expressions cast to, as they are written.
+    pub casts: &'a [(String, TypeId)],
+    /// Variables outside of functions that expressions name, or why it can't be told which is meant.
+    pub outside: &'a [Outside],
 }
 
 impl Object {
     /// At an address.
-    fn at(address: u64, of: TypeId) -> Self {
+    pub(super) fn at(address: u64, of: TypeId) -> Self {
         Self::in_source(Source::Memory(address), of)
     }
 
@@ -94,6 +99,7 @@ impl Around<'_> {
                 }
             }
             Expression::Register(name) => self.register(name).map(Found::Number),
+            Expression::Number(number) => Ok(Found::Number(*number)),
             Expression::Range(inner, begin, end) => {
                 let whole = self.object(inner)?;
                 let element = |index| self.element(inner, &whole, index);
@@ -110,6 +116,8 @@ impl Around<'_> {
     pub fn object(&self, expression: &Expression) -> Result<Object, String> {
         match expression {
             Expression::Variable(name) => self.variable(name),
+            Expression::InFile(file, name) => self.variable(&written(Some(file), name)),
+            Expression::Cast(of, inner) => self.cast(of, inner),
             Expression::Member(inner, name) => {
                 let whole = self.object(inner)?;
                 self.member_of(inner, whole, name)
@@ -122,9 +130,9 @@ impl Around<'_> {
                 let object = self.referred(self.object(inner)?)?;
                 self.target(inner, &object)
             }
-            Expression::Address(_) | Expression::Register(_) => Err(format!(
-                "{expression} is a number, which nothing can be a part of"
-            )),
+            Expression::Address(_) | Expression::Register(_) | Expression::Number(_) => Err(
+                format!("{expression} is a number, which nothing can be a part of"),
+            ),
             Expression::Range(..) => Err(format!("{expression} is several things")),
         }
     }
@@ -132,16 +140,7 @@ impl Around<'_> {
     fn variable(&self, name: &str) -> Result<Object, String> {
         let named = |variable: &&Variable| &*variable.name == name;
         if let Some(variable) = self.variables.iter().find(named) {
-            let source = evaluate::place(&variable.place, self.registers, self.view)
-                .map_err(|absence| format!("{name} is {absence} there"))?;
-            let register = match variable.place {
-                Place::Register(number) => Some(number),
-                _ => None,
-            };
-            return Ok(Object {
-                register,
-                ..Object::in_source(source, variable.of)
-            });
+            return self.placed(name, variable);
         }
         // In a method, a member of its object.
         let this = Expression::Variable("this".to_owned());
@@ -149,13 +148,38 @@ impl Around<'_> {
             return Ok(object);
         }
         let known: Vec<&str> = self.variables.iter().map(|one| &*one.name).collect();
+        let outside = self.outside.iter().find(|one| one.name == name);
+        let like = match outside.map(|one| &one.found) {
+            Some(Ok(variable)) => return self.placed(name, variable),
+            Some(Err(why)) => why.as_str(),
+            None => "",
+        };
+        if !(like.is_empty() || like.starts_with(':')) {
+            return Err(like.to_owned());
+        }
         Err(match known.is_empty() {
-            true => format!("{} has no variables there", self.function),
+            true => format!(
+                "{} has no variables there, and none outside of functions is called {name}{like}",
+                self.function
+            ),
             false => format!(
-                "{} has no variable {name} there; it has {}",
+                "{} has no variable {name} there; it has {}; none outside of functions is called {name}{like}",
                 self.function,
                 known.join(", ")
             ),
+        })
+    }
+
+    fn placed(&self, name: &str, variable: &Variable) -> Result<Object, String> {
+        let source = evaluate::place(&variable.place, self.registers, self.view)
+            .map_err(|absence| format!("{name} is {absence} there"))?;
+        let register = match variable.place {
+            Place::Register(number) => Some(number),
+            _ => None,
+        };
+        Ok(Object {
+            register,
+            ..Object::in_source(source, variable.of)
         })
     }
 
@@ -186,6 +210,69 @@ impl Around<'_> {
         self.registers
             .register(number)
             .ok_or_else(|| format!("what ${name} was in this frame is lost: a call may change it"))
+    }
+
+    /// What `inner` is when it is taken for another type.
+    fn cast(&self, of: &str, inner: &Expression) -> Result<Object, String> {
+        let wanted = self.casts.iter().find(|(name, _)| name == of);
+        let target = wanted.ok_or_else(|| format!("there is no type `{of}`"))?.1;
+        let is_number = |of: TypeId| {
+            let kind = self.types.bare(of).map(|(_, found)| &found.kind);
+            match kind {
+                Some(Kind::Base(encoding)) => !matches!(
+                    encoding,
+                    umbel_values::Encoding::Float | umbel_values::Encoding::ComplexFloat
+                ),
+                Some(Kind::Pointer(_) | Kind::Enum { .. }) => true,
+                _ => false,
+            }
+        };
+        let size = self
+            .types
+            .size(target)
+            .filter(|size| (1..=8).contains(size));
+        let Some(size) = size.filter(|_| is_number(target)) else {
+            return Err(format!(
+                "({of}): what is cast to are pointers, whole numbers and enumerations"
+            ));
+        };
+        let number = match self.find(inner)? {
+            Found::Number(number) => number,
+            Found::List(_) => return Err(format!("{inner} is several things")),
+            Found::Object(object) => {
+                let object = self.referred(object)?;
+                let kind = self.types.bare(object.of).map(|(_, found)| &found.kind);
+                match (kind, object.source.address()) {
+                    // An array stands for its address.
+                    (Some(Kind::Array { .. }), Some(address)) => address,
+                    _ if is_number(object.of) => {
+                        let bytes = self.bytes(&object)?;
+                        let mut word =
+                            match self.is_signed(object.of) && bytes.last() >= Some(&0x80) {
+                                true => [0xff; 8],
+                                false => [0; 8],
+                            };
+                        let count = bytes.len().min(8);
+                        word[..count].copy_from_slice(&bytes[..count]);
+                        u64::from_le_bytes(word)
+                    }
+                    _ => {
+                        return Err(format!(
+                            "{inner} is a {}, which is no number and no pointer: &{inner} has one",
+                            self.types.name(object.of)
+                        ));
+                    }
+                }
+            }
+        };
+        let bytes = evaluate::Bytes {
+            data: number.to_le_bytes()[..size as usize].to_vec(),
+            missing: Vec::new(),
+        };
+        Ok(Object {
+            why: "it is computed",
+            ..Object::in_source(Source::Bytes(bytes), target)
+        })
     }
 
     /// What a reference refers to; anything else as it is.
@@ -319,6 +406,9 @@ impl Around<'_> {
 
     fn element(&self, inner: &Expression, whole: &Object, index: i64) -> Result<Object, String> {
         let whole = self.referred(whole.clone())?;
+        if let Some(element) = self.contained(&inner.to_string(), &whole, index) {
+            return element;
+        }
         let size_of = |of| {
             self.types
                 .size(of)

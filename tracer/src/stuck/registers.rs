@@ -21,10 +21,14 @@ pub fn look_at(
     remarks: &mut Vec<String>,
 ) -> Thread {
     let (seen, stack) = see(task, walker, wishes, is_socket, remarks);
+    let state = match state(task) {
+        State::Blocked { call, .. } if stack.is_held && call == "futex" => State::Held(None),
+        state => state,
+    };
     Thread {
         tid: task.tid,
         name: task.name.clone(),
-        state: state(task),
+        state,
         cpu: task.cpu,
         asleep: task.asleep,
         seen,

@@ -94,6 +94,8 @@ fn write_thread(out: &mut fmt::Formatter, thread: &Thread, files: &[OpenFile]) -
 fn what(thread: &Thread, files: &[OpenFile]) -> String {
     match &thread.state {
         State::Running => "running".to_owned(),
+        State::Held(Some(why)) => format!("held: {why}"),
+        State::Held(None) => "held by the tracer".to_owned(),
         State::Stopped => "stopped by a signal or a debugger".to_owned(),
         State::Ended => "ended".to_owned(),
         State::Blocked {
@@ -191,7 +193,7 @@ fn effort(report: &Report) -> String {
 }
 
 /// `35 us`, `1.2 s`, `3 h 2 min`.
-fn time(time: Duration) -> String {
+pub fn time(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0 if time < Duration::from_millis(1) => format!("{} us", time.as_micros()),
@@ -226,6 +228,7 @@ fn nanoseconds(time: Duration) -> u64 {
 fn thread_json(thread: &Thread) -> Value {
     let state = match &thread.state {
         State::Running => json!({"is": "running"}),
+        State::Held(why) => json!({"is": "held", "why": why}),
         State::Stopped => json!({"is": "stopped"}),
         State::Ended => json!({"is": "ended"}),
         State::Blocked {

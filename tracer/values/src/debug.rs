@@ -16,8 +16,11 @@ use sections::Sections;
 use types::TypeTable;
 use units::{Die, Unit, Units};
 
+pub use globals::Global;
+
 pub(crate) mod expression;
 mod frames;
+mod globals;
 mod hooks;
 mod names;
 mod nested;
@@ -42,6 +45,8 @@ pub struct DebugFile {
     functions: OnceLock<HashMap<Box<str>, u64>>,
     /// From a thread's own address to its block of thread-local variables, if that is known.
     thread_block: OnceLock<Option<i64>>,
+    /// Variables in no frame, and types, by name: read when one is first asked for.
+    index: Option<globals::Index>,
 }
 
 /// Why a file's debug information can't be used.
@@ -109,6 +114,7 @@ impl DebugFile {
             hooks: OnceLock::new(),
             functions: OnceLock::new(),
             thread_block: OnceLock::new(),
+            index: None,
         })
     }
 
@@ -151,6 +157,16 @@ impl DebugFile {
     /// A type that is made of others.
     pub(crate) fn made(&mut self, wanted: Type) -> TypeId {
         self.types.made(wanted)
+    }
+
+    /// No value.
+    fn void(&mut self) -> TypeId {
+        self.types.void()
+    }
+
+    /// The type that is described there.
+    fn type_at(&mut self, die: Die) -> TypeId {
+        self.types.get(&self.units, die)
     }
 
     /// How to get to the caller from a frame at `pc`.

@@ -70,7 +70,7 @@ enum RequestOptions {
         /// The thread; otherwise all.
         tid: Option<u32>,
     },
-    /// Hold a thread, or all, at the next traced call or return. Without an argument: end the session; the programs go on.
+    /// Hold a thread, or all (also those that begin until `continue`), at the next traced call or return. Without an argument: end the session; the programs go on.
     Stop {
         /// The thread's number, or `all`.
         thread: Option<String>,
@@ -135,8 +135,8 @@ Examples:
   umbel trace ctl args del 1";
 
 const PATH_HELP: &str = "\
-Paths, of the variables that the frame has there:
-  n   p->next.name   *p   a[3]   a[2..5]   &n   (*p).x   $rbx
+Paths, of the variables that the frame has there, or that are outside of functions:
+  n   p->next.name   *p   a[3]   a[2..5]   &n   (*p).x   $rbx   ns::total   'file.c'::count   (struct foo *)p   v[2] of a std::vector or map
 `bt` numbers the frames: 4711#2 is the frame #2 of thread 4711.
 
 Values: whole numbers (5, -5, 0x1f), characters ('x'), true, false, numbers with a fraction, enumerators, null, addresses,

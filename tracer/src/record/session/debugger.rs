@@ -3,16 +3,17 @@
 //! A thread stops in its hook: where it is, its event has been recorded, and others go on. Each thing that is done is a text among the
 //! thread's calls.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::time::Instant;
 
-use umbel_trace_ring::plan::{From, STOPPED_AT_CALL, STOPPED_AT_RETURN, Until};
+use umbel_trace_ring::plan::{From, Level, STOPPED_AT_CALL, STOPPED_AT_RETURN, Until};
 
 use super::super::control::{Answer, Spot};
 use super::super::taker::Order;
 use super::super::values::HeldThread;
 use super::Session;
-use crate::stuck::{Inspector, Limits, text};
+use crate::stuck::{Inspector, Limits, State, text};
 use crate::trigger::{Active, At, CaseId};
 
 /// Frames that `bt` shows.
@@ -40,8 +41,8 @@ const NOTICES_MAX: usize = 1024;
 pub struct Debugger {
     /// Processes that were looked into, by pid.
     inspectors: HashMap<u32, Inspector>,
-    /// Threads that wait for their user. Others that triggers hold wait for what the recorder finds.
-    told: BTreeSet<u32>,
+    /// Threads that wait for their user, and since when. Others that triggers hold wait for what the recorder finds.
+    told: BTreeMap<u32, Instant>,
     /// What is to be told.
     notices: Vec<String>,
     /// Whether anybody wants to be told.
@@ -102,6 +103,9 @@ impl Session {
             Some(tid) => vec![(self.process_of(tid)?.0, tid)],
             None => self.all_threads(),
         };
+        if let (None, Some(mut planner)) = (tid, self.shared.planner()) {
+            planner.want_all(true);
+        }
         if let (Some(tid), true) = (tid, tid.is_some_and(|tid| held.contains(&tid))) {
             return Err(format!("thread {tid} is held already"));
         }
@@ -121,6 +125,9 @@ impl Session {
         let mut lines = vec![format!(
             "threads that stop at their next traced call or return: {count}"
         )];
+        if tid.is_none() {
+            lines.push("threads that begin until `continue` stop too".into());
+        }
         if !self.is_on {
             lines.push("tracing is off: nothing is traced until `on`".into());
         }
@@ -135,9 +142,18 @@ impl Session {
     /// Lets a held thread go on to where it is to stop again.
     pub(super) fn step(&mut self, tid: Option<u32>, until: Until) -> Answer {
         let held = self.one_held(tid)?;
-        let (process, _) = self.process_of(held.tid)?;
+        let (process, pid) = self.process_of(held.tid)?;
+        let is_at_call = self.is_at_call(held.number);
+        let frame = usize::from(!is_at_call);
+        let inspector = self.debugger.inspector(pid)?;
         let from = From {
-            is_at_call: self.is_at_call(held.number),
+            level: match until {
+                Until::Return | Until::Level => inspector
+                    .level(held.tid.cast_signed(), frame)
+                    .unwrap_or_default(),
+                Until::Event | Until::Never => Level::default(),
+            },
+            is_at_call,
             is_in_event: !matches!(held.number, STOPPED_AT_CALL | STOPPED_AT_RETURN),
         };
         let planner = self.shared.planner();
@@ -150,7 +166,7 @@ impl Session {
             match until {
                 Until::Event => "step",
                 Until::Level => "next",
-                Until::Return => "finish",
+                Until::Return | Until::Never => "finish",
             },
         );
         self.debugger.told.remove(&held.tid);
@@ -165,16 +181,26 @@ impl Session {
         let Some(planner) = planner else {
             return Err("no thread is held: threads are stopped by what captures values, and this session has none (--values none)".into());
         };
+        let mut planner = planner;
         let unwanted = planner.unwant(is_meant);
+        if tid.is_none() {
+            planner.want_all(false);
+        }
+        let wants_all = planner.wants_all();
         drop(planner);
         let mut held = self.held();
         held.retain(|held| is_meant(held.tid));
+        if let (Some(tid), true) = (tid, wants_all)
+            && let (Ok((process, _)), Some(planner)) = (self.process_of(tid), self.shared.planner())
+        {
+            planner.want(process, tid, Until::Never, From::default());
+        }
         for held in &held {
             if let Ok((process, _)) = self.process_of(held.tid) {
                 self.note(process, held.tid, "continue");
             }
         }
-        self.debugger.told.retain(|tid| !is_meant(*tid));
+        self.debugger.told.retain(|tid, _| !is_meant(*tid));
         let is_meant = |tid, number| held.contains(&HeldThread { tid, number });
         match self.let_go(is_meant) {
             0 if unwanted > 0 => Ok(vec![format!(
@@ -188,13 +214,15 @@ impl Session {
     }
 
     /// The threads that are held, and those that are to stop.
-    pub(super) fn threads(&self) -> Answer {
+    pub(super) fn threads(&mut self) -> Answer {
         let wanted = self.shared.planner().map(|planner| planner.wanted());
-        let mut lines: Vec<String> = self
-            .held()
-            .iter()
-            .map(|held| format!("thread {} waits: {}", held.tid, self.why(held.number)))
-            .collect();
+        let mut lines = Vec::new();
+        for held in self.held() {
+            let why = self.why(held.number);
+            let since = self.since(held.tid);
+            let place = self.place(held.tid);
+            lines.push(format!("thread {} waits: {why}{since}{place}", held.tid));
+        }
         lines.extend(
             wanted
                 .into_iter()
@@ -202,6 +230,27 @@ impl Session {
                 .map(|tid| format!("thread {tid} runs, and is to stop")),
         );
         Ok(lines)
+    }
+
+    /// `, for 3.1 s`
+    fn since(&self, tid: u32) -> String {
+        let since = self.debugger.told.get(&tid);
+        since.map_or_else(String::new, |since| {
+            format!(", for {}", text::time(since.elapsed()))
+        })
+    }
+
+    /// `: f(n=5) at f.c:7`: where a held thread is.
+    fn place(&mut self, tid: u32) -> String {
+        let Ok((_, pid)) = self.process_of(tid) else {
+            return String::new();
+        };
+        let inspector = self.debugger.inspector(pid);
+        let place = inspector
+            .and_then(|inspector| inspector.thread(tid.cast_signed(), 1, LIMITS_OF_FRAMES))
+            .ok()
+            .and_then(|thread| Some(text::frame_line(thread.frames.first()?)));
+        place.map_or_else(String::new, |place| format!(": {place}"))
     }
 
     /// Why a thread waits.
@@ -234,8 +283,11 @@ impl Session {
     pub(super) fn backtrace(&mut self, tid: Option<u32>) -> Answer {
         let held = self.one_held(tid)?;
         let (_, pid) = self.process_of(held.tid)?;
+        let (why, since) = (self.why(held.number), self.since(held.tid));
         let inspector = self.debugger.inspector(pid)?;
-        let thread = inspector.thread(held.tid.cast_signed(), FRAMES_MAX, LIMITS_OF_FRAMES)?;
+        let mut thread = inspector.thread(held.tid.cast_signed(), FRAMES_MAX, LIMITS_OF_FRAMES)?;
+        thread.state = State::Held(Some(format!("{why}{since}")));
+        thread.asleep = None;
         let shown = text::ThreadText(&thread).to_string();
         Ok(shown.lines().map(str::to_owned).collect())
     }
@@ -285,10 +337,11 @@ impl Session {
 
     /// A thread is held, and stays so until its user lets it go on.
     pub(super) fn tell_stopped(&mut self, held: HeldThread) {
-        if !self.debugger.told.insert(held.tid) {
+        if self.debugger.told.contains_key(&held.tid) {
             return;
         }
-        let Ok((process, pid)) = self.process_of(held.tid) else {
+        self.debugger.told.insert(held.tid, Instant::now());
+        let Ok((process, _)) = self.process_of(held.tid) else {
             return;
         };
         let why = self.why(held.number);
@@ -298,12 +351,7 @@ impl Session {
         if !self.debugger.has_listeners || self.debugger.notices.len() >= NOTICES_MAX {
             return;
         }
-        let inspector = self.debugger.inspector(pid);
-        let place = inspector
-            .and_then(|inspector| inspector.thread(held.tid.cast_signed(), 1, LIMITS_OF_FRAMES))
-            .ok()
-            .and_then(|thread| Some(text::frame_line(thread.frames.first()?)));
-        let place = place.map_or_else(String::new, |place| format!(": {place}"));
+        let place = self.place(held.tid);
         self.debugger
             .notices
             .push(format!("thread {} waits: {why}{place}", held.tid));
@@ -315,7 +363,7 @@ impl Session {
         let mut held = held.unwrap_or_default();
         held.retain(|held| {
             matches!(held.number, STOPPED_AT_CALL | STOPPED_AT_RETURN)
-                || self.debugger.told.contains(&held.tid)
+                || self.debugger.told.contains_key(&held.tid)
         });
         held
     }

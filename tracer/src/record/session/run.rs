@@ -151,7 +151,8 @@ impl Session {
     /// Ends the session although programs go on: they record nothing from now on.
     pub(super) fn end_now(&mut self) {
         self.stopping = true;
-        if let Some(planner) = self.shared.planner() {
+        if let Some(mut planner) = self.shared.planner() {
+            planner.want_all(false);
             planner.unwant(|_| true);
         }
         self.let_go(|_, _| true);

@@ -58,7 +58,8 @@ impl Planner {
         }
         // Those that have ended need their places no more.
         let is_dead = |tid: &u32| !Path::new(&format!("/proc/{tid}")).exists();
-        let dead: Vec<u32> = region.wanted().filter(is_dead).collect();
+        let known = region.wanted().map(|(tid, _)| tid);
+        let dead: Vec<u32> = known.filter(is_dead).collect();
         for dead in dead {
             region.unwant(dead);
         }
@@ -69,13 +70,10 @@ impl Planner {
     pub fn unwant(&self, is_meant: impl Fn(u32) -> bool) -> usize {
         let mut count = 0;
         for mapped in self.regions.values() {
-            let wanted: Vec<u32> = mapped
-                .region
-                .wanted()
-                .filter(|tid| is_meant(*tid))
-                .collect();
-            for tid in wanted {
-                count += usize::from(mapped.region.unwant(tid));
+            let wanted = mapped.region.wanted();
+            let wanted: Vec<(u32, bool)> = wanted.filter(|(tid, _)| is_meant(*tid)).collect();
+            for (tid, stops) in wanted {
+                count += usize::from(mapped.region.unwant(tid) && stops);
             }
         }
         count
@@ -84,6 +82,21 @@ impl Planner {
     /// Threads that are to stop.
     pub fn wanted(&self) -> Vec<u32> {
         let regions = self.regions.values();
-        regions.flat_map(|mapped| mapped.region.wanted()).collect()
+        let wanted = regions.flat_map(|mapped| mapped.region.wanted());
+        let stopping = wanted.filter(|(_, stops)| *stops);
+        stopping.map(|(tid, _)| tid).collect()
+    }
+
+    /// Whether all threads are to stop of which nothing else is wanted, those that begin later too.
+    pub fn want_all(&mut self, are_wanted: bool) {
+        self.wants_all = are_wanted;
+        for mapped in self.regions.values() {
+            mapped.region.want_all(are_wanted);
+        }
+    }
+
+    /// Whether they are.
+    pub fn wants_all(&self) -> bool {
+        self.wants_all
     }
 }

@@ -323,6 +323,39 @@ impl DebugFile {
     }
 }
 
+/// The variable that is described at `die`, in no frame.
+pub(super) fn outside(file: &mut DebugFile, die: Die) -> Option<Variable> {
+    let (mut name, mut of, mut next_die) = (None, None, Some(die));
+    // Its definition may leave name and type to a declaration.
+    for _ in 0..CHAIN_MAX {
+        let Some(at) = next_die else { break };
+        let unit = file.units.get(at.unit)?;
+        let entry = unit.unit.entry(UnitOffset(at.offset)).ok()?;
+        name = name.or_else(|| text_of(&unit, &entry, gimli::DW_AT_name));
+        if of.is_none() {
+            of = file.types.of_entry(&file.units, &unit, &entry);
+        }
+        next_die = next(&file.units, at);
+    }
+    let of = of?;
+    let here = Here {
+        units: &file.units,
+        unit: file.units.get(die.unit)?,
+        pc: 0,
+        frame_base: None,
+        depth: CHAIN_MAX,
+        is_outside: false,
+    };
+    let mut place = here.place(die, file.types.types.size(of));
+    file.find_thread_local(&mut place);
+    Some(Variable {
+        name: name.unwrap_or_default(),
+        of,
+        place,
+        is_artificial: false,
+    })
+}
+
 /// What a function's own entry has of this kind, and what only the entry has that it is a copy of: that is nowhere in this copy.
 pub(super) fn inherited(
     units: &Units,

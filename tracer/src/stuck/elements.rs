@@ -1,0 +1,195 @@
+//! Elements of the C++ library's containers, one at a time.
+
+use umbel_values::containers::{Container, recognize};
+use umbel_values::evaluate::Source;
+use umbel_values::{Kind, TypeId};
+
+use super::objects::{Around, Object};
+
+/// Nodes that are gone through for one element of a list or tree.
+const NODES_MAX: u64 = 1 << 20;
+
+/// Bytes of a deque's block, unless one element is larger.
+const DEQUE_BLOCK_BYTES: u64 = 512;
+
+impl Around<'_> {
+    /// The element `index` of a container, which lists, maps and sets have in their own order; `None`: it is no container with elements.
+    pub(super) fn contained(
+        &self,
+        name: &str,
+        whole: &Object,
+        index: i64,
+    ) -> Option<Result<Object, String>> {
+        let (of, _) = self.types.bare(whole.of)?;
+        let container = recognize(self.types, of)?;
+        let begin = whole.source.address()?;
+        let element = self.element_of(name, &container, begin, index);
+        element.transpose()
+    }
+
+    fn element_of(
+        &self,
+        name: &str,
+        container: &Container,
+        begin: u64,
+        index: i64,
+    ) -> Result<Option<Object>, String> {
+        let at = |offset: u64| self.word(begin.wrapping_add(offset));
+        let placed = |first: u64, count: u64, of: TypeId| {
+            let size = self.size(of, name)?;
+            let index = within(name, index, count)?;
+            Ok(Some(Object::at(
+                first.wrapping_add(index.wrapping_mul(size)),
+                of,
+            )))
+        };
+        match *container {
+            Container::Text {
+                pointer,
+                count,
+                unit,
+            } => placed(at(pointer)?, at(count)?, unit),
+            Container::Counted {
+                pointer,
+                count,
+                element,
+            } => placed(at(pointer)?, at(count)?, element),
+            Container::Span {
+                begin: first,
+                end,
+                element,
+            } => {
+                let (first, end) = (at(first)?, at(end)?);
+                let count = end.saturating_sub(first) / self.size(element, name)?;
+                placed(first, count, element)
+            }
+            Container::Inner { offset, array } => {
+                let Some(Kind::Array { element, .. }) =
+                    self.types.bare(array).map(|(_, found)| &found.kind)
+                else {
+                    return Ok(None);
+                };
+                let count = umbel_values::containers::array_len(self.types, array);
+                placed(
+                    begin.wrapping_add(offset),
+                    count.unwrap_or(u64::MAX),
+                    *element,
+                )
+            }
+            Container::Deque {
+                begin: first,
+                end,
+                element,
+            } => {
+                let size = self.size(element, name)?;
+                let per_block = (DEQUE_BLOCK_BYTES / size).max(1);
+                let (node, last_node) = (at(first.node)?, at(end.node)?);
+                let before = at(first.current)?.wrapping_sub(at(first.first)?) / size;
+                let behind = at(end.current)?.wrapping_sub(at(end.first)?) / size;
+                let blocks = last_node.wrapping_sub(node) / 8;
+                let count = (blocks.saturating_mul(per_block).saturating_add(behind))
+                    .saturating_sub(before);
+                let place = within(name, index, count)?.wrapping_add(before);
+                let block = self.word(node.wrapping_add(8 * (place / per_block)))?;
+                Ok(Some(Object::at(
+                    block.wrapping_add(place % per_block * size),
+                    element,
+                )))
+            }
+            Container::Chain {
+                first,
+                count,
+                next,
+                value_offset,
+                value,
+                ..
+            } => {
+                let count = match count {
+                    Some(count) => at(count)?,
+                    None => NODES_MAX,
+                };
+                let mut node = at(first)?;
+                for _ in 0..within(name, index, count.min(NODES_MAX))? {
+                    if node == 0 {
+                        return Err(format!("{name} has no element {index}"));
+                    }
+                    node = self.word(node.wrapping_add(next))?;
+                }
+                match node {
+                    0 => Err(format!("{name} has no element {index}")),
+                    node => Ok(Some(Object::at(node.wrapping_add(value_offset), value))),
+                }
+            }
+            Container::Tree {
+                header,
+                count,
+                links,
+                value_offset,
+                value,
+                ..
+            } => {
+                let end = begin.wrapping_add(header);
+                let mut node = self.word(end.wrapping_add(links.left))?;
+                for _ in 0..within(name, index, at(count)?.min(NODES_MAX))? {
+                    node = self.after(node, links.parent, links.left, links.right)?;
+                }
+                Ok(Some(Object::at(node.wrapping_add(value_offset), value)))
+            }
+            Container::Bits { .. }
+            | Container::Tuple(_)
+            | Container::Owner { .. }
+            | Container::Optional { .. }
+            | Container::Variant { .. }
+            | Container::Holder { .. } => Ok(None),
+        }
+    }
+
+    /// The node behind `node` in a tree: as std::map goes on.
+    fn after(&self, mut node: u64, parent: u64, left: u64, right: u64) -> Result<u64, String> {
+        let link = |node: u64, offset: u64| self.word(node.wrapping_add(offset));
+        // As deep as a tree in all of memory may be.
+        const DEPTH_MAX: u32 = 128;
+        let below = link(node, right)?;
+        if below != 0 {
+            node = below;
+            for _ in 0..DEPTH_MAX {
+                match link(node, left)? {
+                    0 => return Ok(node),
+                    next => node = next,
+                }
+            }
+        } else {
+            for _ in 0..DEPTH_MAX {
+                let above = link(node, parent)?;
+                if link(above, right)? != node {
+                    return Ok(above);
+                }
+                node = above;
+            }
+        }
+        Err("its tree makes no sense: it wasn't constructed yet, or is being changed".to_owned())
+    }
+
+    fn size(&self, of: TypeId, name: &str) -> Result<u64, String> {
+        self.types
+            .size(of)
+            .filter(|size| *size > 0)
+            .ok_or_else(|| format!("how large an element of {name} is isn't known"))
+    }
+
+    fn word(&self, address: u64) -> Result<u64, String> {
+        let bytes = Source::Memory(address).bytes(0, 8, self.view);
+        let bytes = bytes.map_err(|absence| format!("what is at {address:#x} is {absence}"))?;
+        Ok(bytes.try_into().map(u64::from_le_bytes).unwrap_or(0))
+    }
+}
+
+fn within(name: &str, index: i64, count: u64) -> Result<u64, String> {
+    u64::try_from(index)
+        .ok()
+        .filter(|index| *index < count)
+        .ok_or_else(|| match count {
+            0 => format!("{name} is empty"),
+            count => format!("{name} has {count} elements, [0] to [{}]", count - 1),
+        })
+}
