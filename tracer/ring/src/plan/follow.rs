@@ -221,7 +221,7 @@ impl<P: Probe> Frame<'_, P> {
 
     /// Is there a region at its address already, as long, or a text to its end?
     fn is_captured(&self, target: &Target) -> bool {
-        let Some(place) = self.seen.place(target.address) else {
+        let Some(place) = self.seen.place(&self.scratch.places, target.address) else {
             return false;
         };
         if self.is_region_of(place, target) {

@@ -8,7 +8,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::follow::Sources;
-use super::frame::{After, Frame, Room};
+use super::frame::{After, Frame, Places, Room};
 use super::triggers::Triggers;
 use super::{CFA, FRAMES_MAX, PAYLOAD_WORDS, UNKNOWN};
 
@@ -143,6 +143,7 @@ pub struct Scratch {
     /// What was triggered.
     pub triggers: Triggers,
     pub(super) sources: Sources,
+    pub(super) places: Places,
     /// The stack pointer of the frame that called the hook: what lies just below was the function's, and is the hook's now.
     stack_end: AtomicU64,
 }
@@ -154,6 +155,7 @@ impl Scratch {
             words: [const { AtomicU64::new(0) }; PAYLOAD_WORDS],
             triggers: Triggers::new(),
             sources: Sources::new(),
+            places: Places::new(),
             stack_end: AtomicU64::new(0),
         }
     }
