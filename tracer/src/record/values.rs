@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use umbel_trace_ring::Live;
-use umbel_trace_ring::plan::{ENTRIES, Region, Request};
+use umbel_trace_ring::plan::{ENTRIES, Op, Opcode, Region, Request};
 use umbel_values::debug::Error;
 use umbel_values::plan::{self, Asked, Description, Site, Wishes};
-use umbel_values::{DebugFile, Frame, Kept};
+use umbel_values::{DebugFile, DescribedFrame, Frame, Kept};
 
 use super::taker::Shared;
 use crate::chosen::{self, Rule};
@@ -288,6 +288,9 @@ impl Planner {
             }
         }
         let description = compiled.description;
+        if says_nothing(&description) {
+            return None;
+        }
         let number = self.last_number.checked_add(1)?;
         let offset = mapped
             .region
@@ -352,6 +355,15 @@ const FILES_TOLD_MAX: usize = 3;
 
 /// Reasons that are remembered until somebody asks.
 const REFUSED_MAX: usize = 64;
+
+/// Whether a plan captures nothing, and there is nothing that could be said without: such a site costs what it costs without values.
+fn says_nothing(description: &Description) -> bool {
+    let is_empty = |frame: &DescribedFrame| frame.arguments.is_empty() && frame.locals.is_empty();
+    matches!(&*description.words, [_head, last] if *last == Op::plain(Opcode::End).pack())
+        && description.result.is_none()
+        && description.entries.is_empty()
+        && description.frames.iter().all(is_empty)
+}
 
 fn refusal(triggers: &[Active], case: CaseId, description: &Description, why: &str) -> String {
     let trigger = triggers.iter().find(|set| set.id == case.trigger);
