@@ -29,6 +29,9 @@ pub struct Code {
     cache: Cache,
 }
 
+/// Functions from which on several threads judge them: below, making the threads takes longer.
+const PARALLEL_FROM: usize = 4096;
+
 /// Which functions of a file a filter excludes. Addresses are those of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -164,7 +167,10 @@ impl Code {
             is_program,
             source: &mut || None,
         });
-        let mut judged: HashMap<u64, bool> = functions.par_iter().map(judge).collect();
+        let mut judged: HashMap<u64, bool> = match functions.len() {
+            ..PARALLEL_FROM => functions.iter().map(judge).collect(),
+            _ => functions.par_iter().map(judge).collect(),
+        };
         self.keep_sources();
         for (index, name) in self.text().imports.iter().enumerate() {
             let is_included = filter.includes(&mut Function {

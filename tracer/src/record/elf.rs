@@ -5,8 +5,28 @@ use std::fs::File;
 use std::path::Path;
 
 use object::elf::{self, FileHeader64, PF_X, PT_LOAD};
-use object::read::elf::{FileHeader, ProgramHeader, Rela, SectionHeader, Sym};
+use object::read::StringTable;
+use object::read::elf::{
+    FileHeader, ProgramHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable,
+};
 use object::{Endianness, ReadCache, ReadRef};
+
+/// Names of symbols, read at once: one by one they are two system calls each, which for a program of some size took most of the time before
+/// it began.
+pub fn strings_of<'a, R: ReadRef<'a>>(
+    sections: &SectionTable<'a, FileHeader64<Endianness>, R>,
+    symbols: &SymbolTable<'a, FileHeader64<Endianness>, R>,
+    endian: Endianness,
+    data: R,
+) -> object::Result<StringTable<'a, &'a [u8]>> {
+    if symbols.is_empty() {
+        return Ok(StringTable::default());
+    }
+    let bytes = sections
+        .section(symbols.string_section())?
+        .data(endian, data)?;
+    Ok(StringTable::new(bytes, 0, bytes.len() as u64))
+}
 
 /// A hook of -finstrument-functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +104,7 @@ impl Text {
         let mut text = Self::default();
         let sections = header.sections(endian, data)?;
         let symbols = sections.symbols(endian, data, elf::SHT_DYNSYM)?;
+        let strings = strings_of(&sections, &symbols, endian, data)?;
         for section in sections.iter() {
             let name = sections.section_name(endian, section).unwrap_or_default();
             if name.starts_with(b".plt") {
@@ -107,7 +128,7 @@ impl Text {
                         else {
                             continue;
                         };
-                        let name = symbol.name(endian, symbols.strings()).unwrap_or_default();
+                        let name = symbol.name(endian, strings).unwrap_or_default();
                         if let Some(hook) = Hook::of(name) {
                             text.hooks.insert(slot, hook);
                         } else if symbol.st_value(endian) != 0 {
@@ -216,11 +237,12 @@ fn asks_for_hooks<'a>(data: impl ReadRef<'a>) -> object::Result<bool> {
     let endian = header.endian()?;
     let sections = header.sections(endian, data)?;
     let symbols = sections.symbols(endian, data, elf::SHT_DYNSYM)?;
+    let strings = strings_of(&sections, &symbols, endian, data)?;
     let mut wanted = symbols
         .iter()
         .filter(|symbol| symbol.st_shndx(endian) == elf::SHN_UNDEF);
     Ok(wanted.any(|symbol| {
-        let name = symbol.name(endian, symbols.strings());
+        let name = symbol.name(endian, strings);
         name.is_ok_and(|name| Hook::of(name).is_some())
     }))
 }

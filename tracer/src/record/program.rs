@@ -11,7 +11,7 @@ use object::elf::{self, FileHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{Endianness, ReadCache, ReadRef};
 
-use super::elf::Hook;
+use super::elf::{Hook, strings_of};
 
 /// Why a program can't be traced, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -152,8 +152,9 @@ impl Linked {
         let sections = header.sections(endian, data)?;
         for kind in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
             let symbols = sections.symbols(endian, data, kind)?;
+            let strings = strings_of(&sections, &symbols, endian, data)?;
             for symbol in symbols.iter() {
-                let name = symbol.name(endian, symbols.strings()).unwrap_or_default();
+                let name = symbol.name(endian, strings).unwrap_or_default();
                 let is_wanted = symbol.st_shndx(endian) == elf::SHN_UNDEF;
                 let name = name.split(|&byte| byte == b'@').next().unwrap_or_default();
                 match (Hook::of(name), is_wanted) {
