@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use umbel_trace_ring::journal::{self, Entry};
 use umbel_trace_ring::layout::{Clock, Full, Kind, Mode};
-use umbel_trace_ring::plan::{Op, Opcode, Region, Request};
-use umbel_trace_ring::word::{Code, Word};
+use umbel_trace_ring::plan::{Op, Opcode, Region, Request, values_of};
+use umbel_trace_ring::word::{Code, Word, plan_of};
 use umbel_trace_ring::{CHUNK_BYTES, Live, Setup, Taker, Untaken, Which};
 
 /// A program that takes longer hangs.
@@ -426,6 +426,9 @@ impl Recorded {
                     rest = after;
                     if code == Code::Values as u16 && payload[0] != 0 {
                         values.push(payload[1..].to_vec());
+                    }
+                    if code == Code::Numbers as u16 {
+                        values.push(values_of(plan_of(word), payload).collect());
                     }
                 }
             }

@@ -13,8 +13,8 @@ use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 use umbel_trace_ring::append::Both;
 use umbel_trace_ring::layout::Full;
 use umbel_trace_ring::plan::{
-    At, Captured, Code, Found, Lookup, Patience, Plans, Probe, QUICK_WORDS, Registers, Request,
-    STOPPED_AT_CALL, STOPPED_AT_RETURN, Triggered, numbers,
+    At, Captured, Code, Found, Lookup, NUMBERS_MAX, Patience, Plans, Probe, QUICK_WORDS, Registers,
+    Request, STOPPED_AT_CALL, STOPPED_AT_RETURN, Triggered, numbers, values_of,
 };
 use umbel_trace_ring::sys::{is_alive, is_quiet};
 use umbel_trace_ring::word;
@@ -80,21 +80,34 @@ fn quickly(word: u64, registers: &Registers, found: Found) -> bool {
     let (Some(live), Some(plans)) = (live(), plans()) else {
         return false;
     };
-    let mut payload = [0; QUICK_WORDS];
+    let mut room = [0; NUMBERS_MAX];
     let read = |from, bytes| own_stack(registers, from, bytes);
-    let used = numbers(plans.words(), found.quick, registers, read, &mut payload);
-    let Some(payload) = used.and_then(|used| payload.get_mut(..used)) else {
+    let form = numbers(plans.words(), found.quick, registers, read, &mut room);
+    let Some((head, Some(numbers))) = form.map(|(head, count)| (head, room.get(..count))) else {
         return false;
     };
     let producer = &thread().producer;
-    match producer.event_with_values(live, word, payload, || now(live)) {
+    match producer.event_with_numbers(live, word, head, numbers, || now(live)) {
         (Both::Done, _) => true,
         (Both::Neither, _) => false,
         (Both::EventAlone, time) => {
-            payload[0] = time;
-            append(payload.iter().copied(), || true);
+            append_numbers(time, head, numbers);
             true
         }
+    }
+}
+
+/// Appends numbers that could not be put right behind their event: with its time.
+#[cold]
+fn append_numbers(time: u64, head: u64, numbers: &[u64]) -> bool {
+    let values = values_of(word::plan_of(head), numbers);
+    let mut payload = [0; QUICK_WORDS];
+    for (place, word) in payload.iter_mut().zip([time].into_iter().chain(values)) {
+        *place = word;
+    }
+    match payload.get(..numbers.len() + 3) {
+        Some(payload) => append(payload.iter().copied(), || true),
+        None => false,
     }
 }
 
@@ -127,13 +140,12 @@ fn slowly(word: u64, registers: &mut Registers, return_address: u64) {
 fn few_numbers(plans: &Plans, found: Found, registers: &Registers, time: u64) -> bool {
     let probe = ThreadProbe::new(thread(), registers);
     let read = |from, bytes| probe.number(from, bytes).ok();
-    let mut payload = [0; QUICK_WORDS];
-    let used = numbers(plans.words(), found.quick, registers, read, &mut payload);
-    let Some(payload) = used.and_then(|used| payload.get_mut(..used)) else {
+    let mut room = [0; NUMBERS_MAX];
+    let form = numbers(plans.words(), found.quick, registers, read, &mut room);
+    let Some((head, Some(numbers))) = form.map(|(head, count)| (head, room.get(..count))) else {
         return false;
     };
-    payload[0] = time;
-    append(payload.iter().copied(), || true)
+    append_numbers(time, head, numbers)
 }
 
 /// Whether it is done.

@@ -142,40 +142,45 @@ impl<M: Memory> Place<'_, M> {
         None
     }
 
-    /// Appends an event's word and its values right behind it, whose first word, the time, is in the `payload`; the cursor moves once. As in the
-    /// hooks, nothing is asked of the place but that it is empty. `time`: called when the place is known; the event's word, or `None`: not now.
+    /// Appends an event's word and `numbers` right behind it, under the word `head`; the cursor moves once. As in the hooks, nothing is asked of
+    /// the place but that it is empty. `word`: called when the place is known; the event's word with its time, or `None`: not now.
     #[inline]
     pub fn append_both(
         &self,
-        payload: &mut [u64],
-        time: impl FnOnce(&mut [u64]) -> Option<u64>,
+        head: u64,
+        numbers: &[u64],
+        word: impl FnOnce() -> Option<u64>,
     ) -> Both {
         let empty = self.empty.load();
         let at = self.cursor.load();
-        let Some([event, first, rest @ ..]) = self.memory.row(at, 2 + payload.len()) else {
+        let Some([event, first, rest @ ..]) = self.memory.row(at, 2 + numbers.len()) else {
             return Both::Neither;
         };
-        let Some(word) = time(payload) else {
+        let Some(word) = word() else {
             return Both::Neither;
         };
         if event.replace(empty, word).is_err() {
             return Both::Neither;
         }
-        let special = |code: u16| Word::Special {
-            code,
-            payload_words: payload.len() as u16,
+        let pending = Word::Special {
+            code: Code::Pending as u16,
+            payload_words: numbers.len() as u16,
         };
-        let pending = special(Code::Pending as u16).pack();
-        if first.replace(empty, pending).is_err() {
+        // Without numbers there is nothing to wait for; what is pending with none would be 0, which is no word.
+        let before = match numbers {
+            [] => head,
+            _ => pending.pack(),
+        };
+        if first.replace(empty, before).is_err() {
             self.cursor.store(at + 8);
             return Both::EventAlone;
         }
         // A handler that comes from here on goes round them.
-        for (place, &value) in rest.iter().zip(&*payload) {
+        for (place, &value) in rest.iter().zip(numbers) {
             place.store(value);
         }
-        first.store(special(Code::Values as u16).pack());
-        self.cursor.store(at + 16 + 8 * payload.len() as u64);
+        first.store(head);
+        self.cursor.store(at + 16 + 8 * numbers.len() as u64);
         Both::Done
     }
 
@@ -243,6 +248,7 @@ pub fn words_of(word: u64) -> u64 {
 
 /// How many words of a chunk are whole, from index `from` on; each is handed to `sink`. `read` gives the word at an index;
 /// `live`: somebody may still be writing, so stop at what is pending.
+#[inline]
 pub fn whole_words(
     from: usize,
     live: bool,

@@ -11,7 +11,7 @@ use crate::{CHUNK_BYTES, PAGE_BYTES};
 pub const MAGIC: u64 = u64::from_le_bytes(*b"UMBLLIVE");
 
 /// Version of this layout: the preloaded library refuses another.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The head of the file.
 #[repr(C)]

@@ -23,7 +23,7 @@
 //! # What it captures
 //!
 //! The payload of a [`crate::word::Code::Values`] word: the time of the event that it belongs to, exactly; then frames. Words behind the
-//! last frame mean nothing. A frame is:
+//! last frame mean nothing. ([`crate::word::Code::Numbers`] says the same of a plan of a few numbers in fewer words: [`values_of`].) A frame is:
 //!
 //! | word | |
 //! |---|---|
@@ -55,7 +55,7 @@ mod wanted;
 
 pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState, op};
 pub use interpret::{Captured, Code, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
-pub use quick::{QUICK_WORDS, numbers};
+pub use quick::{NUMBERS_MAX, QUICK_WORDS, numbers, values_of};
 pub use region::{Found, Lookup, Plans, Region, VECTORS_WANTED};
 pub use request::{Patience, Request};
 pub use text::{

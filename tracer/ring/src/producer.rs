@@ -147,20 +147,20 @@ impl Producer {
         }
     }
 
-    /// Appends an event and its values, whose first word becomes its time, as long as nothing is in the way: a full chunk, a new upper half of
-    /// the time, a handler. The time that the event got if it alone is there.
+    /// Appends an event and its numbers under the word `head`, as long as nothing is in the way: a full chunk, a new upper half of the time, a
+    /// handler. The time that the event got if it alone is there.
     #[inline]
-    pub fn event_with_values(
+    pub fn event_with_numbers(
         &self,
         live: &Live,
         word: u64,
-        payload: &mut [u64],
+        head: u64,
+        numbers: &[u64],
         now: impl Fn() -> u64,
     ) -> (Both, u64) {
         let mut ticks = 0;
-        let both = self.place(live).append_both(payload, |payload| {
+        let both = self.place(live).append_both(head, numbers, || {
             ticks = now();
-            *payload.first_mut()? = ticks;
             let is_near = ticks >> TIME_BITS == self.time_upper.load(RELAXED);
             is_near.then_some(word | ticks << 48)
         });

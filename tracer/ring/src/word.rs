@@ -19,7 +19,20 @@
 //!
 //! The time of a call is that of the last [`Code::Time`] with its low 16 bits replaced; whoever writes puts a new `Time` first
 //! whenever the upper bits differ, so each call's time is exact, whatever interrupted the writer between two of its steps. Each
-//! chunk begins with a `Time`. The payload of every other special word begins with its own time, in ticks.
+//! chunk begins with a `Time`. The payload of every other special word begins with its own time, in ticks, but that of [`Code::Numbers`].
+//!
+//! Most events with values have a few numbers, so these have a word of their own, [`numbers`], directly behind the event's:
+//!
+//! | bits | meaning |
+//! |---|---|
+//! | 0 | 0 |
+//! | 1..11 | the low bits of the plan's number |
+//! | 11..13 | 2: codes from 2048 to 3071 are all [`Code::Numbers`] |
+//! | 13..48 | 0 |
+//! | 48..60 | the other bits of the plan's number |
+//! | 60..64 | words of payload that follow: the numbers |
+
+use core::ops::Range;
 
 /// Addresses below are codes.
 pub const CODES_END: u64 = 4096;
@@ -62,6 +75,9 @@ pub enum Code {
     Triggered = 11,
     /// Values of the call before. Payload: time, then what its capture plan says.
     Values = 16,
+    /// Values of the event right before, by a plan of a few numbers: the plan is in the word ([`plan_of`]), the payload is the numbers. This
+    /// is what [`Word::parse`] calls all words that [`numbers`] makes.
+    Numbers = 17,
     /// Journal: a process begins. Payload: time, 0 at start, 1 after exec, 2 after fork, its parent's pid;
     /// texts: executable, arguments joined by NUL.
     Process = 32,
@@ -88,6 +104,32 @@ pub fn empty(use_number: u64) -> u64 {
 pub fn is_empty(word: u64) -> bool {
     word == 0 || word << 16 == (Code::Empty as u64) << 17
 }
+
+/// The word for `count` numbers of the plan `plan`; `None`: one of the two is too large.
+pub fn numbers(plan: u32, count: usize) -> Option<u64> {
+    let is_small = plan >> (PLAN_LOW_BITS + PLAN_HIGH_BITS) == 0 && count < 1 << COUNT_BITS;
+    let low = plan & ((1 << PLAN_LOW_BITS) - 1);
+    let word = NUMBERS.start << 1
+        | u64::from(low) << 1
+        | u64::from(plan >> PLAN_LOW_BITS) << 48
+        | (count as u64) << (64 - COUNT_BITS);
+    is_small.then_some(word)
+}
+
+/// The plan's number in a word that [`numbers`] made.
+#[inline]
+pub fn plan_of(word: u64) -> u32 {
+    let low = (word >> 1) as u32 & ((1 << PLAN_LOW_BITS) - 1);
+    let high = (word >> 48) as u32 & ((1 << PLAN_HIGH_BITS) - 1);
+    low | high << PLAN_LOW_BITS
+}
+
+/// Codes of words that [`numbers`] makes.
+const NUMBERS: Range<u64> = 2048..2048 + (1 << PLAN_LOW_BITS);
+
+const PLAN_LOW_BITS: u32 = 10;
+const PLAN_HIGH_BITS: u32 = 12;
+const COUNT_BITS: u32 = 4;
 
 /// What a span is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,21 +183,35 @@ pub enum Word {
 
 impl Word {
     /// Takes `word` apart: every value is a word.
+    #[inline]
     pub fn parse(word: u64) -> Self {
         let address = (word >> 1) & ((1 << ADDRESS_BITS) - 1);
         let upper = (word >> 48) as u16;
-        match (address < CODES_END, word & 1) {
-            (true, _) => Self::Special {
-                code: address as u16,
+        if address < CODES_END {
+            return Self::special(address, upper);
+        }
+        match word & 1 {
+            0 => Self::Call {
+                function: address,
+                time: upper,
+            },
+            _ => Self::Return {
+                function: address,
+                time: upper,
+            },
+        }
+    }
+
+    #[inline]
+    fn special(code: u64, upper: u16) -> Self {
+        match NUMBERS.contains(&code) {
+            true => Self::Special {
+                code: Code::Numbers as u16,
+                payload_words: upper >> (16 - COUNT_BITS),
+            },
+            false => Self::Special {
+                code: code as u16,
                 payload_words: upper,
-            },
-            (false, 0) => Self::Call {
-                function: address,
-                time: upper,
-            },
-            (false, _) => Self::Return {
-                function: address,
-                time: upper,
             },
         }
     }
@@ -201,5 +257,21 @@ mod tests {
         ] {
             assert_eq!(Word::parse(word.pack()), word);
         }
+    }
+
+    #[test]
+    fn words_of_numbers_say_their_plan_and_how_many_there_are() {
+        for (plan, count) in [(1, 0), (0x3ff, 1), (0x400, 13), ((1 << 22) - 1, 15)] {
+            let word = numbers(plan, count).expect("both fit");
+            assert_eq!(plan_of(word), plan);
+            assert!(!is_empty(word));
+            let parsed = Word::Special {
+                code: Code::Numbers as u16,
+                payload_words: count as u16,
+            };
+            assert_eq!(Word::parse(word), parsed);
+        }
+        assert_eq!(numbers(1 << 22, 1), None);
+        assert_eq!(numbers(1, 16), None);
     }
 }

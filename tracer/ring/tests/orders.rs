@@ -7,7 +7,7 @@ use loom::sync::{Arc, Condvar, Mutex};
 use umbel_trace_ring::append::{Attempt, Both, Memory, Place, whole_words};
 use umbel_trace_ring::layout::ChunkState;
 use umbel_trace_ring::pool::{Entry, Owner, change, claim, free, wait_for_free};
-use umbel_trace_ring::word::{Code, Word, empty};
+use umbel_trace_ring::word::{Code, Word, empty, numbers};
 use umbel_trace_ring::{CHUNK_BYTES, CHUNK_WORDS};
 
 struct Cell(AtomicU64);
@@ -195,13 +195,8 @@ fn a_special_word_keeps_its_payload_and_a_reader_sees_it_whole() {
     });
 }
 
-fn values() -> u64 {
-    special(Code::Values)
-}
-
-/// A handler may come before the event, between it and its values, and while they are written; a reader sees both, or the event alone.
-#[test]
-fn an_event_and_its_values_are_whole_wherever_a_handler_comes() {
+/// A handler may come before the event, between it and its numbers, and while they are written; a reader sees both, or the event alone.
+fn an_event_with(count: usize) {
     let seen_alone = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let alone = seen_alone.clone();
     model(move || {
@@ -214,19 +209,17 @@ fn an_event_and_its_values_are_whole_wherever_a_handler_comes() {
             let thread = thread.clone();
             move || thread.read(true)
         });
-        let event = call(0x10000);
-        let mut payload = [0u64];
-        let both = thread.place().append_both(&mut payload, |payload| {
-            payload[0] = 99;
-            Some(event)
-        });
+        let (event, other) = (call(0x10000), call(0x20000));
+        let head = numbers(7, count).expect("both are small");
+        let values = &[99][..count];
+        let both = thread.place().append_both(head, values, || Some(event));
         handler.join().expect("it doesn't panic");
         let seen = reader.join().expect("it doesn't panic");
         let words = thread.read(true);
-        let other = call(0x20000);
+        let own = [&[event, head], values].concat();
         match both {
             Both::Done => assert!(
-                words == [event, values(), 99, other] || words == [other, event, values(), 99]
+                words == [&own[..], &[other]].concat() || words == [&[other], &own[..]].concat()
             ),
             Both::EventAlone => {
                 alone.store(true, Ordering::Relaxed);
@@ -240,6 +233,16 @@ fn an_event_and_its_values_are_whole_wherever_a_handler_comes() {
         );
     });
     assert!(seen_alone.load(Ordering::Relaxed));
+}
+
+#[test]
+fn an_event_and_its_numbers_are_whole_wherever_a_handler_comes() {
+    an_event_with(1);
+}
+
+#[test]
+fn so_they_are_where_there_are_no_numbers_but_the_plan() {
+    an_event_with(0);
 }
 
 #[test]

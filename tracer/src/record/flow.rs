@@ -14,6 +14,8 @@ pub struct Flow {
     /// The same behind the last word that went on.
     written: Option<u64>,
     trim: Option<Trim>,
+    /// Whether the last event was left out: numbers right behind it, which may come with the next words, are too.
+    last_left_out: bool,
 }
 
 /// Where words go: it tells the last time that was among them, if there was one.
@@ -27,6 +29,7 @@ impl Flow {
         if self.trim.take().is_some_and(|trim| !trim.is_empty()) {
             debug_assert!(false, "what is held goes on first");
         }
+        let words = self.without_leftover(words);
         if words.is_empty() {
             return;
         }
@@ -47,6 +50,24 @@ impl Flow {
         if let Some(trim) = &mut self.trim {
             trim.passed_over(self.upper);
         }
+        self.last_left_out |= !words.is_empty();
+    }
+
+    /// `words` without numbers at the beginning whose event was left out before.
+    fn without_leftover<'a>(&mut self, words: &'a [u64]) -> &'a [u64] {
+        let Some(&first) = words.first() else {
+            return words;
+        };
+        let is_left_out = std::mem::take(&mut self.last_left_out);
+        match Word::parse(first) {
+            Word::Special {
+                code,
+                payload_words,
+            } if is_left_out && code == Code::Numbers as u16 => words
+                .get(1 + usize::from(payload_words)..)
+                .unwrap_or_default(),
+            _ => words,
+        }
     }
 
     /// Lets `words` on but for what `limits` and `excludes` leave out, or hold back at `now`.
@@ -58,11 +79,15 @@ impl Flow {
         now: u64,
         onward: &mut impl Onward,
     ) {
+        let words = self.without_leftover(words);
         let trim = match &mut self.trim {
             Some(trim) => trim,
             none => none.insert(Trim::from(self.upper, self.written)),
         };
         trim.add(words, limits, excludes);
+        if !words.is_empty() {
+            self.last_left_out = trim.has_left_out_last();
+        }
         trim.decided(now, limits, |kept| {
             onward(kept);
         });
@@ -146,7 +171,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::recording::{Event, Parser};
+    use crate::recording::{Event, Kind, Parser};
+    use umbel_trace_ring::word::numbers;
 
     /// What becomes of one slice.
     #[derive(Clone, Copy, Debug)]
@@ -162,11 +188,11 @@ mod tests {
         events
     }
 
-    /// Events as a thread writes them: gaps between their times; function and whether it is called.
-    fn written(events: &[(u64, u64, bool)]) -> Vec<u64> {
+    /// Events as a thread writes them: gaps between their times; function; whether it is called; whether its time comes as a number behind it.
+    fn written(events: &[(u64, u64, bool, bool)]) -> Vec<u64> {
         let mut words = Vec::new();
         let (mut ticks, mut upper) = (1 << 40, None);
-        for &(gap, function, is_call) in events {
+        for &(gap, function, is_call, has_number) in events {
             ticks += gap;
             if upper != Some(upper_of(ticks)) {
                 upper = Some(upper_of(ticks));
@@ -184,9 +210,14 @@ mod tests {
                 },
             };
             words.push(word.pack());
+            if has_number {
+                words.extend([numbers(PLAN, 1).expect("both are small"), ticks]);
+            }
         }
         words
     }
+
+    const PLAN: u32 = 5;
 
     /// Ends of events in `words`, so that no slice cuts one.
     fn ends(words: &[u64]) -> Vec<usize> {
@@ -205,7 +236,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_goes_on_keeps_its_time(
-            thread in prop::collection::vec((0_u64..100_000, 0_u64..3, any::<bool>()), 1..60),
+            thread in prop::collection::vec((0_u64..100_000, 0_u64..3, any::<bool>(), any::<bool>()), 1..60),
             slices in prop::collection::vec((1_usize..8, prop_oneof![
                 Just(Way::Pass), Just(Way::Drop), (0_u64..3).prop_map(Way::Exclude)
             ]), 1..20),
@@ -218,6 +249,7 @@ mod tests {
             let mut expected = Vec::new();
             let (mut from, mut piece) = (0, 0);
             let mut slices = slices.iter().cycle();
+            let mut is_last_kept = false;
             while piece < ends.len() {
                 let &(count, way) = slices.next().expect("it goes round");
                 piece = (piece + count).min(ends.len());
@@ -231,18 +263,24 @@ mod tests {
                     out.extend(words);
                     last_time(words)
                 };
+                let mut excluded = 0;
                 match way {
-                    Way::Pass => {
-                        flow.pass(slice, onward);
-                        expected.extend_from_slice(own);
-                    }
+                    Way::Pass => flow.pass(slice, onward),
                     Way::Drop => flow.drop(slice),
                     Way::Exclude(number) => {
-                        let excluded = 0x1000 * (number + 1);
+                        excluded = 0x1000 * (number + 1);
                         flow.trim(slice, &Limits::default(), |function| function == excluded, 0, onward);
-                        let is_kept = |event: &&Event| !matches!(event.kind,
-                            crate::recording::Kind::Call(function) | crate::recording::Kind::Return(function) if function == excluded);
-                        expected.extend(own.iter().filter(is_kept).cloned());
+                    }
+                }
+                for event in own {
+                    let is_here = !matches!(way, Way::Drop);
+                    // Numbers go with their event.
+                    is_last_kept = is_here && match event.kind {
+                        Kind::Call(function) | Kind::Return(function) => function != excluded,
+                        _ => is_last_kept,
+                    };
+                    if is_last_kept {
+                        expected.push(event.clone());
                     }
                 }
             }

@@ -55,6 +55,9 @@ enum Place {
 
 const LOW: u64 = (1 << TIME_BITS) - 1;
 
+const VALUES: u16 = Code::Values as u16;
+const NUMBERS: u16 = Code::Numbers as u16;
+
 /// Most open calls that are remembered: beyond, nothing is left out for being short.
 const OPEN_MAX: usize = 1 << 20;
 
@@ -71,6 +74,11 @@ impl Trim {
     /// The same now.
     pub fn uppers(&self) -> (Option<u64>, Option<u64>) {
         (self.time_upper, self.written_upper)
+    }
+
+    /// Whether the last call or return was left out.
+    pub fn has_left_out_last(&self) -> bool {
+        self.left_out.is_some()
     }
 
     /// Words went by; so much is known of the time behind them.
@@ -210,7 +218,7 @@ impl Trim {
             Some(Word::Special {
                 code,
                 payload_words,
-            }) if code == Code::Values as u16 => after_time + 2 + usize::from(payload_words),
+            }) if code == VALUES || code == NUMBERS => after_time + 2 + usize::from(payload_words),
             _ => after_time + 1,
         };
         after_values == self.out.len()
@@ -222,7 +230,13 @@ impl Trim {
             self.time_upper = Some(payload.first().copied().unwrap_or_default() & !LOW);
             return;
         }
-        if code == Code::Values as u16 && payload.first().copied() == self.left_out {
+        let is_left_out = match code {
+            VALUES => payload.first().copied() == self.left_out,
+            // Right behind their event.
+            NUMBERS => self.left_out.is_some(),
+            _ => false,
+        };
+        if is_left_out {
             return;
         }
         self.out.push(word);
@@ -301,6 +315,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use umbel_trace_ring::word::numbers;
+
     use crate::recording::Parser;
 
     fn time(ticks: u64) -> Vec<u64> {
@@ -360,20 +376,21 @@ mod tests {
         events
     }
 
-    /// The same, each with a value: its time once more.
-    fn words_with_values(input: &[(i64, u64)]) -> Vec<u64> {
+    /// Each event, and its values, as parts of their own: its time once more. `numbers`: in the short form.
+    fn words_with_values(input: &[(i64, u64)], are_numbers: bool) -> Vec<Vec<u64>> {
         let values = |ticks: u64| {
             let word = Word::Special {
                 code: Code::Values as u16,
                 payload_words: 2,
             };
-            [word.pack(), ticks, ticks]
+            match are_numbers {
+                true => vec![numbers(3, 1).expect("both are small"), ticks],
+                false => vec![word.pack(), ticks, ticks],
+            }
         };
-        let each = input.iter().flat_map(|event| {
-            let mut all = words(&[*event]);
-            all.extend(values(event.1));
-            all
-        });
+        let each = input
+            .iter()
+            .flat_map(|event| [words(&[*event]), values(event.1)]);
         each.collect()
     }
 
@@ -381,8 +398,9 @@ mod tests {
     fn times_of_values(words: &[u64]) -> Vec<u64> {
         let (mut last, mut times) = (0, Vec::new());
         Parser::new().parse(words, |_, event| match event.kind {
-            Kind::Values(_) => {
+            Kind::Values(values) => {
                 assert_eq!(event.ticks, last);
+                assert!(values.contains(&last));
                 times.push(event.ticks);
             }
             _ => last = event.ticks,
@@ -403,15 +421,18 @@ mod tests {
             (-1, 400),
         ];
         let trimmed = |limits: &Limits, excluded: u64| {
-            let mut trim = Trim::default();
-            let mut out = Vec::new();
-            // Each event's values come in another part than it.
-            for part in words_with_values(&input).chunks(3) {
-                trim.add(part, limits, |function| function == excluded);
-                trim.decided(0, limits, |words| out.extend_from_slice(words));
-            }
-            trim.finish(|words| out.extend_from_slice(words));
-            times_of_values(&out)
+            let [long, short] = [false, true].map(|are_numbers| {
+                let mut trim = Trim::default();
+                let mut out = Vec::new();
+                for part in words_with_values(&input, are_numbers) {
+                    trim.add(&part, limits, |function| function == excluded);
+                    trim.decided(0, limits, |words| out.extend_from_slice(words));
+                }
+                trim.finish(|words| out.extend_from_slice(words));
+                times_of_values(&out)
+            });
+            assert_eq!(long, short);
+            short
         };
         let all = Limits::default();
         assert_eq!(trimmed(&all, 0), input.map(|(_, ticks)| ticks));

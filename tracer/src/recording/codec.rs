@@ -11,7 +11,7 @@
 //! | 1 addresses | of each function when it occurs first: difference to the one before, [`zigzag`] |
 //! | 2 numbers | of functions that don't fit into a symbol |
 //! | 3 times | of each call and return: difference to the event before, [`varint`] |
-//! | 4 specials | code, words of payload, difference of its time (zigzag), payload: all [`varint`] |
+//! | 4 specials | code, words of payload, difference of its time (zigzag), payload: all [`varint`]. Of [`Code::Numbers`] the payload begins with the plan |
 //!
 //! | symbol | event |
 //! |---|---|
@@ -151,6 +151,18 @@ impl Encoder {
         self.put_special(Code::Values as u16, ticks, values);
     }
 
+    /// Adds the values of a plan of a few numbers.
+    #[inline]
+    pub fn numbers(&mut self, ticks: u64, plan: u32, numbers: &[u64]) {
+        self.begin_special(ticks);
+        self.put_head(Code::Numbers as u16, ticks, 1 + numbers.len());
+        let column = &mut self.columns[SPECIALS];
+        varint::put(plan.into(), column);
+        for &number in numbers {
+            varint::put(number, column);
+        }
+    }
+
     #[cold]
     fn special(&mut self, event: &Event) {
         self.begin_special(event.ticks);
@@ -161,6 +173,7 @@ impl Encoder {
         self.payload = payload;
     }
 
+    #[inline]
     fn begin_special(&mut self, ticks: u64) {
         if self.events == 0 {
             self.first_ticks = ticks;
@@ -170,14 +183,19 @@ impl Encoder {
     }
 
     fn put_special(&mut self, code: u16, ticks: u64, words: &[u64]) {
+        self.put_head(code, ticks, words.len());
+        for &word in words {
+            varint::put(word, &mut self.columns[SPECIALS]);
+        }
+    }
+
+    #[inline]
+    fn put_head(&mut self, code: u16, ticks: u64, words: usize) {
         self.columns[SYMBOLS].push(SPECIAL);
         let column = &mut self.columns[SPECIALS];
         varint::put(code.into(), column);
-        varint::put(words.len() as u64, column);
+        varint::put(words as u64, column);
         varint::put(zigzag(ticks.wrapping_sub(self.ticks)), column);
-        for &word in words {
-            varint::put(word, column);
-        }
         self.ticks = ticks;
     }
 

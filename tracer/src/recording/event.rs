@@ -1,7 +1,8 @@
 //! Events: what a thread did, as readers see it; and how words become events.
 
 use umbel_chains::{Chains, Sink};
-use umbel_trace_ring::word::{Code, ContextCall, TIME_BITS, Word};
+use umbel_trace_ring::plan::values_of;
+use umbel_trace_ring::word::{Code, ContextCall, TIME_BITS, Word, plan_of};
 
 /// One event of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +157,8 @@ pub(super) trait Hear {
     fn ret(&mut self, at: usize, ticks: u64, function: u64);
     /// Values of the call or return before.
     fn values(&mut self, at: usize, ticks: u64, values: &[u64]);
+    /// The same of a plan of a few numbers.
+    fn numbers(&mut self, at: usize, ticks: u64, plan: u32, numbers: &[u64]);
     /// Anything else.
     fn other(&mut self, at: usize, event: Event);
 }
@@ -179,6 +182,11 @@ impl<F: FnMut(usize, Event)> Hear for Events<F> {
         (self.0)(at, Event { ticks, kind });
     }
 
+    fn numbers(&mut self, at: usize, ticks: u64, plan: u32, numbers: &[u64]) {
+        let kind = Kind::Values(values_of(plan, numbers).collect());
+        (self.0)(at, Event { ticks, kind });
+    }
+
     fn other(&mut self, at: usize, event: Event) {
         (self.0)(at, event);
     }
@@ -188,6 +196,8 @@ impl<F: FnMut(usize, Event)> Hear for Events<F> {
 #[derive(Clone, Debug, Default)]
 pub struct Parser {
     time_upper: u64,
+    /// Time of the last call or return: numbers right behind it are its.
+    event_ticks: u64,
 }
 
 impl Parser {
@@ -212,10 +222,12 @@ impl Parser {
             index += 1;
             match Word::parse(word) {
                 Word::Call { function, time } => {
-                    hear.call(at, self.time_upper | u64::from(time), function);
+                    self.event_ticks = self.time_upper | u64::from(time);
+                    hear.call(at, self.event_ticks, function);
                 }
                 Word::Return { function, time } => {
-                    hear.ret(at, self.time_upper | u64::from(time), function);
+                    self.event_ticks = self.time_upper | u64::from(time);
+                    hear.ret(at, self.event_ticks, function);
                 }
                 Word::Special {
                     code,
@@ -224,7 +236,9 @@ impl Parser {
                     let end = words.len().min(index + usize::from(payload_words));
                     let payload = &words[index..end];
                     index = end;
-                    if let (true, Some((&ticks, values))) =
+                    if code == Code::Numbers as u16 {
+                        hear.numbers(at, self.event_ticks, plan_of(word), payload);
+                    } else if let (true, Some((&ticks, values))) =
                         (code == Code::Values as u16, payload.split_first())
                     {
                         hear.values(at, ticks, values);
@@ -275,6 +289,7 @@ fn known(code: u16, rest: &[u64]) -> Option<Kind> {
     const SPAN_END: u16 = Code::SpanEnd as u16;
     const MESSAGE: u16 = Code::Message as u16;
     const VALUES: u16 = Code::Values as u16;
+    const NUMBERS: u16 = Code::Numbers as u16;
     Some(match (code, rest) {
         (CONTEXT, &[call, first, second]) => Kind::Context(Context::new(call, first, second)?),
         (LOST, &[until, count]) => Kind::Lost { count, until },
@@ -302,6 +317,10 @@ fn known(code: u16, rest: &[u64]) -> Option<Kind> {
             }))
         }
         (VALUES, values) => Kind::Values(values.into()),
+        // As the recorder writes them: with the plan in front.
+        (NUMBERS, [plan, numbers @ ..]) => {
+            Kind::Values(values_of(u32::try_from(*plan).ok()?, numbers).collect())
+        }
         _ => return None,
     })
 }

@@ -391,6 +391,12 @@ impl Hear for Packing<'_> {
         self.made.encoder.values(ticks, values);
     }
 
+    #[inline]
+    fn numbers(&mut self, at: usize, ticks: u64, plan: u32, numbers: &[u64]) {
+        self.make_room(at);
+        self.made.encoder.numbers(ticks, plan, numbers);
+    }
+
     #[cold]
     fn other(&mut self, at: usize, event: Event) {
         self.event(at, &event);

@@ -4,7 +4,7 @@
 //!
 //! | word | bits | |
 //! |---|---|---|
-//! | 0 | | the plan's number |
+//! | 0 | | the word that goes before the numbers: [`word::numbers`] |
 //! | then, for each number | 0..8 | 0: the form ends; 1 to 8: so many bytes of the stack; [`REGISTER`]; [`VECTOR`], which is two numbers |
 //! | | 8..16 | place in [`Registers::values`] of the register, or of the one that the offset is from; which vector |
 //! | | 32..64 | offset, signed |
@@ -14,12 +14,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::CFA;
 use super::encode::{Op, Opcode, PlanHead};
 use super::interpret::{CFA_PLACE, Registers, UNKNOWN_AT_HOOK, place_of, vector_of};
+use crate::word;
 
-/// Words of a payload that this way is for.
-pub const QUICK_WORDS: usize = 16;
+/// Numbers of a form.
+pub const NUMBERS_MAX: usize = 13;
 
-/// Numbers of a form: beside the time, the plan and the count of regions.
-const NUMBERS_MAX: usize = QUICK_WORDS - 3;
+/// Words of the payload of a [`word::Code::Values`] that says the same: beside the numbers the time, the plan and the count of regions.
+pub const QUICK_WORDS: usize = NUMBERS_MAX + 3;
 
 const REGISTER: u64 = 9;
 const VECTOR: u64 = 10;
@@ -56,7 +57,6 @@ pub(super) fn form(plan: &[AtomicU64]) -> Option<Form> {
         used: 1,
         wants_vectors: false,
     };
-    form.words[0] = u64::from(head.number);
     let mut numbers = 0;
     let mut cfa = None;
     loop {
@@ -92,34 +92,39 @@ pub(super) fn form(plan: &[AtomicU64]) -> Option<Form> {
     }
     // Also the frame's own word, and the count of regions.
     let fits = numbers <= NUMBERS_MAX && numbers + 2 <= usize::from(head.payload_words);
+    form.words[0] = word::numbers(head.number, numbers)?;
     fits.then_some(form)
 }
 
-/// Carries the quick form at `quick` out: words of the payload, whose first is left for the time. `read` gives so many bytes of the stack.
+/// What the payload of a [`word::Code::Values`] would be behind the time, for these numbers of a plan.
+pub fn values_of(plan: u32, numbers: &[u64]) -> impl Iterator<Item = u64> + Clone {
+    let first = u64::from(plan) | (UNKNOWN_AT_HOOK & 0xffff) << 32;
+    // No regions.
+    let all = core::iter::once(first).chain(numbers.iter().copied());
+    all.chain(core::iter::once(0))
+}
+
+/// Carries the quick form at `quick` out: the word that goes before the numbers, and how many there are. `read` gives so many bytes of the
+/// stack.
 #[inline]
 pub fn numbers(
     code: &[AtomicU64],
     quick: u32,
     registers: &Registers,
     read: impl Fn(u64, usize) -> Option<u64>,
-    payload: &mut [u64; QUICK_WORDS],
-) -> Option<usize> {
-    let (number, ops) = code.get(quick as usize..)?.split_first()?;
-    payload[1] = number.load(Ordering::Relaxed) | (registers.unknown & 0xffff) << 32;
-    let mut used = 2;
+    numbers: &mut [u64; NUMBERS_MAX],
+) -> Option<(u64, usize)> {
+    let (head, ops) = code.get(quick as usize..)?.split_first()?;
+    let mut used = 0;
     for op in ops {
         let op = op.load(Ordering::Relaxed);
         let place = usize::from((op >> 8) as u8);
         let value = match op & 0xff {
             REGISTER => *registers.values.get(place)?,
-            0 => {
-                // No regions.
-                *payload.get_mut(used)? = 0;
-                return Some(used + 1);
-            }
+            0 => return Some((head.load(Ordering::Relaxed), used)),
             VECTOR => {
                 let [low, high] = *registers.vectors.get(place)?;
-                *payload.get_mut(used)? = low;
+                *numbers.get_mut(used)? = low;
                 used += 1;
                 high
             }
@@ -128,7 +133,7 @@ pub fn numbers(
                 read(base.wrapping_add_signed(op as i64 >> 32), bytes as usize)?
             }
         };
-        *payload.get_mut(used)? = value;
+        *numbers.get_mut(used)? = value;
         used += 1;
     }
     None
@@ -207,10 +212,15 @@ mod tests {
     fn quickly(code: &[AtomicU64], time: u64) -> Option<Vec<u64>> {
         let form = form(code)?;
         let words: Vec<AtomicU64> = form.words().iter().copied().map(AtomicU64::new).collect();
-        let mut payload = [0; QUICK_WORDS];
-        let used = numbers(&words, 0, &registers(), stack_number, &mut payload)?;
-        payload[0] = time;
-        Some(payload[..used].to_vec())
+        let mut room = [0; NUMBERS_MAX];
+        let (head, count) = numbers(&words, 0, &registers(), stack_number, &mut room)?;
+        let special = word::Word::Special {
+            code: word::Code::Numbers as u16,
+            payload_words: count as u16,
+        };
+        assert_eq!(word::Word::parse(head), special);
+        let values = values_of(word::plan_of(head), &room[..count]);
+        Some([time].into_iter().chain(values).collect())
     }
 
     #[test]
