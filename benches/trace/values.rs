@@ -81,6 +81,7 @@ pub fn of_probes(tools: &Tools, effort: Effort) -> Result<Vec<Answer>> {
         unit: "ns",
         goal: Some(Limit::AtMost(limit)),
     };
+    let alone = figures_alone(tools, effort, "fault", calls)?;
     Ok(vec![
         answer(
             "a number, over null",
@@ -107,6 +108,15 @@ pub fn of_probes(tools: &Tools, effort: Effort) -> Result<Vec<Answer>> {
             more("gone", "null")?,
             1500.0,
         ),
+        Answer {
+            what: "of that the kernel's: a fault, and a handler that only sends the thread on, \
+                   in C without a tracer"
+                .into(),
+            estimate: 1300.0,
+            measured: figure(&alone, "fault")?,
+            unit: "ns",
+            goal: None,
+        },
     ])
 }
 
@@ -226,10 +236,31 @@ fn figures(
     let program = folder(tools, Path::new(""), "values", FLAG)?.join(program);
     let recording = tools.output.join("values.trace");
     let options = [&["--flight", "--buffer", "4M"], options].concat();
+    let medians = medians(effort, || {
+        let mut command = tools.record(&recording, &options);
+        command.arg(&program).arg(calls.to_string());
+        command
+    });
+    let _ = fs::remove_file(&recording);
+    medians
+}
+
+/// The same without a tracer.
+fn figures_alone(tools: &Tools, effort: Effort, program: &str, calls: u32) -> Result<Figures> {
+    let program = folder(tools, Path::new(""), "values", FLAG)?.join(program);
+    medians(effort, || {
+        let mut command = Command::new(&program);
+        command.arg(calls.to_string());
+        command
+    })
+}
+
+/// Medians of what a command prints in each round.
+fn medians(effort: Effort, command: impl Fn() -> Command) -> Result<Figures> {
     let mut rounds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for _ in 0..effort.trace_rounds {
-        let mut command = tools.record(&recording, &options);
-        let output = command.arg(&program).arg(calls.to_string()).output()?;
+        let mut command = command();
+        let output = command.output()?;
         if !output.status.success() {
             bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
@@ -239,7 +270,6 @@ fn figures(
             figures.push(figure.parse().with_context(|| format!("{line:?}"))?);
         }
     }
-    let _ = fs::remove_file(&recording);
     let medians = rounds.into_iter().map(|(name, all)| (name, median(all)));
     Ok(medians.collect())
 }
