@@ -1,9 +1,8 @@
 //! What an application thread asks of its node's service thread, and how it waits for the answer.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::Thread;
 
 use uffd_dsm::heap::Urgency;
 use uffd_dsm::stack::StackMap;
@@ -14,6 +13,7 @@ use umbel_wire::{NodeId, ObjectId, Operation, ThreadId};
 
 use crate::heap::Description;
 use crate::recorder;
+use crate::sys::latch::Latch;
 
 /// A request; those with a [`Reply`] are answered once.
 pub enum Request {
@@ -168,8 +168,7 @@ pub struct Reply(Arc<Cell>);
 
 struct Cell {
     value: AtomicI64,
-    answered: AtomicBool,
-    waiter: Thread,
+    answered: Latch,
 }
 
 impl Reply {
@@ -177,31 +176,25 @@ impl Reply {
     pub fn new() -> Self {
         Self(Arc::new(Cell {
             value: AtomicI64::new(0),
-            answered: AtomicBool::new(false),
-            waiter: std::thread::current(),
+            answered: Latch::default(),
         }))
     }
 
     /// Answers.
     pub fn send(&self, value: i64) {
         self.0.value.store(value, Ordering::Relaxed);
-        // Release: pairs with the Acquire load in `is_answered`; what the service thread did before is seen after.
-        self.0.answered.store(true, Ordering::Release);
-        self.0.waiter.unpark();
+        self.0.answered.open();
     }
 
     /// Whether it was answered.
     pub fn is_answered(&self) -> bool {
-        // Acquire: pairs with the Release store in `send`.
-        self.0.answered.load(Ordering::Acquire)
+        self.0.answered.is_open()
     }
 
-    /// Waits for the answer; to be called by the thread that made the reply.
+    /// Waits for the answer; to be called by one thread, once.
     pub fn wait(&self) -> i64 {
         let _shown = (!self.is_answered()).then(recorder::wait_began);
-        while !self.is_answered() {
-            std::thread::park();
-        }
+        self.0.answered.wait();
         self.0.value.load(Ordering::Relaxed)
     }
 }

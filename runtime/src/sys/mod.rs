@@ -7,6 +7,7 @@ pub mod call;
 pub mod calls;
 pub mod fork;
 pub mod inbox;
+pub mod latch;
 pub mod memory;
 pub mod operate;
 pub mod poll;
