@@ -15,6 +15,13 @@ use super::unwind::{RSP, Registers};
 /// A thread that hasn't stopped by then is in the kernel's hands, where nothing interrupts it.
 const STOP_MAX: Duration = Duration::from_millis(50);
 
+/// One that isn't in the kernel's hands stops once it has a processor: who gave it up before could not let it go, and it would stand until
+/// the tracer's end.
+const TURN_MAX: Duration = Duration::from_secs(5);
+
+/// It mostly stops while so long is waited without sleeping.
+const SPIN_MAX: Duration = Duration::from_millis(1);
+
 /// Bytes of stack that are copied while it is stopped; more is read from the living one.
 const STACK_BYTES_MAX: u64 = 256 * 1024;
 
@@ -52,7 +59,7 @@ pub fn stopped(tid: i32, modules: &Modules, memory: &LiveMemory) -> Result<Stopp
     let begin = Instant::now();
     let signal = match ptrace::interrupt(pid)
         .map_err(Refusal::of)
-        .and_then(|()| wait(pid, begin + STOP_MAX))
+        .and_then(|()| wait_its_turn(pid, begin))
     {
         Ok(signal) => signal,
         Err(refusal) => {
@@ -88,8 +95,26 @@ pub fn restart(pid: Pid, mut raw: libc::user_regs_struct) -> libc::user_regs_str
     raw
 }
 
+/// Waits until it stands: on a busy machine until it is its turn.
+fn wait_its_turn(pid: Pid, begin: Instant) -> Result<Option<Signal>, Refusal> {
+    loop {
+        match wait(pid, Instant::now() + STOP_MAX) {
+            Err(Refusal::Deaf) if begin.elapsed() < TURN_MAX && !is_deaf(pid) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Whether a thread is in the kernel's hands, where nothing interrupts it.
+fn is_deaf(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ");
+    state.is_some_and(|(_, rest)| rest.starts_with('D'))
+}
+
 /// Waits until it stands, not longer than `end`; a signal that it was about to get, and must get after all.
 pub fn wait(pid: Pid, end: Instant) -> Result<Option<Signal>, Refusal> {
+    let begin = Instant::now();
     loop {
         let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
         match waitpid(pid, Some(flags)).map_err(Refusal::of)? {
@@ -97,7 +122,9 @@ pub fn wait(pid: Pid, end: Instant) -> Result<Option<Signal>, Refusal> {
             WaitStatus::Stopped(_, signal) => return Ok(Some(signal)),
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Refusal::Ended),
             _ if Instant::now() > end => return Err(Refusal::Deaf),
-            _ => std::thread::yield_now(),
+            _ if begin.elapsed() < SPIN_MAX => std::thread::yield_now(),
+            // It needs a processor to stop.
+            _ => std::thread::sleep(Duration::from_micros(100)),
         }
     }
 }
