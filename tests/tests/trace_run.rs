@@ -1,6 +1,6 @@
 //! `umbel run --trace`: the calls of all nodes in one recording, with waits and messages among them.
 
-use umbel_tests::cluster::{LIMIT, On, compile_text, start, umbel};
+use umbel_tests::cluster::{LIMIT, On, compile_text, holds_within, start, umbel};
 use umbel_tests::traced::must;
 
 const PROGRAM: &str = "
@@ -84,4 +84,62 @@ fn values_and_triggers_of_nodes_are_as_the_options_say() {
         assert_ne!(outcome.status, Some(0), "{outcome}");
         assert!(outcome.stderr.contains(reason), "{outcome}");
     }
+}
+
+/// Node 1 waits in a nested function for node 0, and that for a file.
+const WAITS: &str = "
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  int total = 5;
+  _Atomic int go = 0;
+  void waits(int n) {
+    int own = n + 1;
+    total = own * 10;
+    while (!go) usleep(1000);
+  }
+  void goes(int n) {
+    while (access(argv[argc - 1], F_OK)) usleep(1000 * n);
+    go = 1;
+  }
+  dist_thr_t waiting = dist_thr_create_on(1, waits, 7);
+  dist_thr_t going = dist_thr_create_on(0, goes, 1);
+  dist_thr_join(waiting);
+  dist_thr_join(going);
+  printf(\"%d\\n\", total);
+  return 0;
+}
+";
+
+#[test]
+fn a_node_that_is_stuck_is_looked_at_and_goes_on() {
+    let program = compile_text(WAITS, &["-g", "-O0"]);
+    let file = program.path().with_file_name("go");
+    let mut command = program.command(On::Nodes(2), &[], &[&file.to_string_lossy()]);
+    let running = start(&mut command, b"");
+    let children = format!("/proc/{0}/task/{0}/children", running.process());
+    // What it says of all nodes, once their threads are where they stay.
+    let mut shown = String::new();
+    let is_there = holds_within(LIMIT, || {
+        let nodes = std::fs::read_to_string(&children).unwrap_or_default();
+        let said = nodes.split_whitespace().map(|node| {
+            let mut stuck = umbel(&["trace", "stuck", node]);
+            start(&mut stuck, b"").wait(LIMIT).stdout
+        });
+        shown = said.collect();
+        let are_settled = shown.matches(" usleep at ").count() == 2;
+        let wanted = ["(n=7) at ", "(n=1) at ", "dist_thr_join"];
+        are_settled && wanted.iter().all(|wanted| shown.contains(wanted))
+    });
+    std::fs::write(&file, "").expect("the folder is ours");
+    let outcome = running.wait(LIMIT);
+    assert_eq!(
+        (outcome.status, &*outcome.stdout),
+        (Some(0), "80\n"),
+        "{outcome}\n{shown}"
+    );
+    assert!(is_there && shown.contains("own = 8\n"), "{shown}");
+    // The other node has it; it is not fetched. And the function around a thread of another node has no frame there.
+    assert_eq!(shown.matches("total = ").count(), 1, "{shown}");
+    assert!(shown.contains("total = <not captured>\n"), "{shown}");
 }

@@ -44,6 +44,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, process};
 
+use nix::poll::PollFlags;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 
@@ -53,6 +54,9 @@ pub use request::{REQUEST_BYTES_MAX, Request, SnapshotWishes, Spot};
 
 /// Connections at one time; more are closed at once.
 const CONNECTIONS_MAX: usize = 16;
+
+/// What may wait for one who doesn't read it; who lets more come together is hung up on: the session waits for nobody.
+const UNSENT_BYTES_MAX: usize = 16 << 20;
 
 /// What a request gave: lines, or why it was refused.
 pub type Answer = Result<Vec<String>, String>;
@@ -69,6 +73,8 @@ pub struct Control {
 struct Connection {
     stream: UnixStream,
     request: Vec<u8>,
+    /// What the socket had no room for. While there is any, no request is read.
+    unsent: Vec<u8>,
     /// It wants to be told of threads that stop.
     listens: bool,
 }
@@ -122,10 +128,18 @@ impl Control {
         Err(ControlError::InUse)
     }
 
-    /// What to poll.
-    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let connections = self.connections.iter().map(|one| one.stream.as_fd());
-        [self.listener.as_fd()].into_iter().chain(connections)
+    /// What to poll, and for what.
+    pub fn descriptors(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        let connections = self.connections.iter().map(|one| {
+            let awaited = match one.unsent.is_empty() {
+                true => PollFlags::POLLIN,
+                false => PollFlags::POLLOUT,
+            };
+            (one.stream.as_fd(), awaited)
+        });
+        [(self.listener.as_fd(), PollFlags::POLLIN)]
+            .into_iter()
+            .chain(connections)
     }
 
     /// Accepts who comes, and lets `answer` answer each request.
@@ -138,6 +152,7 @@ impl Control {
                 self.connections.push(Connection {
                     stream,
                     request: Vec::new(),
+                    unsent: Vec::new(),
                     listens: false,
                 });
             }
@@ -154,9 +169,8 @@ impl Control {
     /// Tells those who want to be told.
     pub fn tell(&mut self, notice: &str) {
         let line = format!("* {}\n", notice.replace('\n', " "));
-        self.connections.retain_mut(|connection| {
-            !connection.listens || connection.stream.write_all(line.as_bytes()).is_ok()
-        });
+        self.connections
+            .retain_mut(|connection| !connection.listens || connection.send(line.as_bytes()));
     }
 }
 
@@ -177,20 +191,20 @@ impl Connection {
     fn serve(&mut self, answer: &mut impl FnMut(Request) -> Answer) -> bool {
         let mut bytes = [0; 4096];
         loop {
-            match self.stream.read(&mut bytes) {
-                Ok(0) => return false,
-                Ok(count) => self.request.extend_from_slice(&bytes[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return false,
+            if !self.flush() {
+                return false;
             }
-            while let Some(end) = self.request.iter().position(|&byte| byte == b'\n') {
+            if !self.unsent.is_empty() {
+                return true;
+            }
+            if let Some(end) = self.request.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.request.drain(..=end).collect();
                 let request = Request::parse(&String::from_utf8_lossy(&line));
                 self.listens |= request == Ok(Request::Notify);
                 if !self.reply(request.and_then(&mut *answer)) {
                     return false;
                 }
+                continue;
             }
             if self.request.len() > REQUEST_BYTES_MAX {
                 self.reply(Err(format!(
@@ -198,10 +212,17 @@ impl Connection {
                 )));
                 return false;
             }
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return false,
+                Ok(count) => self.request.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
         }
     }
 
-    /// Whether the answer went out whole. Who doesn't read it is hung up on: the session waits for nobody.
+    /// Whether the connection stays.
     fn reply(&mut self, answer: Answer) -> bool {
         let mut text = String::new();
         let end = match answer {
@@ -214,7 +235,31 @@ impl Connection {
             Err(error) => format!("error: {}\n", error.replace('\n', " ")),
         };
         text += &end;
-        self.stream.write_all(text.as_bytes()).is_ok()
+        self.send(text.as_bytes())
+    }
+
+    /// Sends now what the socket has room for, and the rest when it has; whether the connection stays.
+    fn send(&mut self, text: &[u8]) -> bool {
+        self.unsent.extend_from_slice(text);
+        self.flush() && self.unsent.len() <= UNSENT_BYTES_MAX
+    }
+
+    fn flush(&mut self) -> bool {
+        let mut sent = 0;
+        let is_alive = loop {
+            if sent == self.unsent.len() {
+                break true;
+            }
+            match self.stream.write(&self.unsent[sent..]) {
+                Ok(0) => break false,
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break false,
+            }
+        };
+        self.unsent.drain(..sent);
+        is_alive
     }
 }
 
@@ -343,6 +388,18 @@ mod tests {
         let (list, refused) = asker.join().expect("it doesn't panic");
         assert_eq!(list.expect("it was answered"), Ok(vec!["1 parse_*".into()]));
         assert!(refused.expect("it was answered").is_err());
+        // More than the socket has room for.
+        let asker = std::thread::spawn({
+            let path = path.clone();
+            move || ask(&path, "filter list")
+        });
+        let long: Vec<String> = (0..100_000).map(|line| format!("{line} parse_*")).collect();
+        while !asker.is_finished() {
+            first.serve(|_| Ok(long.clone()));
+            std::thread::yield_now();
+        }
+        let answered = asker.join().expect("it doesn't panic");
+        assert_eq!(answered.expect("it was answered"), Ok(long));
         drop(first);
         assert!(!path.exists());
         // A dead recorder's socket.

@@ -197,6 +197,8 @@ pub fn block_signals() -> Result<(SignalFd, SigSet)> {
     let mut blocked = watched;
     // The shared file's lease is asked for when the session ends: whoever opens it then would end us.
     blocked.add(Signal::SIGIO);
+    // A file that may grow no more is an error of the write, as a full disk is.
+    blocked.add(Signal::SIGXFSZ);
     let mask = blocked
         .thread_swap_mask(SigmaskHow::SIG_BLOCK)
         .context("cannot block signals")?;

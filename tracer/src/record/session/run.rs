@@ -14,6 +14,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use umbel_trace_ring::layout::Mode;
 
+use super::super::control::Control;
 use super::super::output::Tally;
 use super::super::process;
 use super::super::sys::pidfd;
@@ -171,19 +172,14 @@ impl Session {
         let program = program
             .filter(|program| program.status.is_none())
             .map(|program| program.end.as_fd());
-        let descriptors: Vec<BorrowedFd> = [signals.as_fd(), self.woken.as_fd()]
+        let asked = self.control.iter().flat_map(Control::descriptors);
+        let mut polled: Vec<PollFd> = [signals.as_fd(), self.woken.as_fd()]
             .into_iter()
-            .chain(
-                self.control
-                    .iter()
-                    .flat_map(|control| control.descriptors()),
-            )
             .chain(program)
             .chain(ends.map(AsFd::as_fd))
-            .collect();
-        let mut polled: Vec<PollFd> = descriptors
-            .iter()
-            .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
+            .map(|fd| (fd, PollFlags::POLLIN))
+            .chain(asked)
+            .map(|(fd, awaited)| PollFd::new(fd, awaited))
             .collect();
         let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
         // An error means that nothing was looked at: the next round looks again.

@@ -3,6 +3,8 @@
 //! A nested function is called with its static chain: the address of the variables that it shares with the function around it, and of that
 //! function's frame base. DWARF says where the chain is (DW_AT_static_link) as if it were there from begin to end; in optimized code it
 //! is in a register that gcc uses for something else when the chain isn't needed any more. So it's believed only where that can be ruled out.
+//!
+//! And not in programs of `umbel cc`: there the chain of a thread on another node leads to a copy of what threads share, without the frame.
 
 use std::sync::Arc;
 
@@ -32,7 +34,7 @@ impl DebugFile {
     pub(super) fn outer_variables(&mut self, frame: &Frame, pc: u64) -> Vec<Variable> {
         let mut found: Vec<Variable> = Vec::new();
         // Of an inlined copy the functions around it are those that it is inlined into.
-        if frame.is_inline {
+        if frame.is_inline || self.has_copied_chains() {
             return found;
         }
         let Some(unit) = self.units.get(frame.function.unit) else {
@@ -58,6 +60,13 @@ impl DebugFile {
             base = Some(link);
         }
         found
+    }
+
+    /// Whether the plugin for distributed threads compiled it: its tables are there.
+    fn has_copied_chains(&self) -> bool {
+        ["umbel_frames", "umbel_functions"]
+            .into_iter()
+            .any(|section| self.own.has(section))
     }
 
     /// The frame base of the function around the one at `function`: the frame's own, or one around it with the frame base `base`.
