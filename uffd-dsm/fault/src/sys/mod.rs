@@ -11,6 +11,7 @@ pub mod steps;
 pub mod uffd;
 pub mod windows;
 
+use std::cell::Cell;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
 use userfaultfd::Uffd;
@@ -21,10 +22,17 @@ pub fn adopt(descriptor: OwnedFd) -> Uffd {
     unsafe { Uffd::from_raw_fd(descriptor.into_raw_fd()) }
 }
 
-/// The calling thread, as the kernel names it.
+/// The calling thread, as the kernel names it; in a forked process, as it named the one that forked.
 pub fn thread_id() -> u32 {
-    // SAFETY: always succeeds and touches no memory.
-    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+    thread_local! {
+        /// 0: not asked yet.
+        static KNOWN: Cell<u32> = const { Cell::new(0) };
+    }
+    if KNOWN.get() == 0 {
+        // SAFETY: always succeeds and touches no memory.
+        KNOWN.set(unsafe { libc::syscall(libc::SYS_gettid) as u32 });
+    }
+    KNOWN.get()
 }
 
 /// Accesses for the tests of the rights.

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use super::steps::Step;
 
@@ -78,6 +78,8 @@ pub struct Posts {
     head: AtomicPtr<Cell>,
     /// Becomes readable when something was posted.
     event: OwnedFd,
+    /// What it was rung and not read, or more: of a ring that is about to come.
+    unread: AtomicU64,
 }
 
 impl Posts {
@@ -91,6 +93,7 @@ impl Posts {
             head: AtomicPtr::new(ptr::null_mut()),
             // SAFETY: the kernel just made this descriptor and nobody else knows it.
             event: unsafe { OwnedFd::from_raw_fd(raw) },
+            unread: AtomicU64::new(0),
         })
     }
 
@@ -150,6 +153,8 @@ impl Posts {
 
     fn ring(&self) {
         let one = 1u64;
+        // SeqCst, as below: before the ring, for all that may see it.
+        self.unread.fetch_add(one, Ordering::SeqCst);
         // It can't fail but by a full counter, which is readable as well.
         // SAFETY: writes a live word to our own descriptor.
         unsafe { libc::write(self.event.as_raw_fd(), ptr::from_ref(&one).cast(), 8) };
@@ -157,10 +162,14 @@ impl Posts {
 
     /// All that was posted since the last call, oldest first.
     pub fn take(&self, posted: &mut Vec<Posted>) {
-        let mut count = 0u64;
         // Before the list is taken: who posts after that finds it empty, and rings again.
-        // SAFETY: reads into a live word from our own descriptor.
-        unsafe { libc::read(self.event.as_raw_fd(), ptr::from_mut(&mut count).cast(), 8) };
+        if self.unread.load(Ordering::SeqCst) > 0 {
+            let mut count = 0u64;
+            // SAFETY: reads into a live word from our own descriptor.
+            unsafe { libc::read(self.event.as_raw_fd(), ptr::from_mut(&mut count).cast(), 8) };
+            // 0 if the ring has not come yet, or another took it.
+            self.unread.fetch_sub(count, Ordering::SeqCst);
+        }
         // Acquire: pairs with the exchanges in `wait`; the cells are whole.
         let mut next: *const Cell = self.head.swap(ptr::null_mut(), Ordering::Acquire);
         let first = posted.len();
