@@ -10,7 +10,7 @@ use super::{Folder, Running};
 
 /// `umbel trace ctl WORDS`, which is refused: why.
 #[track_caller]
-fn refused(folder: &Folder, words: &[&str]) -> String {
+pub fn refused(folder: &Folder, words: &[&str]) -> String {
     let mut command = umbel(&["trace", "ctl", "-s"]);
     let outcome = start(command.arg(folder.recording()).args(words), b"").wait(LIMIT);
     assert_eq!(outcome.status, Some(1), "ctl {words:?}: {outcome}");

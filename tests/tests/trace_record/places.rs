@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use umbel_tests::cluster::{LIMIT, Running, holds_within, start, umbel};
+use umbel_tests::cluster::{LIMIT, Running, holds_within, start};
 
 use super::Folder;
+use super::debug::refused;
 
 fn compiled(flags: &[&str]) -> Folder {
     let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/trace/record/places_other.cc");
@@ -34,14 +35,6 @@ fn finish(folder: &Folder, running: Running) -> String {
     let outcome = running.wait(LIMIT);
     assert_eq!(outcome.status, Some(0), "{outcome}");
     outcome.stdout
-}
-
-#[track_caller]
-fn refused(folder: &Folder, words: &[&str]) -> String {
-    let mut command = umbel(&["trace", "ctl", "-s"]);
-    let outcome = start(command.arg(folder.recording()).args(words), b"").wait(LIMIT);
-    assert_eq!(outcome.status, Some(1), "ctl {words:?}: {outcome}");
-    outcome.stderr
 }
 
 #[test]

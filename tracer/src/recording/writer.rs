@@ -165,21 +165,10 @@ impl Writer {
         positions: Range<u64>,
         words: &[u64],
     ) -> Result<()> {
-        let state = self.threads.entry(thread).or_default();
-        state.end_position = state.end_position.max(positions.end);
-        let mut parser = state.parser.clone();
-        let made = BlockMaker::new(&mut self.encoder, thread, process, positions);
-        let mut packing = Packing {
-            made,
-            out: &mut self.out,
-            body: &mut self.body,
-            result: Ok(()),
-        };
-        parser.hear(words, &mut packing);
-        packing
-            .finish()
-            .map_err(|error| Error::io("compress for", &self.path, error))?;
-        self.write_out()?;
+        let mut parser = self.threads.entry(thread).or_default().parser.clone();
+        self.pack(thread, process, positions, |packing| {
+            parser.hear(words, packing);
+        })?;
         // Only now: a call that failed is made again with the same words.
         self.threads.entry(thread).or_default().parser = parser;
         Ok(())
@@ -193,18 +182,30 @@ impl Writer {
         positions: Range<u64>,
         events: &[Event],
     ) -> Result<()> {
+        self.pack(thread, process, positions, |packing| {
+            for (at, event) in events.iter().enumerate() {
+                packing.event(at, event);
+            }
+        })
+    }
+
+    /// Writes the blocks of what `fill` packs.
+    fn pack(
+        &mut self,
+        thread: ThreadSerial,
+        process: ProcessSerial,
+        positions: Range<u64>,
+        fill: impl FnOnce(&mut Packing<'_>),
+    ) -> Result<()> {
         let state = self.threads.entry(thread).or_default();
         state.end_position = state.end_position.max(positions.end);
-        let made = BlockMaker::new(&mut self.encoder, thread, process, positions);
         let mut packing = Packing {
-            made,
+            made: BlockMaker::new(&mut self.encoder, thread, process, positions),
             out: &mut self.out,
             body: &mut self.body,
             result: Ok(()),
         };
-        for (at, event) in events.iter().enumerate() {
-            packing.event(at, event);
-        }
+        fill(&mut packing);
         packing
             .finish()
             .map_err(|error| Error::io("compress for", &self.path, error))?;
