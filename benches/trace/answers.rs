@@ -33,6 +33,7 @@ pub fn all(
     note("values of numbers", values::of_numbers(tools, effort));
     note("values of deep data", values::of_deep_data(tools, effort));
     note("pointers", values::of_probes(tools, effort));
+    note("probes", values::of_a_probe(effort));
     note(
         "start-up with values",
         values::start_up(tools, programs, effort),

@@ -1,6 +1,7 @@
 //! What values cost: of numbers, of deep data, of memory that is there or not; start-up with them; what a hanging program is asked.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -67,8 +68,8 @@ pub fn of_deep_data(tools: &Tools, effort: Effort) -> Result<Vec<Answer>> {
     Ok(answers)
 }
 
-/// What a pointer costs more than null. Finding what it leads to and reading it is 5 ns, each word that is written more 0.6; a fault is two
-/// entries into the kernel, with all registers saved and restored.
+/// What a pointer costs more than null. Finding what it leads to and reading it is 5 ns, each word that is written more 0.6; what
+/// isn't there takes a call of the kernel, and a fault in it.
 pub fn of_probes(tools: &Tools, effort: Effort) -> Result<Vec<Answer>> {
     let calls = if effort.is_quick() { 5_000 } else { 50_000 };
     let all = figures(tools, effort, "pointers", calls, &[])?;
@@ -102,14 +103,9 @@ pub fn of_probes(tools: &Tools, effort: Effort) -> Result<Vec<Answer>> {
             more("gone_twice", "gone")?,
             8.0,
         ),
-        answer(
-            "not there, over null",
-            1400.0,
-            more("gone", "null")?,
-            1500.0,
-        ),
+        answer("not there, over null", 700.0, more("gone", "null")?, 1500.0),
         Answer {
-            what: "of that the kernel's: a fault, and a handler that only sends the thread on, \
+            what: "beside it: a fault, and a handler that only sends the thread on, \
                    in C without a tracer"
                 .into(),
             estimate: 1300.0,
@@ -118,6 +114,38 @@ pub fn of_probes(tools: &Tools, effort: Effort) -> Result<Vec<Answer>> {
             goal: None,
         },
     ])
+}
+
+/// Nanoseconds of a read alone, over none: a compare with what is known of the region, a call, a load. What isn't there: a call of the
+/// kernel and a fault in it.
+pub fn of_a_probe(effort: Effort) -> Result<Vec<Answer>> {
+    let calls = if effort.is_quick() { 20_000 } else { 200_000 };
+    let all = medians(effort, || {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["run", "--release", "--quiet", "--package", "umbel-probe"]);
+        command.args(["--example", "costs", "--", &calls.to_string()]);
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command
+    })?;
+    let answer = |what: &str, name: &str, estimate, limit: Option<f64>| {
+        Ok(Answer {
+            what: format!("probe alone: {what}"),
+            estimate,
+            measured: figure(&all, name)?,
+            unit: "ns",
+            goal: limit.map(Limit::AtMost),
+        })
+    };
+    [
+        answer("8 bytes that are there", "valid", 2.0, Some(8.0)),
+        answer("64 bytes that are there", "valid_64", 4.0, Some(8.0)),
+        answer("known not to be there", "known", 1.0, Some(8.0)),
+        answer("not there, not known", "first", 700.0, Some(1500.0)),
+        answer("  the same by a fault", "first_unasked", 1400.0, None),
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// Milliseconds until main begins, over the program alone: without a cache of debug information, and with what the first run has left.

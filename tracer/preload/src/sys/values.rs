@@ -1,9 +1,8 @@
 //! What capturing needs: the plan region, scratch memory, reading.
 
-use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use umbel_probe::{Method, guarded, is_hopeless, kernel, victim};
+use umbel_probe::{Learned, Method, Reads, guarded, is_hopeless, kernel, victim};
 use umbel_trace_ring::plan::{Plans, Probe, Registers, Scratch, Unread};
 use umbel_trace_ring::sys::{File, call, is_quiet};
 
@@ -42,7 +41,25 @@ pub fn scratch(thread: &Thread) -> Option<&'static Scratch> {
     };
     // SAFETY: mapped by `new_scratch` for this thread: of its size, zeroes at first, atomics; unmapped at the thread's end by
     // `drop_scratch`, where no capture is going on.
-    Some(unsafe { &*(address as *const Scratch) })
+    Some(unsafe { &(*(address as *const Private)).scratch })
+}
+
+/// What the thread has learned of memory; `None`: it has no scratch memory yet, or the kernel can't be asked.
+#[inline]
+fn learned(thread: &Thread) -> Option<&'static Learned> {
+    match thread.scratch.load(Ordering::Relaxed) {
+        0 => None,
+        _ if is_quiet() => None,
+        // SAFETY: see `scratch`.
+        address => Some(unsafe { &(*(address as *const Private)).learned }),
+    }
+}
+
+/// Memory that a thread has for capturing: zeroes at first.
+#[repr(C)]
+struct Private {
+    scratch: Scratch,
+    learned: Learned,
 }
 
 #[cold]
@@ -51,7 +68,7 @@ fn new_scratch(thread: &Thread) -> Option<u64> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let arguments = [
         0,
-        size_of::<Scratch>(),
+        size_of::<Private>(),
         rights as usize,
         flags as usize,
         usize::MAX,
@@ -68,7 +85,7 @@ fn new_scratch(thread: &Thread) -> Option<u64> {
 pub fn drop_scratch(thread: &Thread) {
     let address = thread.scratch.swap(0, Ordering::Relaxed);
     if address != 0 {
-        let arguments = [address as usize, size_of::<Scratch>(), 0, 0, 0, 0];
+        let arguments = [address as usize, size_of::<Private>(), 0, 0, 0, 0];
         // SAFETY: mapped by `new_scratch`, and nobody refers to it: the thread is not in a capture.
         let _ = unsafe { call(libc::SYS_munmap, arguments) };
     }
@@ -142,9 +159,6 @@ fn is_here(from: u64, bytes: usize) -> bool {
     })
 }
 
-/// Pages that could not be read, while one event is captured: not longer, for another thread may map them at any time.
-const BAD_PAGES: usize = 4;
-
 const PAGE_BITS: u32 = 12;
 const PAGE_BYTES: u64 = 1 << PAGE_BITS;
 
@@ -153,8 +167,7 @@ pub struct ThreadProbe {
     method: Option<Method>,
     /// The page that the hook's caller has its stack pointer in: there is memory, whatever signals can be taken.
     stack_page: u64,
-    bad_pages: [Cell<u64>; BAD_PAGES],
-    bad_count: Cell<usize>,
+    reads: Reads<'static>,
 }
 
 impl ThreadProbe {
@@ -170,26 +183,12 @@ impl ThreadProbe {
         Self {
             method,
             stack_page: registers.stack() >> PAGE_BITS,
-            bad_pages: [const { Cell::new(0) }; BAD_PAGES],
-            bad_count: Cell::new(0),
+            reads: Reads::new(learned(thread)),
         }
-    }
-
-    fn is_known_bad(&self, from: u64) -> bool {
-        let page = from >> PAGE_BITS;
-        self.bad_count.get() > 0 && self.bad_pages.iter().any(|bad| bad.get() == page)
-    }
-
-    #[cold]
-    fn note_bad(&self, from: u64) {
-        let count = self.bad_count.get();
-        if let Some(place) = self.bad_pages.get(count % BAD_PAGES) {
-            place.set(from >> PAGE_BITS);
-        }
-        self.bad_count.set(count + 1);
     }
 
     /// Copies to `to`, which has room.
+    #[inline]
     fn read(&self, from: u64, to: *mut u8, bytes: usize) -> Result<(), Unread> {
         let address = from as usize;
         if is_hopeless(address, bytes) {
@@ -207,21 +206,35 @@ impl ThreadProbe {
         match self.method {
             Some(Method::Guarded) => {
                 // SAFETY: `to` has room (the caller's); `taking` says that the thread takes the signals, and whose handler is first.
-                if unsafe { guarded::copy(address, to, bytes) } {
-                    return Ok(());
-                }
-                Err(Unread::Invalid)
+                told(unsafe { self.reads.copy(from, to, bytes) })
             }
+            _ => self.read_otherwise(from, to, bytes),
+        }
+    }
+
+    /// The same where the thread itself must not.
+    fn read_otherwise(&self, from: u64, to: *mut u8, bytes: usize) -> Result<(), Unread> {
+        if self.reads.is_known_bad(from) {
+            return Err(Unread::Invalid);
+        }
+        let address = from as usize;
+        let result = match self.method {
             // SAFETY: `to` has room (the caller's).
             Some(Method::Kernel) => told(unsafe { kernel::copy(address, to, bytes) }),
             // SAFETY: `to` has room (the caller's).
             Some(Method::Victim) => told(unsafe { victim::copy(address, to, bytes) }),
-            None => Err(Unread::Untold),
+            _ => Err(Unread::Untold),
+        };
+        // The first page is the bad one only if all bytes are in it.
+        let is_one_page = from % PAGE_BYTES + bytes as u64 <= PAGE_BYTES;
+        if result == Err(Unread::Invalid) && is_one_page {
+            self.reads.note_bad(from);
         }
+        result
     }
 }
 
-fn told(answer: Result<(), umbel_probe::Unread>) -> Result<(), Unread> {
+fn told<T>(answer: Result<T, umbel_probe::Unread>) -> Result<T, Unread> {
     answer.map_err(|why| match why {
         umbel_probe::Unread::Invalid => Unread::Invalid,
         umbel_probe::Unread::Untold => Unread::Untold,
@@ -233,18 +246,12 @@ impl Probe for ThreadProbe {
         if skip + bytes > size_of_val(to) {
             return Err(Unread::Untold);
         }
-        if self.is_known_bad(from) {
-            return Err(Unread::Invalid);
+        if bytes == 0 {
+            return Ok(());
         }
         // Atomics may be written through a shared reference; the line above keeps it inside.
         let to = to.as_ptr() as usize + skip;
-        let result = self.read(from, to as *mut u8, bytes);
-        // The first page is the bad one only if all bytes are in it.
-        let one_page = (from % (1 << PAGE_BITS)) + bytes as u64 <= 1 << PAGE_BITS;
-        if result == Err(Unread::Invalid) && one_page {
-            self.note_bad(from);
-        }
-        result
+        self.read(from, to as *mut u8, bytes)
     }
 
     fn thread_pointer(&self) -> Option<u64> {
@@ -265,15 +272,16 @@ impl Probe for ThreadProbe {
         let in_page = from % (1 << PAGE_BITS) <= (1 << PAGE_BITS) - 8;
         let on_stack = from >> PAGE_BITS == self.stack_page && !may_be_shared(from, 8);
         let guarded = self.method == Some(Method::Guarded) && !is_hopeless(from as usize, 8);
-        if in_page && (on_stack || guarded) {
-            if self.is_known_bad(from) {
-                return Err(Unread::Invalid);
-            }
-            // SAFETY: the stack's own page, or `taking` says that the thread takes the signals, and whose handler is first.
-            let Some(number) = (unsafe { guarded::load(from as usize) }) else {
-                self.note_bad(from);
-                return Err(Unread::Invalid);
-            };
+        if in_page && on_stack {
+            // SAFETY: the stack's own page is there.
+            let number = unsafe { guarded::load(from as usize) };
+            return number
+                .map(|number| low_bytes(number, bytes))
+                .ok_or(Unread::Invalid);
+        }
+        if in_page && guarded {
+            // SAFETY: `taking` says that the thread takes the signals, and whose handler is first.
+            let number = told(unsafe { self.reads.load(from) })?;
             // All 8 are in one page: the rest of them is there too.
             return Ok(low_bytes(number, bytes));
         }

@@ -1,5 +1,6 @@
 //! Unsafe: the routines whose faults are known, signal handlers, the kernel without the C library, a thread without it.
 
+pub mod ask;
 pub mod call;
 pub mod guarded;
 pub mod kernel;
