@@ -342,6 +342,7 @@ impl Instruction {
     }
 
     /// What the words say, if they are one.
+    #[inline]
     pub fn parse(words: [u64; Self::WORDS]) -> Option<Self> {
         let [first, second, third] = words;
         Some(Self {

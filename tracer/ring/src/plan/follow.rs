@@ -48,11 +48,13 @@ impl Sources {
         }
     }
 
+    #[inline]
     pub fn clear(&self) {
         self.count.store(0, Ordering::Relaxed);
     }
 
     /// Adds one, if there is room.
+    #[inline]
     pub fn push(&self, at: usize, bytes: usize, shape: u32, stride: usize, depth: u8) {
         let count = self.count.load(Ordering::Relaxed);
         let Some([first, second]) = self.places.get(count as usize) else {
@@ -65,6 +67,7 @@ impl Sources {
         self.count.store(count + 1, Ordering::Relaxed);
     }
 
+    #[inline]
     fn get(&self, index: usize) -> Option<Source> {
         if index >= self.count.load(Ordering::Relaxed) as usize {
             return None;
@@ -98,13 +101,15 @@ impl<P: Probe> Frame<'_, P> {
         let mut next = 0;
         while let Some(source) = self.scratch.sources.get(next) {
             next += 1;
-            let stride = match source.stride {
-                0 => source.bytes.max(1),
-                stride => stride,
-            };
-            for element in 0..source.bytes / stride {
-                let at = source.at + element * stride;
-                if self.element(&source, at, stride).is_none() {
+            if source.stride == 0 {
+                if self.element(&source, source.at, source.bytes).is_none() {
+                    return;
+                }
+                continue;
+            }
+            for element in 0..source.bytes / source.stride {
+                let at = source.at + element * source.stride;
+                if self.element(&source, at, source.stride).is_none() {
                     return;
                 }
             }
@@ -113,18 +118,17 @@ impl<P: Probe> Frame<'_, P> {
 
     /// Follows the pointers of one element; `None`: nothing more fits.
     fn element(&mut self, source: &Source, at: usize, bytes: usize) -> Option<()> {
-        let shape = source.shape as usize;
-        let Some(count) = self.word(shape) else {
+        let Some([count, rest @ ..]) = self.code.get(source.shape as usize..) else {
             return Some(());
         };
-        for number in 0..count {
+        let count = count.load(Ordering::Relaxed) as usize;
+        for words in rest.chunks_exact(Instruction::WORDS).take(count) {
             self.steps = self.steps.checked_sub(1)?;
-            let place = shape + 1 + number as usize * Instruction::WORDS;
-            let words = [self.word(place), self.word(place + 1), self.word(place + 2)];
-            let [Some(first), Some(second), Some(third)] = words else {
+            let [first, second, third] = words else {
                 return Some(());
             };
-            let Some(instruction) = Instruction::parse([first, second, third]) else {
+            let words = [first, second, third].map(|word| word.load(Ordering::Relaxed));
+            let Some(instruction) = Instruction::parse(words) else {
                 return Some(());
             };
             if instruction.follow == Follow::Each {
@@ -153,6 +157,7 @@ impl<P: Probe> Frame<'_, P> {
         }
     }
 
+    #[inline]
     fn target(
         &self,
         source: &Source,
@@ -220,7 +225,11 @@ impl<P: Probe> Frame<'_, P> {
     }
 
     /// Is there a region at its address already, as long, or a text to its end?
+    #[inline]
     fn is_captured(&self, target: &Target) -> bool {
+        if self.regions == 0 {
+            return false;
+        }
         let Some(place) = self.seen.place(&self.scratch.places, target.address) else {
             return false;
         };
@@ -298,6 +307,7 @@ impl<P: Probe> Frame<'_, P> {
     }
 
     /// 8 bytes of the payload from byte `at` on.
+    #[inline]
     fn payload_number(&self, at: usize) -> Option<u64> {
         let word = |index: usize| Some(self.scratch.words.get(index)?.load(Ordering::Relaxed));
         let (index, shift) = (at / 8, 8 * (at % 8) as u32);

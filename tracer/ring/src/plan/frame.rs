@@ -45,7 +45,7 @@ impl Room {
 
 /// A frame that is being captured.
 pub(super) struct Frame<'a, P> {
-    code: &'a [AtomicU64],
+    pub(super) code: &'a [AtomicU64],
     pub(super) probe: &'a P,
     pub(super) scratch: &'a Scratch,
     registers: &'a mut Registers,
@@ -319,18 +319,25 @@ impl<'a, P: Probe> Frame<'a, P> {
     }
 
     /// Appends a region's head alone.
+    #[inline]
     pub(super) fn region_without(
         &mut self,
         address: u64,
         bytes: usize,
         state: RegionState,
     ) -> Option<()> {
-        if self.room.end - self.room.used < 2 {
+        let begin = self.room.used;
+        if self.room.end - begin < 2 {
             return None;
         }
-        self.seen.add(&self.scratch.places, address, self.room.used);
-        self.append(address)?;
-        self.append(bytes as u64 & 0xffff_ffff | (state as u64) << 32)?;
+        let [first, second] = self.scratch.words.get(begin..begin + 2)? else {
+            return None;
+        };
+        first.store(address, Ordering::Relaxed);
+        let head = bytes as u64 & 0xffff_ffff | (state as u64) << 32;
+        second.store(head, Ordering::Relaxed);
+        self.seen.add(&self.scratch.places, address, begin);
+        self.room.used += 2;
         self.regions += 1;
         Some(())
     }

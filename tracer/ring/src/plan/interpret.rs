@@ -162,6 +162,7 @@ impl Scratch {
 
     /// Whether bytes lie where the hook's own stack may have been: an array of variable length that its function has given up
     /// before it returns, a pointer to a local of a function that has returned.
+    #[inline]
     pub(super) fn is_overwritten(&self, address: u64, bytes: usize) -> bool {
         let end = self.stack_end.load(Ordering::Relaxed);
         address < end && address.saturating_add(bytes as u64) > end.saturating_sub(HOOK_STACK_BYTES)
