@@ -4,11 +4,20 @@
 //! object at hand costs 0.2 us this way, and 10 to 50 us when it is handed to the service thread and back
 //! (two wake-ups; DESIGN.md §3: never hand on what the thread at hand can do). Answers to other nodes' threads go
 //! through the service thread, which owns the links.
+//!
+//! The service thread never waits for the lock: a handler may have interrupted who holds it, and wait for that thread to serve
+//! its fault. What other nodes ask is *posted*, and done by whoever has the lock next, before anything else; who gives it up
+//! looks once more. So nothing overtakes what was posted before it:
+//!
+//! ```text
+//! service thread   post ─ try to lock ─ (held by somebody) ─ goes on
+//! who holds it                   its operation ─ unlock ─ posted? ─ lock ─ do it ─ unlock ─ SendSync
+//! ```
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use umbel_coherence::{SyncEffect, SyncHome};
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
@@ -16,6 +25,7 @@ use umbel_wire::{NodeId, ThreadId, Token};
 
 use crate::happens_before::acquires;
 use crate::request::Reply;
+use crate::sys::inbox::Inbox;
 
 /// A message to another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +42,27 @@ pub struct Remote {
 pub struct SyncTable {
     node: NodeId,
     state: Mutex<State>,
+    /// What the service thread wants done, oldest first.
+    posted: Inbox<Posted>,
     waiting_count: AtomicUsize,
+}
+
+/// What is not a request of a thread of this node.
+enum Posted {
+    Request {
+        from: NodeId,
+        token: Token,
+        thread: ThreadId,
+        key: SyncKey,
+        op: SyncOp,
+        except: Except,
+    },
+    Arrived {
+        from: NodeId,
+        key: SyncKey,
+        plan: u64,
+    },
+    Forget(Range<SyncKey>),
 }
 
 struct State {
@@ -64,6 +94,7 @@ impl SyncTable {
                 next_token: 0,
                 remote: VecDeque::new(),
             }),
+            posted: Inbox::new(),
             waiting_count: AtomicUsize::new(0),
         }
     }
@@ -79,6 +110,7 @@ impl SyncTable {
         wait: impl FnOnce(&Reply) -> i64,
     ) -> i32 {
         let mut state = self.state.lock().expect("no code under this lock panics");
+        self.do_posted(&mut state);
         state.next_token += 1;
         let token = Token(state.next_token);
         let mut effects = Vec::new();
@@ -101,7 +133,8 @@ impl SyncTable {
         self.answer(&mut state, effects, Except::None);
         let has_remote = !state.remote.is_empty();
         drop(state);
-        if has_remote {
+        let has_done = self.try_posted();
+        if has_remote || has_done {
             send();
         }
         match (own, reply) {
@@ -126,40 +159,112 @@ impl SyncTable {
         key: SyncKey,
         op: SyncOp,
     ) {
-        let mut state = self.state.lock().expect("no code under this lock panics");
-        let mut effects = Vec::new();
-        state
-            .home
-            .on_request(from, token, thread, key, op, &mut effects);
         let except = match (is_told, acquires(op)) {
             (true, _) => Except::Told(from, token),
             (false, false) => Except::Plain(from, token),
             (false, true) => Except::None,
         };
-        self.answer(&mut state, effects, except);
+        self.post(Posted::Request {
+            from,
+            token,
+            thread,
+            key,
+            op,
+            except,
+        });
     }
 
     /// All threads of `from`, and below it, have come to a barrier.
     pub fn on_arrived(&self, from: NodeId, key: SyncKey, plan: u64) {
-        let mut state = self.state.lock().expect("no code under this lock panics");
-        let mut effects = Vec::new();
-        state.home.on_arrived(from, key, plan, &mut effects);
-        self.answer(&mut state, effects, Except::None);
+        self.post(Posted::Arrived { from, key, plan });
     }
 
     /// The scope of these objects has ended.
     pub fn forget(&self, keys: Range<SyncKey>) {
-        let mut state = self.state.lock().expect("no code under this lock panics");
-        let mut effects = Vec::new();
-        state.home.forget(keys, &mut effects);
-        self.answer(&mut state, effects, Except::None);
+        self.post(Posted::Forget(keys));
     }
 
     /// What is for other nodes, in the order in which it came up: an answer must not overtake what the same node is told
-    /// of a tree.
+    /// of a tree. What somebody who has the lock brings about is missing: he sees that there is some, and has it sent.
     pub fn take_remote(&self) -> VecDeque<Remote> {
-        let mut state = self.state.lock().expect("no code under this lock panics");
-        std::mem::take(&mut state.remote)
+        let mut remote = VecDeque::new();
+        self.if_free(|state| remote.append(&mut state.remote));
+        remote
+    }
+
+    fn post(&self, posted: Posted) {
+        self.posted.push(posted);
+        self.try_posted();
+    }
+
+    /// Does what was posted, unless somebody has the lock: he looks here when he has given it up. Whether anything was done.
+    fn try_posted(&self) -> bool {
+        let mut has_done = false;
+        while self.has_posted() {
+            let Some(mut state) = self.try_lock() else {
+                break;
+            };
+            self.do_posted(&mut state);
+            has_done = true;
+        }
+        has_done
+    }
+
+    /// Calls `body` under the lock, unless somebody has it; again if something was posted meanwhile.
+    fn if_free(&self, mut body: impl FnMut(&mut State)) {
+        while let Some(mut state) = self.try_lock() {
+            self.do_posted(&mut state);
+            body(&mut state);
+            drop(state);
+            if !self.has_posted() {
+                break;
+            }
+        }
+    }
+
+    /// Who has posted asks this and then tries the lock; **everybody** who has had the lock, for whatever it was, asks it when
+    /// he has given it up: who found it held may have been the one that would have looked.
+    fn has_posted(&self) -> bool {
+        // Either who posts finds the lock free, or who gives it up finds what was posted.
+        fence(Ordering::SeqCst);
+        !self.posted.is_empty()
+    }
+
+    fn do_posted(&self, state: &mut State) {
+        for posted in self.posted.take() {
+            let mut effects = Vec::new();
+            let except = match posted {
+                Posted::Request {
+                    from,
+                    token,
+                    thread,
+                    key,
+                    op,
+                    except,
+                } => {
+                    let home = &mut state.home;
+                    home.on_request(from, token, thread, key, op, &mut effects);
+                    except
+                }
+                Posted::Arrived { from, key, plan } => {
+                    state.home.on_arrived(from, key, plan, &mut effects);
+                    Except::None
+                }
+                Posted::Forget(keys) => {
+                    state.home.forget(keys, &mut effects);
+                    Except::None
+                }
+            };
+            self.answer(state, effects, except);
+        }
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(_)) => unreachable!("no code under this lock panics"),
+        }
     }
 
     /// Wakes this node's threads; keeps what is for others.
@@ -193,5 +298,113 @@ impl SyncTable {
         // Counted when they are woken, not when they run: the service thread must not spin in their way.
         self.waiting_count
             .store(state.waiting.len(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: NodeId = NodeId(0);
+    const OTHER: NodeId = NodeId(1);
+    const MINE: ThreadId = ThreadId::new(HERE, 1);
+    const OTHERS: ThreadId = ThreadId::new(OTHER, 1);
+    const MUTEX: SyncKey = SyncKey(64);
+    const SEMAPHORE: SyncKey = SyncKey(128);
+
+    /// An operation of a thread of this node that need not wait; whether there was something to send.
+    fn run(table: &SyncTable, key: SyncKey, op: SyncOp) -> (i32, bool) {
+        let mut sends = false;
+        let result = table.run(
+            MINE,
+            key,
+            op,
+            || sends = true,
+            |_| unreachable!("nobody is in its way"),
+        );
+        (result, sends)
+    }
+
+    fn ask(table: &SyncTable, token: u64, key: SyncKey, op: SyncOp) {
+        table.on_request((OTHER, Token(token)), false, OTHERS, key, op);
+    }
+
+    fn answers(table: &SyncTable) -> Vec<(Token, i32)> {
+        let remote = table.take_remote().into_iter();
+        remote
+            .map(|remote| match remote.message {
+                Sync::Reply { token, result } => (token, result),
+                other => unreachable!("nobody meets here: {other:?}"),
+            })
+            .collect()
+    }
+
+    /// As if a handler had interrupted a thread that holds the lock: it returns only when the service thread has gone on.
+    #[test]
+    fn who_serves_peers_does_not_wait_for_the_lock() {
+        let table = SyncTable::new(HERE);
+        let state = table.state.lock().unwrap();
+        ask(&table, 1, SEMAPHORE, SyncOp::SemInit(0));
+        ask(&table, 2, SEMAPHORE, SyncOp::SemPost);
+        table.forget(SyncKey(512)..SyncKey(1024));
+        table.on_arrived(OTHER, SyncKey(256), 7);
+        assert_eq!(answers(&table), []);
+        drop(state);
+        // Who has the lock next does it first, and has the answers sent.
+        assert_eq!(run(&table, SEMAPHORE, SyncOp::SemGetValue), (1, true));
+        assert_eq!(answers(&table), [(Token(1), 0), (Token(2), 0)]);
+        assert_eq!(run(&table, SEMAPHORE, SyncOp::SemGetValue), (1, false));
+    }
+
+    #[test]
+    fn what_is_posted_while_the_lock_is_held_is_done_when_it_is_given_up() {
+        let table = SyncTable::new(HERE);
+        let state = table.state.lock().unwrap();
+        ask(&table, 1, MUTEX, SyncOp::MutexTryLock);
+        ask(&table, 2, MUTEX, SyncOp::MutexUnlock);
+        drop(state);
+        assert!(table.try_posted());
+        assert_eq!(answers(&table), [(Token(1), 0), (Token(2), 0)]);
+    }
+
+    /// A thread that gives the lock up looks while the service thread has it to take the answers, and so leaves it to that.
+    #[test]
+    fn who_took_the_answers_looks_for_what_was_posted_meanwhile() {
+        let table = SyncTable::new(HERE);
+        let mut calls = 0;
+        table.if_free(|_| {
+            calls += 1;
+            if calls == 1 {
+                ask(&table, 1, SEMAPHORE, SyncOp::SemInit(0));
+                assert!(!table.try_posted());
+            }
+        });
+        assert_eq!(calls, 2);
+        assert_eq!(answers(&table), [(Token(1), 0)]);
+    }
+
+    #[test]
+    fn nothing_is_left_behind_by_threads_that_give_the_lock_up_while_something_is_posted() {
+        const ROUNDS: u64 = 20_000;
+        let table = SyncTable::new(HERE);
+        run(&table, SEMAPHORE, SyncOp::SemInit(0));
+        let mut answered = 0;
+        std::thread::scope(|scope| {
+            let busy = scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    run(&table, MUTEX, SyncOp::MutexLock);
+                    run(&table, MUTEX, SyncOp::MutexUnlock);
+                }
+            });
+            for token in 1..=ROUNDS {
+                ask(&table, token, SEMAPHORE, SyncOp::SemPost);
+                answered += answers(&table).len() as u64;
+            }
+            busy.join().unwrap();
+        });
+        // Nobody looks any more but for what the last thread to unlock has asked for.
+        assert!(table.posted.is_empty());
+        assert_eq!(answered + answers(&table).len() as u64, ROUNDS);
+        assert_eq!(run(&table, SEMAPHORE, SyncOp::SemGetValue).0 as u64, ROUNDS);
     }
 }
