@@ -211,6 +211,44 @@ fn an_operation_of_the_engine_and_a_store_of_a_thread_meet_in_one_word() {
 }
 
 #[test]
+fn pages_are_filled_whether_the_file_has_them_and_the_engine_view_shows_them_or_not() {
+    on_every_backend(|mut space, address| {
+        const PAGES: usize = 40;
+        let fill = |space: &Space, first: usize, count: usize, value: u8| {
+            let bytes = vec![value; count * PAGE_BYTES];
+            let pages: Vec<&[u8]> = bytes.chunks(PAGE_BYTES).collect();
+            let start = address + first * PAGE_BYTES;
+            space.fill(start, &pages, Rights::Read).unwrap();
+        };
+        let see = |space: &mut Space, first: usize, count: usize, value: u8| {
+            let faults = serve(space, Rights::Read, || {
+                for page in first..first + count {
+                    let start = address + page * PAGE_BYTES;
+                    assert_eq!((load(start), load(start + PAGE_BYTES - 1)), (value, value));
+                }
+            });
+            assert!(faults.is_empty(), "{faults:?}");
+        };
+        // One that the engine has written is in the way of those that nobody has.
+        space.write(7 * PAGE_BYTES as u64, &[9]);
+        fill(&space, 0, PAGES, 1);
+        see(&mut space, 0, PAGES, 1);
+        for value in 2..4 {
+            space.set_rights(address, PAGES, Rights::None).unwrap();
+            fill(&space, 0, PAGES, value);
+            see(&mut space, 0, PAGES, value);
+        }
+        space.set_rights(address, PAGES, Rights::None).unwrap();
+        let (start, len) = (3 * PAGE_BYTES as u64, 20 * PAGE_BYTES as u64);
+        space.discard(start, len).unwrap();
+        fill(&space, 0, 2, 4);
+        fill(&space, 2, PAGES - 2, 5);
+        see(&mut space, 0, 2, 4);
+        see(&mut space, 2, PAGES - 2, 5);
+    });
+}
+
+#[test]
 fn discarded_pages_are_zero_and_can_be_used_again() {
     on_every_backend(|mut space, address| {
         space.write(4096, &[9; 8192]);

@@ -146,6 +146,13 @@ impl Mapping {
         };
     }
 
+    /// Reads the byte at `offset` for nothing but its page fault.
+    pub fn touch(&self, offset: usize) {
+        assert!(offset < self.len, "byte outside the mapping");
+        // SAFETY: the byte is inside this mapping, which lasts for ever.
+        unsafe { ptr::read_volatile((self.start + offset) as *const u8) };
+    }
+
     /// As `read`, to the end of `out`.
     pub fn append(&self, offset: usize, len: usize, out: &mut Vec<u8>) {
         assert!(
