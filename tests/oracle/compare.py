@@ -67,6 +67,8 @@ def compare(gdb, ours):
         ours = text_of(ours)
         return compare_objects(gdb, ours) if isinstance(ours, dict) else DIFFERENT
     gdb, ours = as_list(gdb), as_list(ours)
+    if isinstance(gdb, list) and (is_unmade_optional(ours) or is_unmade_vector(ours)):
+        return CUT
     if isinstance(gdb, list) and isinstance(ours, list):
         return compare_lists(gdb, ours)
     if isinstance(gdb, str) and isinstance(ours, str):
@@ -98,7 +100,8 @@ def compare_absent(gdb_absent, our_absent, gdb, ours):
         return EQUAL if both_invalid or both_out else MISSING
     if our_absent is not None:
         if not our_absent.startswith("invalid"):
-            return MISSING
+            # gdb prints what an object consists of though all of its data are optimized out, or though it has none.
+            return CUT if knows_nothing(gdb) else MISSING
         # Memory that gdb could read is not invalid; of an object without members it reads nothing.
         return CUT if is_unread(gdb) else EQUAL if is_unreadable(gdb) else DIFFERENT
     if not gdb_absent.startswith("invalid"):
@@ -128,6 +131,13 @@ def is_unread(tree):
     return False
 
 
+def knows_nothing(tree):
+    """Whether gdb says of no part of it what it is."""
+    if isinstance(tree, dict):
+        return absence(tree) in (OPTIMIZED_OUT, "not captured") or all(knows_nothing(part) for part in tree.values())
+    return False
+
+
 def has_absent(tree):
     if isinstance(tree, dict):
         return absence(tree) is not None or any(has_absent(part) for part in tree.values())
@@ -139,6 +149,26 @@ def is_unmade_string(tree):
     length = tree.get("_M_string_length")
     pointed, room = tree.get("_M_dataplus", {}).get("_M_p", {}), tree.get("<anonymous>", {}).get("_M_local_buf")
     return isinstance(length, str) and int(length) > 15 and isinstance(room, dict) and pointed.get("to") == room
+
+
+def is_unmade_optional(tree):
+    """Whether its members are those of no std::optional: whether it has a value is neither true nor false. gdb takes it for one."""
+    if not isinstance(tree, dict):
+        return False
+    if "_M_engaged" in tree:
+        return tree["_M_engaged"] not in ("true", "false")
+    return any(is_unmade_optional(part) for name, part in tree.items() if is_base(name) or name == "_M_payload")
+
+
+def is_unmade_vector(tree):
+    """Whether its members are those of no std::vector: it ends before it begins. gdb counts from there on to what it takes for the end."""
+    while isinstance(tree, dict) and not {"_M_start", "_M_finish", "_M_end_of_storage"} <= set(tree):
+        parts = [part for name, part in tree.items() if name.startswith("<std::_Vector_base") or name == "_M_impl"]
+        tree = parts[0] if parts else None
+    if not isinstance(tree, dict):
+        return False
+    begin, end, room = [int(tree[name].get("ptr", "0"), 16) for name in ("_M_start", "_M_finish", "_M_end_of_storage")]
+    return not begin <= end <= room
 
 
 def compare_objects(gdb, ours):
@@ -392,6 +422,17 @@ def unmade_string(length, room):
     return {"_M_string_length": length, "_M_dataplus": pointed, "<anonymous>": {"_M_local_buf": room}}
 
 
+def optional(engaged):
+    """For the self-test: members of an optional."""
+    return {"<std::_Optional_base>": {"_M_payload": {"<std::_Optional_payload>": {"_M_engaged": engaged}}}}
+
+
+def vector(begin, end, room):
+    """For the self-test: members of a vector."""
+    data = {"_M_start": {"ptr": begin}, "_M_finish": {"ptr": end}, "_M_end_of_storage": {"ptr": room}}
+    return {"<std::_Vector_base<int>>": {"_M_impl": {"<std::_Vector_base<int>::_Vector_impl_data>": data}}}
+
+
 OUT = {"absent": "optimized out"}
 BAD = {"absent": "invalid 0x8"}
 SELF_TEST = [
@@ -410,6 +451,17 @@ SELF_TEST = [
     (OUT, OUT, EQUAL),
     (OUT, "5", OURS),
     ("5", OUT, MISSING),
+    ({"<empty>": {"<other>": {}}}, OUT, CUT),
+    ({"<empty>": {}, "n": "1"}, OUT, MISSING),
+    ({"<empty>": {}, "n": OUT, "m": {"x": OUT}}, OUT, CUT),
+    ({"n": OUT, "m": "1"}, OUT, MISSING),
+    ([], OUT, MISSING),
+    (["5"], vector("0x30", "0x20", "0x40"), CUT),
+    (["5"], vector("0x20", "0x30", "0x28"), CUT),
+    (["5"], vector("0x20", "0x30", "0x40"), MISSING),
+    (["5"], optional("200"), CUT),
+    (["5"], optional("true"), MISSING),
+    (["5"], {"optional": optional("200")}, DIFFERENT),
     ("5", BAD, DIFFERENT),
     (BAD, "5", DIFFERENT),
     (BAD, BAD, EQUAL),
