@@ -292,6 +292,98 @@ fn hostile_pointers_are_captured_by_the_victim() {
     nothing_hurts(2, 10_000);
 }
 
+/// rbx: what it leads to, and what lies a page behind that.
+fn two_targets(_: &Request) -> Vec<u64> {
+    let ops = [
+        op(Opcode::Register, 3, 0, 0),
+        op(Opcode::Shape, 0, 0, 0),
+        5,
+        op(Opcode::End, 0, 0, 0),
+    ];
+    let mut words = plan_of(1, &ops);
+    words.push(2);
+    for second in [0, 4096] {
+        let instruction = Instruction {
+            follow: Follow::Object,
+            number: BYTES,
+            offset: 0,
+            second,
+            shape: 0,
+            most: 0,
+        };
+        words.extend(instruction.pack());
+    }
+    words
+}
+
+/// Each of the two: what could be read, or that nothing was there; those that were left out aside.
+fn two_of(payload: &[u64]) -> Vec<Probed> {
+    let [_, pointer, count, regions @ ..] = payload else {
+        panic!("too short: {payload:x?}");
+    };
+    let mut rest = regions;
+    let mut both = Vec::new();
+    for number in 0..*count {
+        let [address, head, behind @ ..] = rest else {
+            panic!("a region has two words: {payload:x?}");
+        };
+        assert_eq!(*address, pointer.wrapping_add(4096 * number));
+        assert_eq!(*head as u32, BYTES);
+        let is_captured = head >> 32 == RegionState::Captured as u64;
+        let (words, behind) = behind.split_at(if is_captured { 8 } else { 0 });
+        rest = behind;
+        if is_captured || head >> 32 == RegionState::Invalid as u64 {
+            both.push(Probed {
+                number,
+                pointer: *address,
+                target: is_captured.then(|| words.to_vec()),
+            });
+        }
+    }
+    assert!(rest.is_empty(), "{payload:x?}");
+    both
+}
+
+/// Where one piece of an event is there and the other isn't, in either order, each is what it is: also where the kernel reads both together.
+#[test]
+fn pieces_that_are_read_together_are_what_they_are_alone() {
+    let folder = Folder::new();
+    let program = folder.compile("probed.c", &["-O2", "-fcf-protection=none"]);
+    for probe in [0, 1] {
+        let how = How {
+            plan: Some(two_targets),
+            ..with_plan(probe)
+        };
+        let session = Session::start(&folder, how);
+        let outcome = run(session.command(&program).args(["many", "40000"])).must_succeed();
+        let pages = outcome.number("pages");
+        let recorded = session.finish();
+        // So many events had both, the first alone, the second alone, none.
+        let mut seen = [0; 4];
+        for payload in &recorded.values() {
+            let both = two_of(payload);
+            for piece in &both {
+                let offset = piece.pointer.wrapping_sub(pages);
+                if offset <= 4 * 4096 - u64::from(BYTES) {
+                    assert!(piece.is_pattern() && piece.target.is_some(), "{piece:x?}");
+                }
+                if (4 * 4096..6 * 4096).contains(&offset) {
+                    assert_eq!(piece.target, None, "{piece:x?}");
+                }
+                if (6 * 4096..8 * 4096 - 64).contains(&offset) {
+                    let zeroes = Some(vec![0; 8]);
+                    assert_eq!(piece.target, zeroes, "{piece:x?}");
+                }
+            }
+            if let [first, second] = &both[..] {
+                let are_bad = [first, second].map(|piece| usize::from(piece.target.is_none()));
+                seen[2 * are_bad[0] + are_bad[1]] += 1;
+            }
+        }
+        assert!(seen.iter().all(|&count| count > 100), "{probe} {seen:?}");
+    }
+}
+
 /// The sanitizers' runtime has handlers of its own, by system calls that nobody sees: the program's come before, ours come first.
 #[test]
 fn sanitized_programs_are_captured_too() {

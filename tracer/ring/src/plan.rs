@@ -43,6 +43,7 @@
 //! [`Instruction::WORDS`] words. Pointers are followed to the plan's depth; no address twice; null never.
 
 mod encode;
+mod expected;
 mod follow;
 mod frame;
 mod interpret;
@@ -54,6 +55,8 @@ mod triggers;
 mod wanted;
 
 pub use encode::{Arithmetic, Follow, Instruction, Op, Opcode, PlanHead, RegionState, op};
+pub use umbel_probe::kernel::Piece;
+
 pub use interpret::{Captured, Code, Finder, Probe, Registers, Scratch, UNKNOWN_AT_HOOK, Unread};
 pub use quick::{NUMBERS_MAX, QUICK_WORDS, numbers, values_of};
 pub use region::{Found, Lookup, Plans, Region, VECTORS_WANTED};

@@ -1,12 +1,13 @@
 //! Capture plans, carried out over memory that is made up.
 
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use umbel_trace_ring::plan::{
-    Arithmetic, CFA, Captured, ENTRIES, Follow, Instruction, Op, Opcode, PAYLOAD_WORDS, PlanHead,
-    Probe, RegionState, Registers, STACK_MISSING, Scratch, THREAD, UNKNOWN, UNKNOWN_AT_HOOK,
-    Unread, op,
+    Arithmetic, CFA, Captured, ENTRIES, Follow, Instruction, Op, Opcode, PAYLOAD_WORDS, Piece,
+    PlanHead, Probe, RegionState, Registers, STACK_MISSING, Scratch, THREAD, UNKNOWN,
+    UNKNOWN_AT_HOOK, Unread, op,
 };
 
 const TIME: u64 = 77;
@@ -63,6 +64,50 @@ impl Probe for Pieces {
     }
 }
 
+/// The same, by a probe that is told what will be read.
+struct Told {
+    pieces: Pieces,
+    told: RefCell<Vec<Vec<(u64, usize)>>>,
+    /// What was read without having been told.
+    untold: Cell<usize>,
+}
+
+impl Told {
+    fn new(pieces: Pieces) -> Self {
+        Self {
+            pieces,
+            told: RefCell::default(),
+            untold: Cell::new(0),
+        }
+    }
+}
+
+impl Probe for Told {
+    fn thread_pointer(&self) -> Option<u64> {
+        self.pieces.thread_pointer()
+    }
+
+    fn reads_together(&self) -> bool {
+        true
+    }
+
+    fn expect(&self, pieces: &[Piece]) {
+        let pieces = pieces
+            .iter()
+            .map(|piece| (piece.address as u64, piece.bytes));
+        self.told.borrow_mut().push(pieces.collect());
+    }
+
+    fn copy(&self, from: u64, to: &[AtomicU64], skip: usize, bytes: usize) -> Result<(), Unread> {
+        let told = self.told.borrow();
+        let is_told = told
+            .last()
+            .is_some_and(|told| told.contains(&(from, bytes)));
+        self.untold.set(self.untold.get() + usize::from(!is_told));
+        self.pieces.copy(from, to, skip, bytes)
+    }
+}
+
 fn registers() -> Registers {
     Registers {
         values: [0xb, 0x1000, 12, 13, 14, 15, 0xf00, 0, 0xa, 0xd, 0xc, 8, 9],
@@ -104,11 +149,11 @@ fn instruction(
     .pack()
 }
 
-fn run(code: &[u64], memory: &Pieces) -> Vec<u64> {
+fn run(code: &[u64], memory: &impl Probe) -> Vec<u64> {
     run_finding(code, memory, &|_| None)
 }
 
-fn run_finding(code: &[u64], memory: &Pieces, find: &impl Fn(u64) -> Option<u32>) -> Vec<u64> {
+fn run_finding(code: &[u64], memory: &impl Probe, find: &impl Fn(u64) -> Option<u32>) -> Vec<u64> {
     let code: Vec<AtomicU64> = code.iter().map(|&word| AtomicU64::new(word)).collect();
     let scratch = Box::new(Scratch::new());
     for word in &scratch.words {
@@ -377,6 +422,53 @@ fn a_vector_of_pointers_is_followed_element_by_element() {
 }
 
 #[test]
+fn what_the_pointers_of_a_depth_lead_to_is_told_before_it_is_read() {
+    let (code, memory) = list(1, 255, 64);
+    let expected = run(&code, &memory);
+    let told = Told::new(memory);
+    assert_eq!(run(&code, &told), expected);
+    // What is captured already isn't read again; the plan's own region was asked for alone.
+    let levels = [
+        vec![(0x2000, 16), (0x5000, 6)],
+        vec![(0x3000, 16)],
+        vec![(0x5001, 6)],
+    ];
+    assert_eq!(*told.told.borrow(), levels);
+    assert_eq!(told.untold.get(), 1);
+}
+
+#[test]
+fn pieces_of_the_stack_and_a_callers_registers_are_told_before_they_are_read() {
+    let memory = Pieces::default()
+        .numbers(0x1000, &[0xbbb, 0x5150, 0x1234, 99])
+        .with(0xff0, b"0123456789abcdef");
+    let code = [
+        head(16, 0, 0, 1),
+        op(Opcode::Stack, RBP, 4, -16),
+        op(Opcode::SetCfa, RBP, 0, 24),
+        op(Opcode::Stack, CFA, 11, -40),
+        op(Opcode::Caller, RBP, 0, 24),
+        0xfffd | 0xfffe << 16,
+        0,
+        head(16, 0, 0, 2),
+        op(Opcode::Register, RBX, 0, 0),
+        op(Opcode::Stack, RSP, 8, 0),
+        end(),
+    ];
+    let find = |address| (address == 0x1234).then_some(7);
+    let expected = run_finding(&code, &memory, &find);
+    let told = Told::new(memory);
+    assert_eq!(run_finding(&code, &told, &find), expected);
+    let together = [
+        vec![(0xff0, 4), (0xff0, 11)],
+        vec![(0x1010, 8), (0x1000, 8), (0x1008, 8)],
+        vec![(0x1018, 8)],
+    ];
+    assert_eq!(*told.told.borrow(), together);
+    assert_eq!(told.untold.get(), 0);
+}
+
+#[test]
 fn callers_frames_have_their_own_registers() {
     // The frame's caller waits at 0x1234, its rbx lies below, its r12 is where it was, its r13 is unknown.
     let memory = Pieces::default().numbers(0x1000, &[0xbbb, 0x5150, 0x1234, 99]);
@@ -585,5 +677,8 @@ proptest! {
         code[0] = head | 0xffff;
         let payload = run_finding(&code, &memory, &|address| Some(address as u32 % 64));
         prop_assert!(payload.len() <= PAYLOAD_WORDS);
+        let told = Told::new(memory);
+        let find = |address: u64| Some(address as u32 % 64);
+        prop_assert_eq!(run_finding(&code, &told, &find), payload);
     }
 }

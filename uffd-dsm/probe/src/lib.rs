@@ -6,16 +6,18 @@
 //! * [`guarded`]: the thread itself reads, by instructions that [`chain`]'s handler of SIGSEGV and SIGBUS knows: a fault there goes on
 //!   at a landing. 2 ns if the memory is there. Only while the thread can take these signals and the handler is ours. A fault is 2 us:
 //!   [`Reads`] asks the kernel first where one is likely;
-//! * [`kernel`]: the kernel reads: 0.4 us, whatever the signals are;
+//! * [`kernel`]: the kernel reads: 0.4 us, whatever the signals are; several pieces together ([`Batch`]) take less;
 //! * [`victim`]: another thread reads, and dies of it if need be (dos Santos et al., section 4.3): its successor is made by who waits for it.
 
 #![no_std]
 
+mod batch;
 pub mod chain;
 mod learned;
 mod reads;
 mod sys;
 
+pub use batch::Batch;
 pub use learned::Learned;
 pub use reads::Reads;
 pub use sys::call::call;

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
-use umbel_probe::{Learned, Reads, Unread, chain};
+use umbel_probe::kernel::{PIECES_MAX, Piece};
+use umbel_probe::{Batch, Learned, Reads, Unread, chain};
 
 const PAGE: usize = 4096;
 
@@ -185,4 +186,107 @@ fn where_the_kernel_may_not_be_asked_faults_tell() {
     assert_eq!(load(&event, pages.at(1, 0)), Err(INVALID));
     assert!(load(&event, pages.at(0, 0)).is_ok());
     assert_eq!(copy(&event, pages.at(0, PAGE - 4), 8), Err(INVALID));
+}
+
+fn piece(from: u64, bytes: usize) -> Piece {
+    Piece {
+        address: from as usize,
+        bytes,
+    }
+}
+
+/// What a batch has of a range.
+fn had(batch: &Batch, from: u64, bytes: usize) -> Option<Result<Vec<u8>, Unread>> {
+    let mut to = vec![0; bytes];
+    // SAFETY: `to` has room.
+    let read = unsafe { batch.copy(from, to.as_mut_ptr(), bytes) }?;
+    Some(read.map(|()| to))
+}
+
+/// In all ways that pages may be there or not: the kernel's call ends at each piece that isn't.
+#[test]
+fn what_is_read_together_is_what_is_read_one_by_one() {
+    const COUNT: usize = 8;
+    let pages = Pages::new(COUNT);
+    let batch = Batch::new();
+    for pattern in 0..1 << COUNT {
+        let is_there = |page: usize| pattern >> page & 1 != 0;
+        for page in 0..COUNT {
+            pages.set(page, is_there(page).then_some(page as u8 + 1));
+        }
+        let pieces: Vec<Piece> = (0..COUNT)
+            .map(|page| piece(pages.at(page, 8 * page + 3), 5 + 9 * page))
+            .collect();
+        let bad = (0..COUNT).filter(|&page| !is_there(page)).count();
+        // One call, and one behind each that is bad but the last.
+        let calls = 1 + bad - usize::from(!is_there(COUNT - 1));
+        assert_eq!(batch.fill(&pieces), calls, "{pattern:b}");
+        for (page, piece) in pieces.iter().enumerate() {
+            let expected = match is_there(page) {
+                true => Ok(vec![page as u8 + 1; piece.bytes]),
+                false => Err(INVALID),
+            };
+            let whole = had(&batch, piece.address as u64, piece.bytes);
+            assert_eq!(whole, Some(expected.clone()), "{pattern:b} {page}");
+            let inner = had(&batch, piece.address as u64 + 1, 4);
+            let part = expected.ok().map(|bytes| Ok(bytes[1..5].to_vec()));
+            assert_eq!(inner, part, "a part of what is bad may be there");
+            assert_eq!(had(&batch, piece.address as u64 + 1, piece.bytes), None);
+        }
+    }
+}
+
+#[test]
+fn a_piece_of_which_only_the_beginning_is_there_is_bad_and_the_next_is_read() {
+    let pages = Pages::new(3);
+    pages.set(0, Some(1));
+    pages.set(2, Some(3));
+    let batch = Batch::new();
+    let (first, second) = (piece(pages.at(0, 4000), 200), piece(pages.at(2, 0), 16));
+    assert_eq!(batch.fill(&[second, first, second]), 2);
+    assert_eq!(had(&batch, pages.at(0, 4000), 200), Some(Err(INVALID)));
+    assert_eq!(had(&batch, pages.at(2, 0), 16), Some(Ok(vec![3; 16])));
+    assert_eq!(batch.fill(&[]), 0);
+    assert_eq!(had(&batch, pages.at(2, 0), 16), None);
+}
+
+#[test]
+fn of_several_pieces_in_a_page_that_is_not_there_one_is_tried() {
+    let pages = Pages::new(2);
+    pages.set(1, Some(2));
+    let batch = Batch::new();
+    let mut pieces = [0, 64, 128]
+        .map(|offset| piece(pages.at(0, offset), 16))
+        .to_vec();
+    // Half of it is there.
+    pieces.push(piece(pages.at(0, PAGE - 8), 16));
+    pieces.push(piece(pages.at(1, 0), 16));
+    assert_eq!(batch.fill(&pieces), 2);
+    for bad in &pieces[..4] {
+        assert_eq!(
+            had(&batch, bad.address as u64, bad.bytes),
+            Some(Err(INVALID))
+        );
+    }
+    assert_eq!(had(&batch, pages.at(1, 0), 16), Some(Ok(vec![2; 16])));
+}
+
+#[test]
+fn pieces_for_which_there_is_no_room_are_left_out() {
+    let pages = Pages::new(4);
+    for page in 0..4 {
+        pages.set(page, Some(page as u8 + 1));
+    }
+    let batch = Batch::new();
+    let large = [0, 1, 2].map(|page| piece(pages.at(page, 0), PAGE));
+    assert_eq!(batch.fill(&large), 1);
+    assert_eq!(had(&batch, pages.at(1, 0), PAGE), Some(Ok(vec![2; PAGE])));
+    assert_eq!(had(&batch, pages.at(2, 0), PAGE), None);
+    let many: Vec<Piece> = (0..PIECES_MAX as u64 + 3)
+        .map(|number| piece(pages.at(3, 8 * number as usize), 8))
+        .collect();
+    assert_eq!(batch.fill(&many), 1);
+    let last = 8 * (PIECES_MAX - 1);
+    assert_eq!(had(&batch, pages.at(3, last), 8), Some(Ok(vec![4; 8])));
+    assert_eq!(had(&batch, pages.at(3, last + 8), 8), None);
 }

@@ -1,8 +1,10 @@
 //! What capturing needs: the plan region, scratch memory, reading.
 
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use umbel_probe::{Learned, Method, Reads, guarded, is_hopeless, kernel, victim};
+use umbel_probe::kernel::{PIECES_MAX, Piece};
+use umbel_probe::{Batch, Learned, Method, Reads, guarded, is_hopeless, kernel, victim};
 use umbel_trace_ring::plan::{Plans, Probe, Registers, Scratch, Unread};
 use umbel_trace_ring::sys::{File, call, is_quiet};
 
@@ -44,14 +46,14 @@ pub fn scratch(thread: &Thread) -> Option<&'static Scratch> {
     Some(unsafe { &(*(address as *const Private)).scratch })
 }
 
-/// What the thread has learned of memory; `None`: it has no scratch memory yet, or the kernel can't be asked.
+/// What the thread has of its own to read with; `None`: it has no scratch memory yet, or the kernel can't be asked.
 #[inline]
-fn learned(thread: &Thread) -> Option<&'static Learned> {
+fn private(thread: &Thread) -> Option<&'static Private> {
     match thread.scratch.load(Ordering::Relaxed) {
         0 => None,
         _ if is_quiet() => None,
         // SAFETY: see `scratch`.
-        address => Some(unsafe { &(*(address as *const Private)).learned }),
+        address => Some(unsafe { &*(address as *const Private) }),
     }
 }
 
@@ -60,6 +62,7 @@ fn learned(thread: &Thread) -> Option<&'static Learned> {
 struct Private {
     scratch: Scratch,
     learned: Learned,
+    batch: Batch,
 }
 
 #[cold]
@@ -148,10 +151,15 @@ fn may_be_shared(from: u64, bytes: usize) -> bool {
 
 /// Are all pages of a range mapped to memory here and now, so that reading them fetches nothing? By the kernel's table of pages.
 fn is_here(from: u64, bytes: usize) -> bool {
+    pages_table().is_some_and(|table| is_here_by(&table, from, bytes))
+}
+
+fn pages_table() -> Option<File> {
+    File::open(c"/proc/self/pagemap", libc::O_RDONLY).ok()
+}
+
+fn is_here_by(table: &File, from: u64, bytes: usize) -> bool {
     const PRESENT: u64 = 1 << 63;
-    let Ok(table) = File::open(c"/proc/self/pagemap", libc::O_RDONLY) else {
-        return false;
-    };
     let last = from.saturating_add(bytes as u64 - 1) >> PAGE_BITS;
     (from >> PAGE_BITS..=last).all(|page| {
         let mut entry = [0; 8];
@@ -168,7 +176,14 @@ pub struct ThreadProbe {
     /// The page that the hook's caller has its stack pointer in: there is memory, whatever signals can be taken.
     stack_page: u64,
     reads: Reads<'static>,
+    /// Where the kernel puts what it reads together; `None`: it isn't the kernel that reads.
+    batch: Option<&'static Batch>,
+    /// Something was put there, for this event.
+    is_filled: Cell<bool>,
 }
+
+/// Pieces of more bytes are read alone.
+const TOGETHER_BYTES_MAX: usize = 2048;
 
 impl ThreadProbe {
     /// For a thread whose hook was called with `registers`.
@@ -180,21 +195,48 @@ impl ThreadProbe {
             Method::Guarded => Some(Method::Kernel),
             method => Some(method),
         };
+        let private = private(thread);
         Self {
             method,
             stack_page: registers.stack() >> PAGE_BITS,
-            reads: Reads::new(learned(thread)),
+            reads: Reads::new(private.map(|private| &private.learned)),
+            batch: match method {
+                Some(Method::Kernel) => private.map(|private| &private.batch),
+                _ => None,
+            },
+            is_filled: Cell::new(false),
         }
+    }
+
+    /// All in the stack's own page?
+    #[inline]
+    fn is_own_stack(&self, from: u64, bytes: usize) -> bool {
+        from >> PAGE_BITS == self.stack_page
+            && from % PAGE_BYTES + bytes as u64 <= PAGE_BYTES
+            && !may_be_shared(from, bytes)
     }
 
     /// Copies to `to`, which has room.
     #[inline]
     fn read(&self, from: u64, to: *mut u8, bytes: usize) -> Result<(), Unread> {
-        let address = from as usize;
-        if is_hopeless(address, bytes) {
+        if is_hopeless(from as usize, bytes) {
             return Err(Unread::Invalid);
         }
-        if bytes > 0 && may_be_shared(from, bytes) {
+        if self.method == Some(Method::Guarded) && !may_be_shared(from, bytes) {
+            // SAFETY: `to` has room (the caller's); `taking` says that the thread takes the signals, and whose handler is first.
+            return told(unsafe { self.reads.copy(from, to, bytes) });
+        }
+        self.read_otherwise(from, to, bytes)
+    }
+
+    /// The same where the thread itself must not.
+    #[cold]
+    fn read_otherwise(&self, from: u64, to: *mut u8, bytes: usize) -> Result<(), Unread> {
+        if let Some(told) = self.read_before(from, to, bytes) {
+            return told;
+        }
+        let address = from as usize;
+        if may_be_shared(from, bytes) {
             // Another node may take it between the two: then it is left out as well.
             let told = match is_here(from, bytes) && !is_quiet() {
                 // SAFETY: `to` has room (the caller's).
@@ -203,21 +245,14 @@ impl ThreadProbe {
             };
             return told.map_err(|_| Unread::Untold);
         }
-        match self.method {
-            Some(Method::Guarded) => {
-                // SAFETY: `to` has room (the caller's); `taking` says that the thread takes the signals, and whose handler is first.
-                told(unsafe { self.reads.copy(from, to, bytes) })
-            }
-            _ => self.read_otherwise(from, to, bytes),
+        if self.is_own_stack(from, bytes) {
+            // SAFETY: `to` has room (the caller's); the stack's own page is there.
+            unsafe { guarded::copy(address, to, bytes) };
+            return Ok(());
         }
-    }
-
-    /// The same where the thread itself must not.
-    fn read_otherwise(&self, from: u64, to: *mut u8, bytes: usize) -> Result<(), Unread> {
         if self.reads.is_known_bad(from) {
             return Err(Unread::Invalid);
         }
-        let address = from as usize;
         let result = match self.method {
             // SAFETY: `to` has room (the caller's).
             Some(Method::Kernel) => told(unsafe { kernel::copy(address, to, bytes) }),
@@ -231,6 +266,17 @@ impl ThreadProbe {
             self.reads.note_bad(from);
         }
         result
+    }
+
+    /// From what was read together.
+    fn read_before(&self, from: u64, to: *mut u8, bytes: usize) -> Option<Result<(), Unread>> {
+        let batch = self.batch.filter(|_| self.is_filled.get())?;
+        // SAFETY: `to` has room (the caller's).
+        let told = unsafe { batch.copy(from, to, bytes) }.map(told)?;
+        Some(told.map_err(|why| match may_be_shared(from, bytes) {
+            true => Unread::Untold,
+            false => why,
+        }))
     }
 }
 
@@ -254,6 +300,44 @@ impl Probe for ThreadProbe {
         self.read(from, to as *mut u8, bytes)
     }
 
+    #[inline]
+    fn reads_together(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    #[cold]
+    fn expect(&self, pieces: &[Piece]) {
+        // One alone is read when it is asked for.
+        let Some(batch) = self.batch.filter(|_| pieces.len() > 1) else {
+            return;
+        };
+        let table = pieces
+            .iter()
+            .any(|piece| may_be_shared(piece.address as u64, piece.bytes))
+            .then(pages_table);
+        let is_wanted = |piece: &&Piece| {
+            let (from, bytes) = (piece.address as u64, piece.bytes);
+            let is_read_otherwise = self.is_own_stack(from, bytes)
+                || !(1..=TOGETHER_BYTES_MAX).contains(&bytes)
+                || is_hopeless(piece.address, bytes)
+                || self.reads.is_known_bad(from);
+            // What other nodes have is not asked for.
+            let is_here = !may_be_shared(from, bytes)
+                || matches!(&table, Some(Some(table)) if is_here_by(table, from, bytes));
+            !is_read_otherwise && is_here
+        };
+        let mut wanted = [Piece::default(); PIECES_MAX];
+        let mut count = 0;
+        for (place, piece) in wanted.iter_mut().zip(pieces.iter().filter(is_wanted)) {
+            *place = *piece;
+            count += 1;
+        }
+        if let Some(wanted) = wanted.get(..count).filter(|_| count > 1) {
+            batch.fill(wanted);
+            self.is_filled.set(true);
+        }
+    }
+
     fn thread_pointer(&self) -> Option<u64> {
         let own: u64;
         // SAFETY: reads the first word of the thread's own block, which has the block's address in it (System V ABI for x86-64).
@@ -269,10 +353,10 @@ impl Probe for ThreadProbe {
 
     #[inline]
     fn number(&self, from: u64, bytes: usize) -> Result<u64, Unread> {
-        let in_page = from % (1 << PAGE_BITS) <= (1 << PAGE_BITS) - 8;
-        let on_stack = from >> PAGE_BITS == self.stack_page && !may_be_shared(from, 8);
+        let in_page = from % PAGE_BYTES <= PAGE_BYTES - 8;
+        let on_stack = self.is_own_stack(from, 8);
         let guarded = self.method == Some(Method::Guarded) && !is_hopeless(from as usize, 8);
-        if in_page && on_stack {
+        if on_stack {
             // SAFETY: the stack's own page is there.
             let number = unsafe { guarded::load(from as usize) };
             return number

@@ -10,17 +10,17 @@ use super::interpret::{Probe, Unread};
 const SOURCES_MAX: usize = 384;
 
 /// Bytes of memory that is mapped as a whole or not at all.
-const MAPPED_BYTES: u64 = 4096;
+pub(super) const MAPPED_BYTES: u64 = 4096;
 
 /// Captured bytes whose pointers are to be followed.
 #[derive(Clone, Copy, Debug)]
-struct Source {
+pub(super) struct Source {
     /// Byte of the payload where they begin.
-    at: usize,
-    bytes: usize,
-    shape: u32,
+    pub at: usize,
+    pub bytes: usize,
+    pub shape: u32,
     /// Bytes of an element that the shape describes; 0: it describes the whole.
-    stride: usize,
+    pub stride: usize,
     depth: u8,
 }
 
@@ -68,7 +68,7 @@ impl Sources {
     }
 
     #[inline]
-    fn get(&self, index: usize) -> Option<Source> {
+    pub fn get(&self, index: usize) -> Option<Source> {
         if index >= self.count.load(Ordering::Relaxed) as usize {
             return None;
         }
@@ -86,20 +86,27 @@ impl Sources {
 }
 
 /// Where a pointer leads.
-struct Target {
-    address: u64,
-    bytes: u64,
+pub(super) struct Target {
+    pub address: u64,
+    pub bytes: u64,
     shape: u32,
     stride: usize,
     depth: u8,
-    is_text: bool,
+    pub is_text: bool,
 }
 
 impl<P: Probe> Frame<'_, P> {
     /// Follows the pointers in all sources, as far as limits let it.
     pub(super) fn follow(&mut self) {
         let mut next = 0;
+        let mut expected = match self.probe.reads_together() {
+            true => 0,
+            false => usize::MAX,
+        };
         while let Some(source) = self.scratch.sources.get(next) {
+            if next >= expected {
+                expected = self.expect_from(next);
+            }
             next += 1;
             if source.stride == 0 {
                 if self.element(&source, source.at, source.bytes).is_none() {
@@ -157,8 +164,8 @@ impl<P: Probe> Frame<'_, P> {
         }
     }
 
-    #[inline]
-    fn target(
+    #[inline(always)]
+    pub(super) fn target(
         &self,
         source: &Source,
         instruction: &Instruction,
@@ -225,8 +232,8 @@ impl<P: Probe> Frame<'_, P> {
     }
 
     /// Is there a region at its address already, as long, or a text to its end?
-    #[inline]
-    fn is_captured(&self, target: &Target) -> bool {
+    #[inline(always)]
+    pub(super) fn is_captured(&self, target: &Target) -> bool {
         if self.regions == 0 {
             return false;
         }

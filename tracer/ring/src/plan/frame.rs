@@ -48,7 +48,7 @@ pub(super) struct Frame<'a, P> {
     pub(super) code: &'a [AtomicU64],
     pub(super) probe: &'a P,
     pub(super) scratch: &'a Scratch,
-    registers: &'a mut Registers,
+    pub(super) registers: &'a mut Registers,
     pub(super) room: Room,
     /// Word of the payload where the frame begins.
     begin: usize,
@@ -99,6 +99,9 @@ impl<'a, P: Probe> Frame<'a, P> {
         let unknown = (self.registers.unknown & 0xffff) << 32;
         self.append(u64::from(self.room.head.number) | unknown)?;
         let mut at = plan + 1;
+        if self.probe.reads_together() {
+            self.expect_stack(at);
+        }
         loop {
             let word = self.word(at)?;
             let op = Op::parse(word)?;

@@ -7,6 +7,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use umbel_probe::kernel::Piece;
+
+use super::expected::expect_caller;
 use super::follow::Sources;
 use super::frame::{After, Frame, Places, Room};
 use super::triggers::Triggers;
@@ -28,6 +31,15 @@ pub trait Probe {
     /// # Errors
     /// Not all can be read.
     fn copy(&self, from: u64, to: &[AtomicU64], skip: usize, bytes: usize) -> Result<(), Unread>;
+
+    /// Is it cheaper to read several pieces together? Then it is told what will be read.
+    #[inline]
+    fn reads_together(&self) -> bool {
+        false
+    }
+
+    /// These will be read next, unless it turns out that they are not needed: [`Probe::copy`] and [`Probe::number`] ask for each.
+    fn expect(&self, _pieces: &[Piece]) {}
 
     /// The thread's own address ([`super::THREAD`]).
     fn thread_pointer(&self) -> Option<u64> {
@@ -86,7 +98,7 @@ const UNKNOWN_BEHIND_CALL: u64 = UNKNOWN_AT_HOOK | 1 << 0 | 1 << 1 | 1 << 2 | 1 
 const PLACES: [u8; 16] = [8, 9, 10, 0, 13, 13, 1, 6, 11, 12, 13, 13, 2, 3, 4, 5];
 
 /// DWARF's numbers of the first six in [`Registers::values`].
-const KEPT: [u8; 6] = [3, 6, 12, 13, 14, 15];
+pub(super) const KEPT: [u8; 6] = [3, 6, 12, 13, 14, 15];
 
 const RSP: usize = 6;
 
@@ -261,6 +273,9 @@ impl<C: Code + ?Sized, P: Probe, F: Finder> Captured<'_, C, P, F> {
     /// Makes the registers those of the caller. Where it waits.
     fn caller(&self, rules: [u64; 2], registers: &mut Registers) -> Option<u64> {
         let cfa = registers.values[CFA_PLACE];
+        if self.probe.reads_together() {
+            expect_caller(self.probe, cfa, rules);
+        }
         let return_address = self.probe.number(cfa.wrapping_sub(8), 8).ok()?;
         registers.unknown |= UNKNOWN_BEHIND_CALL;
         for (place, number) in KEPT.into_iter().enumerate() {

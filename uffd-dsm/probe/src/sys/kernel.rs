@@ -4,7 +4,7 @@ use super::call::{call, pid};
 use crate::Unread;
 
 /// A piece of memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Piece {
     /// Where it begins.
