@@ -26,6 +26,8 @@ pub struct Socket {
     written: usize,
     /// Joins what is queued and not yet being written.
     batcher: Batcher,
+    /// How often more was said to follow in this turn.
+    parts: u32,
     /// The loop tells when there is room to write again.
     waits_for_room: bool,
     /// Why no more comes.
@@ -50,6 +52,7 @@ impl Socket {
             outgoing: Vec::new(),
             written: 0,
             batcher: Batcher::default(),
+            parts: 0,
             waits_for_room: false,
             end: None,
             sent: 0,
@@ -408,6 +411,7 @@ impl Links {
     /// Writes what every link has queued.
     pub fn flush(&mut self) {
         for socket in self.sockets.iter_mut().flatten() {
+            socket.parts = 0;
             let written = socket.flush();
             self.traffic.add(written);
         }
@@ -428,6 +432,11 @@ fn object_of(message: &Message) -> Option<ObjectId> {
 /// Bytes queued for a peer that leave before the turn ends: so the peer has something to do meanwhile.
 const QUEUED_BYTES_MAX: usize = 128 * 1024;
 
+/// Parts of what follows that leave a socket with one write, which takes 3 us here and 2 us at the peer; the first
+/// write has fewer.
+const PARTS_PER_WRITE: u32 = 4;
+const FIRST_PARTS: u32 = 2;
+
 /// Sockets that are asked one by one while the service thread looks for events: a call each, 0.2 us.
 const ASKED_MAX: usize = 3;
 
@@ -447,6 +456,17 @@ impl Link for Links {
             codec::encode_coherence(message, socket.outgoing());
             self.traffic.messages_sent += socket.queued(to, Some(message.object()), start);
             if socket.outgoing.len() - socket.written > QUEUED_BYTES_MAX {
+                self.traffic.add(socket.flush());
+            }
+        }
+    }
+
+    fn more_follows(&mut self, to: NodeId) {
+        let socket = self.sockets.get_mut(usize::from(to.0));
+        if let Some(socket) = socket.and_then(Option::as_mut) {
+            socket.parts += 1;
+            let is_worth_it = socket.parts % PARTS_PER_WRITE == FIRST_PARTS;
+            if socket.stream.has_ring() || is_worth_it {
                 self.traffic.add(socket.flush());
             }
         }

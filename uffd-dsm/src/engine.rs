@@ -44,6 +44,10 @@ use memory::ObjectMemory;
 pub trait Link {
     /// Queues a message for a peer.
     fn send(&mut self, to: NodeId, message: &Coherence<&dyn Put>);
+
+    /// More of what was queued for a peer follows, and each takes it some time: it may leave now, so that the peer
+    /// works while this node does.
+    fn more_follows(&mut self, _to: NodeId) {}
 }
 
 /// What the engine tells its owner.
@@ -162,6 +166,8 @@ pub struct Engine {
     /// Who writes what; only if statistics are wanted.
     sharing: Option<SharingWatch>,
     trace: Trace,
+    /// Diffs of pages, or answers to them, that were sent in this turn.
+    page_flushes: usize,
     read_faults: u64,
     write_faults: u64,
 }
@@ -204,6 +210,7 @@ impl Engine {
             stats: StatsTable::default(),
             sharing: None,
             trace: Trace::default(),
+            page_flushes: 0,
             read_faults: 0,
             write_faults: 0,
         })
@@ -317,6 +324,7 @@ impl Engine {
 
     /// Ends the turn: the holds that are over, and what was gathered.
     pub fn on_tick(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
+        self.page_flushes = 0;
         self.carry_out(now_ns, link)?;
         self.expire_holds(now_ns, link)?;
         if self.pins.is_anything_waiting() {
@@ -370,8 +378,14 @@ impl Engine {
         link: &mut dyn Link,
     ) -> Result<(), Error> {
         self.carry_out(now_ns, link)?;
+        let units = self.machine.units_to_flush(&mut self.memory);
+        for part in units.chunks(PART_UNITS) {
+            self.machine
+                .send_written(part, &mut self.memory, &mut self.effects);
+            self.carry_out(now_ns, link)?;
+        }
         self.machine
-            .flush(asked, &mut self.memory, &mut self.effects);
+            .await_flushes(asked, &mut self.memory, &mut self.effects);
         self.carry_out(now_ns, link)
     }
 
@@ -525,3 +539,7 @@ impl Engine {
         self.marks.remove(&object);
     }
 }
+
+/// Units that a flush looks at before what it found is sent: of pages, 3 us of comparing on this node and 8 us of merging at their
+/// home, which goes on while this node compares the next.
+const PART_UNITS: usize = 16;

@@ -208,8 +208,39 @@ impl<H: HomeMap> Machine<H> {
         memory: &mut dyn Memory<D>,
         out: &mut Vec<Effect<D>>,
     ) {
+        let units = self.units_to_flush(memory);
+        self.send_written(&units, memory, out);
+        self.await_flushes(asked, memory, out);
+    }
+
+    /// What a flush has to look at.
+    ///
+    /// A flush of many can be made in parts, whose effects are carried out one by one: [`Machine::send_written`] of each
+    /// part of these, then [`Machine::await_flushes`], with no other input between them.
+    pub fn units_to_flush<D>(&self, memory: &mut dyn Memory<D>) -> Vec<ObjectId> {
+        self.flushes.units(memory)
+    }
+
+    /// Sends what was written of these. Nobody waits for it yet.
+    pub fn send_written<D: Clone>(
+        &mut self,
+        units: &[ObjectId],
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) {
         let (mut sides, mut turn) = self.turn(memory, out);
-        sides.send_written(&mut turn);
+        sides.send_written_of(units, &mut turn);
+        sides.settle(&mut turn);
+    }
+
+    /// Answers each as [`Machine::flush`] does, for what was sent before.
+    pub fn await_flushes<D: Clone>(
+        &mut self,
+        asked: &[(Token, Option<NodeId>)],
+        memory: &mut dyn Memory<D>,
+        out: &mut Vec<Effect<D>>,
+    ) {
+        let (mut sides, mut turn) = self.turn(memory, out);
         for (token, to) in asked {
             turn.flushes.wait(Waiter::Caller(*token), *to);
         }

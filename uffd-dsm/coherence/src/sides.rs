@@ -142,7 +142,13 @@ impl<H: HomeMap> Sides<'_, H> {
 
     /// Sends all that was written here.
     pub(crate) fn send_written<D: Clone>(&mut self, turn: &mut Turn<'_, D>) {
-        for object in turn.flushes.units(turn.memory) {
+        let units = turn.flushes.units(turn.memory);
+        self.send_written_of(&units, turn);
+    }
+
+    /// Sends what was written of these.
+    pub(crate) fn send_written_of<D: Clone>(&mut self, units: &[ObjectId], turn: &mut Turn<'_, D>) {
+        for object in units.iter().copied() {
             let home = self.homes.home(object);
             if home == turn.node {
                 self.directory.flush(object, turn);

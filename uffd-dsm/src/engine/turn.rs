@@ -15,10 +15,11 @@ use umbel_wire::codec::Put;
 use umbel_wire::{Access, Coherence, NodeId, ObjectId, Operation, Protocol, Token};
 
 use super::memory::{Source, parse, place};
-use super::{Engine, Event, Hold, Link};
+use super::{Engine, Event, Hold, Link, PART_UNITS};
 use crate::payload::Payload;
 use crate::stream::Way;
 use crate::trace::Traced;
+use crate::window::Arena;
 
 /// Whether the message may only lower rights here and be answered, or bring a page that nobody waits for: its effects
 /// can wait for others of their kind.
@@ -232,6 +233,15 @@ impl Engine {
             payload,
         });
         link.send(to, &sources.map_ref(|source| source as &dyn Put));
+        // Small objects take so little that one message for all of them is worth more.
+        let is_of_page = matches!(sealed, Coherence::Flush { .. } | Coherence::Flushed { .. })
+            && !matches!(place(sealed.object()).arena, Arena::Small(_));
+        if is_of_page {
+            self.page_flushes += 1;
+            if self.page_flushes.is_multiple_of(PART_UNITS) {
+                link.more_follows(to);
+            }
+        }
     }
 
     /// Takes over a run of pages at once: this one's bytes, which were just taken off `effects`, and as many that

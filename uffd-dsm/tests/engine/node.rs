@@ -31,8 +31,9 @@ pub struct Node {
     next_token: u64,
 }
 
+/// The messages, and how often more was said to follow.
 #[derive(Default)]
-pub struct Sent(pub VecDeque<Coherence<Vec<u8>>>);
+pub struct Sent(pub VecDeque<Coherence<Vec<u8>>>, pub u32);
 
 impl Link for Sent {
     fn send(&mut self, to: NodeId, message: &Coherence<&dyn Put>) {
@@ -43,6 +44,10 @@ impl Link for Sent {
             Ok(Some((Message::Coherence(message), _))) => self.0.push_back(message),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn more_follows(&mut self, _to: NodeId) {
+        self.1 += 1;
     }
 }
 

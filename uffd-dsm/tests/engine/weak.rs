@@ -71,6 +71,40 @@ fn who_writes_through_copies_faults_once_for_several_and_only_what_changed_leave
 }
 
 #[test]
+fn a_flush_of_many_pages_leaves_in_parts_and_is_done_when_all_are_answered() {
+    let mut node = node();
+    let mut home = Home::default();
+    let stack = foreign_stack();
+    let pages: Vec<_> = (0..40).map(|number| page(stack, number)).collect();
+    let addresses: Vec<usize> = pages.iter().map(|place| place.page_address()).collect();
+    for (count, value, parts) in [(40, 1, 2), (10, 2, 0)] {
+        let written = addresses[..count].to_vec();
+        node.run(
+            move || {
+                written.iter().for_each(|address| {
+                    load(*address);
+                    store(*address + 9, value);
+                });
+            },
+            |message| home.answer(message),
+        );
+        node.sent.1 = 0;
+        home.bytes_back = 0;
+        node.flush(|message| home.answer(message));
+        assert_eq!(node.sent.1, parts);
+        assert_eq!(
+            home.bytes_back,
+            2 * count as u64,
+            "a byte with its head of each"
+        );
+        for place in &pages[..count] {
+            assert_eq!(home.pages[&place.id()][9], value);
+        }
+    }
+    assert!(node.engine.next_event().is_none());
+}
+
+#[test]
 fn another_writers_bytes_arrive_around_ones_own() {
     let mut node = node();
     let mut home = Home::default();

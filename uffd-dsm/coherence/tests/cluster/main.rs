@@ -287,20 +287,7 @@ impl Cluster {
             if self.gathers && self.nodes[rank].gathers_from.is_some() && self.below(4) > 0 {
                 self.gather(rank);
             }
-            // Threads run between any two effects.
-            if self.below(4) > 0 {
-                return self.carry_out(rank);
-            }
-            let object = OBJECTS[self.below(OBJECTS.len())];
-            if self.nodes[rank].memory.pages[&object].view == Some(Access::Write) {
-                let word = if self.has_races {
-                    self.below(WORDS)
-                } else {
-                    rank
-                };
-                self.store(rank, object, word);
-            }
-            return;
+            return self.go_on(rank);
         }
         if self.flushes_often && self.below(3) == 0 {
             // A copy that is not written soon becomes clean.
@@ -421,9 +408,40 @@ impl Cluster {
             *seen = value.max(seen).to_owned();
         }
         node.flushes.insert(token, promised);
-        self.input(rank, "flush".into(), |machine, memory, out| {
-            machine.flush(&[(token, None)], memory, out)
+        if self.below(2) == 0 {
+            return self.input(rank, "flush".into(), |machine, memory, out| {
+                machine.flush(&[(token, None)], memory, out)
+            });
+        }
+        let node = &mut self.nodes[rank];
+        let units = node.machine.units_to_flush(&mut node.memory);
+        for part in units.chunks(1 + self.below(2)) {
+            self.input(rank, format!("send {part:?}"), |machine, memory, out| {
+                machine.send_written(part, memory, out)
+            });
+            while self.nodes[rank].is_busy() {
+                self.go_on(rank);
+            }
+        }
+        self.input(rank, "await flushes".into(), |machine, memory, out| {
+            machine.await_flushes(&[(token, None)], memory, out)
         });
+    }
+
+    /// Carries out an effect, or stores something: threads run between any two effects.
+    fn go_on(&mut self, rank: usize) {
+        if self.below(4) > 0 {
+            return self.carry_out(rank);
+        }
+        let object = OBJECTS[self.below(OBJECTS.len())];
+        if self.nodes[rank].memory.pages[&object].view == Some(Access::Write) {
+            let word = if self.has_races {
+                self.below(WORDS)
+            } else {
+                rank
+            };
+            self.store(rank, object, word);
+        }
     }
 
     /// What only lowers rights and is answered, or brings what nobody waits for, may come before the effects of others of
