@@ -143,3 +143,85 @@ fn a_node_that_is_stuck_is_looked_at_and_goes_on() {
     assert_eq!(shown.matches("total = ").count(), 1, "{shown}");
     assert!(shown.contains("total = <not captured>\n"), "{shown}");
 }
+
+/// Node 1 has looked at the first page of an array of node 0's, and waits; node 0 tells where another page is.
+const SHARES: &str = "
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  int many[1 << 16];
+  for (int n = 0; n < 1 << 16; n++) many[n] = n + 1;
+  _Atomic int go = 0, has_seen = 0;
+  int seen = 0;
+  void waits(int n) {
+    seen = many[0] + n;
+    has_seen = 1;
+    while (!go) usleep(1000);
+    seen += many[1 << 15];
+  }
+  void goes(int n) {
+    while (!has_seen) usleep(1000 * n);
+    FILE *told = fopen(argv[argc - 1], \"w\");
+    fprintf(told, \"%p\\n\", (void *)&many[1 << 15]);
+    fclose(told);
+    while (!access(argv[argc - 1], F_OK)) usleep(1000 * n);
+    go = 1;
+  }
+  dist_thr_t waiting = dist_thr_create_on(1, waits, 7);
+  dist_thr_t going = dist_thr_create_on(0, goes, 1);
+  dist_thr_join(waiting);
+  dist_thr_join(going);
+  printf(\"%d\\n\", seen);
+  return 0;
+}
+";
+
+#[test]
+fn core_files_of_nodes_have_the_shared_objects_that_are_there() {
+    let program = compile_text(SHARES, &["-g", "-O0", "-finstrument-functions"]);
+    let file = program.path().with_file_name("place");
+    let recording = program.path().with_file_name("shares");
+    let trace = format!("--trace={}", recording.display());
+    let mut command = program.command(On::Nodes(2), &[&trace], &[&file.to_string_lossy()]);
+    let running = start(&mut command, b"");
+    let mut place = String::new();
+    let is_told = holds_within(LIMIT, || {
+        place = std::fs::read_to_string(&file).unwrap_or_default();
+        place.ends_with('\n')
+    });
+    let mut snapshot = umbel(&["trace", "ctl", "-s"]);
+    let made = start(snapshot.arg(&recording).args(["snapshot", "--core"]), b"").wait(LIMIT);
+    std::fs::remove_file(&file).expect("the program has made it");
+    let outcome = running.wait(LIMIT);
+    assert!(is_told, "{outcome}");
+    // All nodes stood, and went on.
+    assert_eq!(
+        (outcome.status, &*outcome.stdout),
+        (Some(0), "32777\n"),
+        "{outcome}\n{made}"
+    );
+    assert_eq!(made.status, Some(0), "{made}");
+    let mut seen = Vec::new();
+    for core in made.stdout.lines() {
+        let mut gdb = std::process::Command::new("gdb");
+        gdb.args(["-nx", "-batch", "-ex", "thread apply all bt 8", "-ex"]);
+        gdb.arg(format!("x/1dw {}", place.trim()));
+        let said = start(gdb.arg(program.path()).arg(core), b"").wait(LIMIT);
+        for function in ["waits (n=7)", "goes (n=1)"] {
+            if said.stdout.contains(function) {
+                let has_it = said.stdout.contains(":\t32769\n");
+                let has_none = said.stderr.contains("Cannot access memory at address");
+                seen.push((function, has_it, has_none));
+            }
+        }
+        let bytes = std::fs::metadata(core).map_or(0, |file| file.len());
+        assert!(bytes < 64 << 20, "{core}: {bytes} bytes");
+    }
+    seen.sort_unstable();
+    // The other node has it; it is neither fetched nor shown as zeros.
+    assert_eq!(
+        seen,
+        [("goes (n=1)", true, false), ("waits (n=7)", false, true)],
+        "{made}"
+    );
+}

@@ -30,7 +30,7 @@ fn is_recorded_as_a_whole(what: &str) {
     folder.no_leftovers();
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     // SAFETY: it only reads the process's user.
     unsafe { libc::geteuid() == 0 }
 }

@@ -3,10 +3,12 @@
 //! What must be in a recording is counted by the programs themselves (tests/programs/trace/record).
 
 mod chosen;
+mod cores;
 mod debug;
 mod hard;
 mod kept;
 mod places;
+mod registers;
 mod snapshots;
 mod texts;
 mod triggers;
@@ -145,7 +147,12 @@ struct Running<'a> {
 impl<'a> Running<'a> {
     #[track_caller]
     fn start(folder: &'a Folder, options: &[&str]) -> Self {
-        let mut command = folder.command(options, &[]);
+        Self::start_with(folder, options, &[])
+    }
+
+    #[track_caller]
+    fn start_with(folder: &'a Folder, options: &[&str], arguments: &[&str]) -> Self {
+        let mut command = folder.command(options, arguments);
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

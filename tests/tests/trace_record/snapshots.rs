@@ -53,8 +53,9 @@ fn a_snapshot_has_memory_and_the_call_graph() {
     );
 }
 
+/// What gdb says of a core file.
 #[track_caller]
-fn gdb(folder: &Folder, core: &str, commands: &[&str]) -> String {
+pub fn gdb(folder: &Folder, core: &str, commands: &[&str]) -> String {
     let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-batch"]);
     for command in commands {

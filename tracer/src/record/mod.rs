@@ -39,6 +39,7 @@ pub use output::Tally;
 pub use program::{Untraceable, examine};
 pub use session::{Outcome, Program, Session, Settings, control_path, live_path};
 pub use sink::Sink;
+pub(crate) use sys::pages::there as pages_there;
 pub(crate) use sys::robust::list as robust_list;
 pub use sys::spawn::with_mask;
 pub use umbel_probe::Method;

@@ -1,7 +1,7 @@
 //! A core file of a process that lives on: what gdb opens with the program.
 //!
 //! All threads are stopped while their registers and the memory are copied, so that what the file has is one moment. What goes into it is
-//! what the kernel would put there (`/proc/PID/coredump_filter`). Pages that aren't there are holes: none is brought in by being
+//! what the kernel would put there (`/proc/PID/coredump_filter`), and what nodes share as far as it is here. Pages that aren't there are holes: none is brought in by being
 //! looked at, so nothing is fetched from other nodes.
 
 use std::fs::{self, File};
@@ -25,6 +25,9 @@ const PROGRAM_HEADER_BYTES: u64 = 56;
 
 /// Program headers that an ELF header can count.
 const PROGRAM_HEADERS_MAX: usize = 0xfffe;
+
+/// So much of the disk is left to the recording.
+const ROOM_LEFT: u64 = 4 << 20;
 
 /// Bytes that are copied at once.
 const COPY_BYTES: usize = 1 << 20;
@@ -106,7 +109,15 @@ fn fill(pid: i32, first: Option<i32>, mut file: File) -> Result<Written, String>
         at += stored;
     }
     head.extend(notes);
-    let failed = |error: io::Error| error.to_string();
+    has_room(&file, &copies)?;
+    let failed = |error: io::Error| match error.raw_os_error() {
+        Some(libc::EFBIG) => {
+            format!(
+                "{error}: files may not be larger here (ulimit -f, or the file system's own limit)"
+            )
+        }
+        _ => error.to_string(),
+    };
     file.write_all(&head).map_err(failed)?;
     // What is no page of the program's stays a hole.
     file.set_len(at).map_err(failed)?;
@@ -124,6 +135,25 @@ fn fill(pid: i32, first: Option<i32>, mut file: File) -> Result<Written, String>
         took: begin.elapsed(),
         remarks,
     })
+}
+
+/// A disk that is full in the end has no room for the recording either: better no core file than that.
+fn has_room(file: &File, copies: &[(u64, &Part)]) -> Result<(), String> {
+    let runs = copies.iter().flat_map(|(_, part)| &part.runs);
+    let wanted: u64 = runs.map(|run| run.end - run.start).sum();
+    // What can't be told is found out by writing.
+    let Ok(disk) = nix::sys::statvfs::fstatvfs(file) else {
+        return Ok(());
+    };
+    let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+    match wanted.saturating_add(ROOM_LEFT) <= free {
+        true => Ok(()),
+        false => Err(format!(
+            "it has up to {} MiB, and the disk has room for {} MiB: make room, or record (-o) to a larger disk",
+            wanted.div_ceil(1 << 20),
+            free >> 20
+        )),
+    }
 }
 
 /// Copies the pages of a part that are there; how many bytes.

@@ -1,9 +1,9 @@
 //! Finds the objects that expressions name.
 
-use umbel_values::evaluate::{self, Source};
+use umbel_values::evaluate::{self, Bytes, Source};
 use umbel_values::show::{self, Limits, one_line};
 use umbel_values::{
-    Address, Bound, Kind, Member, Memory, Offset, Op, Place, TypeId, Types, Variable,
+    Address, Bound, Kind, Member, Memory, Offset, Op, Piece, Place, TypeId, Types, Variable,
 };
 
 use super::elsewhere::{Outside, written};
@@ -80,7 +80,7 @@ impl Object {
             of,
             bits: None,
             register: None,
-            why: "the compiler keeps it in registers, or computes it",
+            why: "it is no memory",
             indexed: 0,
         }
     }
@@ -177,8 +177,22 @@ impl Around<'_> {
             Place::Register(number) => Some(number),
             _ => None,
         };
+        let why = match variable.place {
+            Place::Register(_) => "it is in a register",
+            Place::Value(_) => {
+                "it is in no place of its own, its value is computed from others; compile with -O0 to have it in memory"
+            }
+            Place::Constant(_) => {
+                "the compiler has put its value into the instructions; compile with -O0 to have it in memory"
+            }
+            Place::Pieces(_) => {
+                "its parts are in several places, each on its own; compile with -O0 to have it in memory"
+            }
+            _ => "it is no memory",
+        };
         Ok(Object {
             register,
+            why,
             ..Object::in_source(source, variable.of)
         })
     }
@@ -265,7 +279,7 @@ impl Around<'_> {
                 }
             }
         };
-        let bytes = evaluate::Bytes {
+        let bytes = Bytes {
             data: number.to_le_bytes()[..size as usize].to_vec(),
             missing: Vec::new(),
         };
@@ -384,7 +398,10 @@ impl Around<'_> {
                 return Err("where its virtual base is can't be told".to_owned());
             }
         };
-        Ok(Object::in_source(source, of))
+        Ok(Object {
+            why: whole.why,
+            ..Object::in_source(source, of)
+        })
     }
 
     fn members(&self, of: TypeId, depth: u32, names: &mut Vec<String>) {
@@ -451,6 +468,7 @@ impl Around<'_> {
                 let is_last = whole.indexed + 1 == dimensions.len();
                 Ok(Object {
                     indexed: if is_last { 0 } else { whole.indexed + 1 },
+                    why: whole.why,
                     ..Object::in_source(source, if is_last { *element } else { whole.of })
                 })
             }
@@ -524,6 +542,7 @@ impl Around<'_> {
                 ops: vec![Op::Constant(*address)],
             }),
             (Source::Implicit(..), _) => return Ok("(synthetic pointer)".to_owned()),
+            (Source::Bytes(bytes), None) if !bytes.missing.is_empty() => in_pieces(bytes),
             _ => Place::Constant(self.bytes(object)?.into()),
         };
         let value = show::value(
@@ -544,6 +563,31 @@ impl Around<'_> {
             None => format!("{number:#x}"),
         }
     }
+}
+
+/// Bytes of which some are missing, as a place: the others can be shown.
+fn in_pieces(bytes: &Bytes) -> Place {
+    let whole = Place::Constant(bytes.data.clone().into());
+    let known = |from: u64, to: u64| Piece {
+        bits: to.saturating_sub(from),
+        offset: from,
+        place: whole.clone(),
+    };
+    let end = 8 * bytes.data.len() as u64;
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    for (begin, missing_end, _) in &bytes.missing {
+        pieces.push(known(at, *begin));
+        at = (*missing_end).min(end);
+        pieces.push(Piece {
+            bits: at.saturating_sub(*begin),
+            offset: 0,
+            place: Place::OptimizedOut,
+        });
+    }
+    pieces.push(known(at, end));
+    pieces.retain(|piece| piece.bits > 0);
+    Place::Pieces(pieces)
 }
 
 /// Where a frame's register is kept until the frame goes on.

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use super::super::memory::WINDOW;
 use super::PAGE_BYTES;
+use crate::record::pages_there;
 
 /// Pages whose entries are read at once.
 const ENTRIES: usize = 16 * 1024;
@@ -14,7 +15,10 @@ const ENTRIES: usize = 16 * 1024;
 /// Pages that are there and nearer to one another than this go into the file as one piece, with a hole between them.
 const GAP_BYTES: u64 = 1 << 20;
 
-/// A mapping that is larger is left out: to look which of its pages are there takes too long.
+/// What nodes share is in the file without holes, if it lies in no more pieces than this: the file's header can't tell of many more.
+const SHARED_PARTS_MAX: usize = 1 << 15;
+
+/// A mapping that is larger is left out by a kernel that must be asked for each page whether it is there: that takes too long.
 const REGION_BYTES_MAX: u64 = 64 << 30;
 
 /// Bits of `/proc/PID/coredump_filter`.
@@ -130,33 +134,45 @@ impl Regions {
 
     fn add(&mut self, mapping: &Mapping, filter: u32, pagemap: &File) {
         let stored = stored(mapping, filter);
-        let bytes = mapping.end - mapping.begin;
-        if stored == Stored::All && bytes > REGION_BYTES_MAX {
-            self.remarks.push(format!(
-                "memory from {:#x} to {:#x} is left out: it is larger than {} GiB",
-                mapping.begin,
-                mapping.end,
-                REGION_BYTES_MAX >> 30
-            ));
-            return;
-        }
         let end = match stored {
             Stored::Nothing => mapping.begin,
             Stored::FirstPage => mapping.begin + PAGE_BYTES,
             Stored::All => mapping.end,
         };
         // Of what has no file, and of the window, a page that isn't there is none: it is not to be made by being looked at.
-        let is_lazy = WINDOW.contains(&mapping.begin) || mapping.inode == 0;
+        let is_lazy = mapping.is_shared_by_nodes() || mapping.inode == 0;
         let wanted = mapping.begin..end;
         let runs = match is_lazy && !mapping.is_special() {
-            true => there(pagemap, wanted),
-            false if wanted.is_empty() => Vec::new(),
+            _ if wanted.is_empty() => Vec::new(),
+            true => match there(pagemap, wanted) {
+                Some(runs) => runs,
+                None => {
+                    self.remarks.push(format!(
+                        "memory from {:#x} to {:#x} is left out: it is larger than {} GiB, and this kernel (before 6.7) can't tell quickly what of it is there",
+                        mapping.begin,
+                        mapping.end,
+                        REGION_BYTES_MAX >> 30
+                    ));
+                    return;
+                }
+            },
             false => vec![wanted],
         };
+        // A hole is zeros to who reads the file: true of memory that isn't made yet, not of what another node has.
+        let gap = match mapping.is_shared_by_nodes() && runs.len() <= SHARED_PARTS_MAX {
+            true => 0,
+            false => GAP_BYTES,
+        };
+        if gap > 0 && mapping.is_shared_by_nodes() {
+            self.remarks.push(
+                "shared objects lie in many pieces: what other nodes have between them looks like zeros"
+                    .to_owned(),
+            );
+        }
         let mut pieces: Vec<Part> = Vec::new();
         for run in runs {
             match pieces.last_mut() {
-                Some(last) if run.start - last.end < GAP_BYTES => {
+                Some(last) if run.start - last.end < gap => {
                     last.end = run.end;
                     last.runs.push(run);
                 }
@@ -172,7 +188,7 @@ impl Regions {
         let rest = pieces.last().map_or(mapping.begin, |last| last.end);
         self.parts.extend(pieces);
         // The file has the rest.
-        if rest < mapping.end && mapping.inode != 0 && !mapping.is_device {
+        if rest < mapping.end && mapping.has_file() {
             self.parts.push(Part {
                 begin: rest,
                 end: mapping.end,
@@ -189,6 +205,17 @@ impl Mapping {
     fn is_special(&self) -> bool {
         self.name == "[vdso]"
     }
+
+    /// Whether nodes of `umbel run` share it.
+    fn is_shared_by_nodes(&self) -> bool {
+        WINDOW.contains(&self.begin)
+    }
+
+    /// Whether there is a file that has what isn't stored.
+    fn has_file(&self) -> bool {
+        let is_gone = self.name.ends_with(" (deleted)");
+        self.inode != 0 && !self.is_device && !is_gone && !self.is_shared_by_nodes()
+    }
 }
 
 /// As the kernel decides it.
@@ -199,6 +226,13 @@ fn stored(mapping: &Mapping, filter: u32) -> Stored {
     };
     if mapping.name == "[vdso]" {
         return Stored::All;
+    }
+    if mapping.is_shared_by_nodes() {
+        // The runtime says that it isn't to be dumped, for the kernel would fetch all of it.
+        return match mapping.is_touched {
+            true => Stored::All,
+            false => Stored::Nothing,
+        };
     }
     let is_kernels = ["[vsyscall]", "[vvar]", "[vvar_vclock]"].contains(&&*mapping.name);
     if is_kernels || mapping.is_unwanted || mapping.is_device {
@@ -239,9 +273,19 @@ fn stored(mapping: &Mapping, filter: u32) -> Stored {
     }
 }
 
-/// Pages that are in memory or swapped out.
-fn there(pagemap: &File, range: Range<u64>) -> Vec<Range<u64>> {
-    const PRESENT_OR_SWAPPED: u64 = 3 << 62;
+/// Pages that are in memory or swapped out; of the window those in memory only: one that another node has may look as if it were swapped
+/// out, and all threads that could fetch it stand. `None`: it would take too long.
+fn there(pagemap: &File, range: Range<u64>) -> Option<Vec<Range<u64>>> {
+    let with_swapped = !WINDOW.contains(&range.start);
+    if let Ok(found) = pages_there(pagemap, range.clone(), with_swapped) {
+        return Some(found);
+    }
+    (range.end - range.start <= REGION_BYTES_MAX).then(|| each(pagemap, range, with_swapped))
+}
+
+/// The same, page by page.
+fn each(pagemap: &File, range: Range<u64>, with_swapped: bool) -> Vec<Range<u64>> {
+    let wanted = 1 << 63 | u64::from(with_swapped) << 62;
     let mut runs: Vec<Range<u64>> = Vec::new();
     let mut buffer = vec![0; 8 * ENTRIES];
     let mut at = range.start;
@@ -252,7 +296,7 @@ fn there(pagemap: &File, range: Range<u64>) -> Vec<Range<u64>> {
         }
         let (entries, _) = buffer[..8 * count].as_chunks::<8>();
         for entry in entries {
-            if u64::from_le_bytes(*entry) & PRESENT_OR_SWAPPED != 0 {
+            if u64::from_le_bytes(*entry) & wanted != 0 {
                 match runs.last_mut() {
                     Some(last) if last.end == at => last.end += PAGE_BYTES,
                     _ => runs.push(at..at + PAGE_BYTES),
@@ -350,10 +394,38 @@ VmFlags: rd wr sh mr mw me
 Rss:                   4 kB
 Anonymous:             4 kB
 VmFlags: rd wr mr mw me dd
+200000000000-201000000000 rw-s 00000000 00:01 5                          /memfd:umbel-window (deleted)
+Rss:                   4 kB
+Anonymous:             0 kB
+VmFlags: rd wr sh mr mw me dd
+201000010000-202000010000 rw-s 00000000 00:01 5                          /memfd:umbel-window (deleted)
+Rss:                   0 kB
+VmFlags: rd wr sh mr mw me dd
 7ffe00000000-7ffe00001000 r-xp 00000000 00:00 0                          [vdso]
 Rss:                   4 kB
 VmFlags: rd ex mr mw me de
 ";
+
+    #[test]
+    fn the_kernel_tells_at_once_what_is_there_page_by_page() {
+        let pagemap = File::open("/proc/self/pagemap").expect("it is ours");
+        // Some pages of many: those of a vector whose begin, middle and end were written to.
+        let mut bytes = vec![0_u8; 64 << 20];
+        for at in [0, 30 << 20, (30 << 20) + 9000, (64 << 20) - 1] {
+            bytes[at] = 1;
+        }
+        let begin = (bytes.as_ptr() as u64) & !(PAGE_BYTES - 1);
+        let range = begin..begin + (64 << 20) + PAGE_BYTES;
+        let one_by_one = each(&pagemap, range.clone(), true);
+        assert!(one_by_one.len() >= 3, "{one_by_one:x?}");
+        for with_swapped in [false, true] {
+            // A kernel before 6.7 can't.
+            if let Ok(at_once) = pages_there(&pagemap, range.clone(), with_swapped) {
+                assert_eq!(at_once, one_by_one);
+            }
+        }
+        drop(bytes);
+    }
 
     #[test]
     fn what_is_stored_is_what_the_kernel_would_store() {
@@ -366,13 +438,23 @@ VmFlags: rd ex mr mw me de
         use Stored::{All, FirstPage, Nothing};
         assert_eq!(
             of(FILTER_DEFAULT),
-            [FirstPage, All, Nothing, All, Nothing, Nothing, All]
+            [
+                FirstPage, All, Nothing, All, Nothing, Nothing, All, Nothing, All
+            ]
         );
         assert_eq!(
             of(0),
-            [Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, All]
+            [
+                Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, All, Nothing, All
+            ]
         );
-        assert_eq!(of(0x7f), [All, All, Nothing, All, All, Nothing, All]);
+        assert_eq!(
+            of(0x7f),
+            [All, All, Nothing, All, All, Nothing, All, Nothing, All]
+        );
         assert_eq!(all[3].name, "/memfd:x y (deleted)");
+        let with_files: Vec<bool> = all.iter().map(Mapping::has_file).collect();
+        assert_eq!(with_files[..5], [true, true, false, false, true]);
+        assert!(!with_files[6]);
     }
 }
