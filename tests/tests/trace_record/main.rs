@@ -8,6 +8,7 @@ mod debug;
 mod hard;
 mod kept;
 mod places;
+mod probes;
 mod registers;
 mod snapshots;
 mod texts;
