@@ -24,7 +24,10 @@ fn kept(folder: &Folder) -> Vec<(String, Vec<u8>)> {
         let name = entry.file_name().to_string_lossy().into_owned();
         (name, fs::read(entry.path()).expect("it is ours"))
     });
-    let mut kept: Vec<_> = entries.collect();
+    // What is known of the machine's clock is no file's, and a busy machine can't measure it.
+    let mut kept: Vec<_> = entries
+        .filter(|(name, _): &(String, _)| !name.ends_with(".counter"))
+        .collect();
     kept.sort();
     kept
 }
@@ -59,6 +62,13 @@ fn a_second_session_finds_what_the_first_has_kept() {
     );
     record(&folder, "");
     assert_eq!(kept(&folder), first);
+    // What isn't true of the clock is measured again.
+    let counter = |entry: &fs::DirEntry| entry.path().extension() == Some("counter".as_ref());
+    let places = fs::read_dir(cache(&folder).join("umbel/trace")).expect("it is ours");
+    for place in places.flatten().filter(counter) {
+        fs::write(place.path(), b"nonsense").expect("it is ours");
+    }
+    record(&folder, "");
     // Another build is another file.
     let other = Folder::compile("workers", &["-Wl,--build-id=none"]);
     record(&other, "");

@@ -68,7 +68,7 @@ impl Cache {
     }
 
     #[cfg(test)]
-    fn at(folder: &Path) -> Self {
+    pub fn at(folder: &Path) -> Self {
         Self {
             folder: Some(folder.to_owned()),
         }
@@ -210,4 +210,4 @@ impl<'a> Content<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -15,6 +15,7 @@ mod control;
 mod elf;
 mod error;
 mod flow;
+mod measured;
 mod output;
 mod patch;
 mod process;

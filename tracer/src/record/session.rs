@@ -23,10 +23,10 @@ use super::coarse::Ticker;
 use super::code::Files;
 use super::control::{Control, ControlError};
 use super::error::Error;
+use super::measured::{self, Measured};
 use super::output::{Output, Tally};
 use super::process::{Bitmaps, Process, Wish};
 use super::sink::Sink;
-use super::skew;
 use super::taker::{self, Order, Rules, Shared};
 use super::trim;
 use super::values::Planner;
@@ -96,6 +96,7 @@ pub struct Session {
     ticker: Option<Ticker>,
     first_clock: ClockPoint,
     last_clock: ClockPoint,
+    measured: (measured::Place, Measured),
     files: Files,
     bitmaps: Bitmaps,
     filter: Filter,
@@ -152,12 +153,13 @@ impl Session {
         let _ = fs::remove_file(&live_path);
         let clock = settings.clock.unwrap_or_else(clock::best);
         let first_clock = clock::point(clock);
-        let skew_ticks = match clock {
-            Clock::Tsc => skew::measure(),
-            Clock::Monotonic | Clock::Coarse => None,
-        };
         // Before anything is recorded: whoever reads what a killed recorder left knows how long a tick is.
-        let ticks_per_second = clock::first_pace(clock, &first_clock);
+        let place = measured::Place::of_user();
+        let measured = measured::measure(&place, clock, &first_clock);
+        let Measured {
+            ticks_per_second,
+            skew_ticks,
+        } = measured;
         let skew_ns_max = skew_ticks
             .and_then(|ticks| {
                 ticks
@@ -235,6 +237,7 @@ impl Session {
             ticker,
             first_clock,
             last_clock: first_clock,
+            measured: (place, measured),
             files: Files::new(Cache::of_user()),
             bitmaps: Bitmaps::default(),
             processes: HashMap::new(),

@@ -3,7 +3,7 @@
 use core::sync::atomic::AtomicU64;
 
 use super::kernel::{File, call};
-use super::mapping::{map, unmap};
+use super::mapping::{bring_in_singly, map, unmap};
 use crate::PAGE_BYTES;
 
 /// A mapping that stays for as long as the process runs, or until its owner unmaps it.
@@ -36,6 +36,7 @@ impl Area {
     /// Maps `bytes` bytes of `file` from `offset` on, which it may not all have yet: for the recorder.
     pub fn for_writing(file: &File, offset: u64, bytes: usize) -> Result<Self, i32> {
         let base = map(0, bytes, WRITABLE, SHARED, file.number(), offset as usize)?;
+        bring_in_singly(base, bytes);
         Ok(Self {
             base: base as *const u8,
             bytes,
@@ -58,6 +59,7 @@ impl Area {
             unmap(base, bytes);
             return Err(errno);
         }
+        bring_in_singly(base, bytes);
         let advice = libc::MADV_DONTDUMP as usize;
         // SAFETY: advice on our own mapping.
         let _ = unsafe { call(libc::SYS_madvise, [base, bytes, advice, 0, 0, 0]) };

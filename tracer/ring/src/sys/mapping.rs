@@ -51,6 +51,17 @@ pub(super) fn unmap(address: usize, bytes: usize) {
     }
 }
 
+/// Has the kernel bring in pages of a mapping one by one: a disk may be set to read megabytes around the first one, which are zeroed then, at the
+/// price of milliseconds.
+pub(super) fn bring_in_singly(address: usize, bytes: usize) {
+    let advice = libc::MADV_RANDOM as usize;
+    // SAFETY: advice on a mapping of these modules.
+    let _ = unsafe { call(libc::SYS_madvise, [address, bytes, advice, 0, 0, 0]) };
+}
+
+/// Chunks that a short session needs: those used last are used first.
+const FEW_CHUNKS: usize = 16;
+
 impl Mapping {
     /// Maps `file` with room for `chunk_max` chunks.
     pub fn new(file: &File, chunk_max: usize) -> Result<Self, i32> {
@@ -85,6 +96,8 @@ impl Mapping {
                 [base, bytes, libc::MADV_DONTDUMP as usize, 0, 0, 0],
             )
         };
+        // Behind them is what bursts need, which is written from one end to the other.
+        bring_in_singly(base, Self::bytes_for(chunk_max.min(FEW_CHUNKS)));
         Ok(Self {
             base: base as *const u8,
             chunk_max,
@@ -182,14 +195,18 @@ impl Mapping {
 
     /// Maps the bitmaps of excluded functions, for reading; they stay mapped.
     pub fn map_filters(file: &File) -> Result<usize, i32> {
-        map(
+        let rights = libc::PROT_READ;
+        let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
+        let base = map(
             0,
             FILTERS_BYTES,
-            libc::PROT_READ,
-            libc::MAP_SHARED | libc::MAP_NORESERVE,
+            rights,
+            flags,
             file.number(),
             FILTERS_OFFSET,
-        )
+        )?;
+        bring_in_singly(base, FILTERS_BYTES);
+        Ok(base)
     }
 }
 

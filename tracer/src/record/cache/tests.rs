@@ -2,10 +2,10 @@
 
 use super::*;
 
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = env::temp_dir().join(format!("umbel-cache-{name}-{}", process::id()));
         let _ = fs::remove_dir_all(&path);
         Self(path)

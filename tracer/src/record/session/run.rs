@@ -283,6 +283,8 @@ impl Session {
         }
         self.ticker = None;
         self.note_clock();
+        let (place, measured) = &self.measured;
+        place.keep(*measured, &self.first_clock, &self.last_clock);
         self.write_names();
         let ticks = clock::ticks(self.shared.clock);
         let without_function = self.without_function();
