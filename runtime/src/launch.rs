@@ -103,6 +103,12 @@ impl Launch {
         })
     }
 
+    /// Whether peers share memory: a message there is under way for less than a microsecond.
+    pub fn has_rings(&self) -> bool {
+        let mut links = self.links.iter().flatten();
+        links.any(|ends| ends.rings.is_some())
+    }
+
     fn alone() -> Self {
         Self {
             rank: 0,

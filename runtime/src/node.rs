@@ -297,7 +297,7 @@ fn start() -> Result<&'static Node, Error> {
         rank,
         node_count,
         homes,
-        sync: SyncTable::new(rank),
+        sync: SyncTable::exchanging(rank, !launch.has_rings()),
         heap: SharedHeap::new(homes.stacks(rank), node_count > 1),
         turn: Turn::default(),
         launched: launch.control.is_some(),

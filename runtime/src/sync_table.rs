@@ -62,6 +62,11 @@ enum Posted {
         key: SyncKey,
         plan: u64,
     },
+    Withdrawn {
+        from: NodeId,
+        key: SyncKey,
+        plan: u64,
+    },
     Forget(Range<SyncKey>),
 }
 
@@ -97,6 +102,14 @@ impl SyncTable {
             posted: Inbox::new(),
             waiting_count: AtomicUsize::new(0),
         }
+    }
+
+    /// As [`SyncHome::exchanging`].
+    pub fn exchanging(node: NodeId, exchanges: bool) -> Self {
+        let mut table = Self::new(node);
+        let state = table.state.get_mut().expect("no thread has had the lock");
+        state.home = SyncHome::new(node).exchanging(exchanges);
+        table
     }
 
     /// Runs `op` for the calling thread and waits until it is answered. `send` is called if there is something for other
@@ -179,6 +192,11 @@ impl SyncTable {
         self.post(Posted::Arrived { from, key, plan });
     }
 
+    /// A release that was sent ahead was not used.
+    pub fn on_withdrawn(&self, from: NodeId, key: SyncKey, plan: u64) {
+        self.post(Posted::Withdrawn { from, key, plan });
+    }
+
     /// The scope of these objects has ended.
     pub fn forget(&self, keys: Range<SyncKey>) {
         self.post(Posted::Forget(keys));
@@ -248,6 +266,10 @@ impl SyncTable {
                 }
                 Posted::Arrived { from, key, plan } => {
                     state.home.on_arrived(from, key, plan, &mut effects);
+                    Except::None
+                }
+                Posted::Withdrawn { from, key, plan } => {
+                    state.home.on_withdrawn(from, key, plan, &mut effects);
                     Except::None
                 }
                 Posted::Forget(keys) => {

@@ -45,6 +45,8 @@ impl Cluster {
             };
             let to = NodeId(0);
             out.push(SyncEffect::Send { to, message });
+        } else if answers(&out) {
+            self.coverage.reach(Sometimes::MetAhead);
         }
         self.carry_out_sync(rank, out)
     }
@@ -74,14 +76,23 @@ impl Cluster {
                 let barriers = &mut self.barriers;
                 barriers.on_arrived(node_id(from), key, plan, &mut out);
             }
+            Sync::Withdrawn { key, plan } => {
+                let barriers = &mut self.barriers;
+                barriers.on_withdrawn(node_id(from), key, plan, &mut out);
+            }
             message => {
-                match message {
-                    Sync::Released { .. } => self.coverage.reach(Sometimes::MetAlongTree),
-                    Sync::Arrived { .. } => self.coverage.reach(Sometimes::PassedOn),
-                    _ => {}
-                }
                 let branches = &mut self.members[rank].branches;
                 branches.on_message(node_id(from), message, &mut out);
+                match message {
+                    Sync::Released { .. } => self.coverage.reach(Sometimes::MetAlongTree),
+                    Sync::Arrived { .. } => {
+                        self.coverage.reach(Sometimes::PassedOn);
+                        if answers(&out) {
+                            self.coverage.reach(Sometimes::MetAhead);
+                        }
+                    }
+                    _ => {}
+                }
             }
         }
         self.carry_out_sync(rank, out)
@@ -115,6 +126,11 @@ impl Cluster {
         self.done(rank, token.0 as usize);
         Ok(())
     }
+}
+
+fn answers(out: &[SyncEffect]) -> bool {
+    let mut out = out.iter();
+    out.any(|effect| matches!(effect, SyncEffect::Reply { .. }))
 }
 
 fn node_id(rank: usize) -> NodeId {

@@ -83,6 +83,7 @@ paths! {
     HolderPostpones: "a home says something of a copy before the owner's grant is in",
     MetAtHome: "a barrier's home releases a thread of another node",
     MetAlongTree: "a node is released along a barrier's tree",
+    MetAhead: "a node goes on from a barrier as soon as those below it have come",
     PassedOn: "a node tells its parent that a branch has arrived",
     FlushedHomeLost: "a home is lost with a flush under way to it",
 }

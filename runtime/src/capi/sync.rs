@@ -1,5 +1,7 @@
 //! Mutexes, semaphores, barriers and condition variables: each call is one request to the object's home.
 
+use std::cell::Cell;
+
 use umbel_fault::PAGE_BYTES;
 use umbel_wire::NodeId;
 use umbel_wire::sync::{SyncKey, SyncOp};
@@ -52,13 +54,23 @@ fn ask(key: SyncKey, home: NodeId, op: SyncOp) -> i32 {
         count_release();
     }
     if home == node.rank {
-        return node.sync.run(
+        // One request for what is to be sent and for the wait: a visit, or the bell, once.
+        let has_to_send = Cell::new(false);
+        let result = node.sync.run(
             thread,
             key,
             op,
-            || node.hand_over(Request::SendSync),
-            |reply| node.wait_for(meets(op).then_some(Request::FlushAhead), reply),
+            || has_to_send.set(true),
+            |reply| {
+                let ahead = || meets(op).then_some(Request::FlushAhead);
+                let send = has_to_send.take().then_some(Request::SendSync);
+                node.wait_for(send.or_else(ahead), reply)
+            },
         );
+        if has_to_send.get() {
+            node.hand_over(Request::SendSync);
+        }
+        return result;
     }
     if UNANSWERED.begin() {
         if held::must_succeed(key, op) {

@@ -42,6 +42,11 @@ impl Service {
                 self.send_sync();
                 Ok(())
             }
+            Sync::Withdrawn { key, plan } => {
+                self.node.sync.on_withdrawn(from, key, plan);
+                self.send_sync();
+                Ok(())
+            }
             message => {
                 let mut effects = Vec::new();
                 self.branches.on_message(from, message, &mut effects);

@@ -125,6 +125,8 @@ impl Service {
                 message @ (Sync::Plan { .. }
                 | Sync::Arrived { .. }
                 | Sync::Released { .. }
+                | Sync::Withdraw { .. }
+                | Sync::Withdrawn { .. }
                 | Sync::Dissolved { .. }),
             ) => self.on_meeting(from, message),
             Message::Heap(message) => self.on_heap(from, message),

@@ -39,6 +39,8 @@
 //! | 0x38 | Free | 16 | [`heap`] |
 //! | 0x39 | Find | 24 | [`heap`] |
 //! | 0x3a | Found | 16 to 272 | [`heap`] |
+//! | 0x3b | Withdraw | 16 | [`sync`] |
+//! | 0x3c | Withdrawn | 16 | [`sync`] |
 //! | 0x80 | Ready | 2 | [`control`] |
 //! | 0x81 | Exit | 4 | [`control`] |
 //! | 0x82 | Fatal | 0 to 4096 | [`control`] |
@@ -158,7 +160,9 @@ pub fn decode_next(bytes: &[u8]) -> Result<Option<(Next<'_>, usize)>, DecodeErro
         | Kind::Plan
         | Kind::Arrived
         | Kind::Released
-        | Kind::Dissolved => Next::Other(Message::Sync(sync::decode(kind, &mut body)?)),
+        | Kind::Dissolved
+        | Kind::Withdraw
+        | Kind::Withdrawn => Next::Other(Message::Sync(sync::decode(kind, &mut body)?)),
         Kind::Free | Kind::Find | Kind::Found => {
             Next::Other(Message::Heap(heap::decode(kind, &mut body)?))
         }
@@ -278,6 +282,8 @@ enum Kind {
     Free = 0x38,
     Find = 0x39,
     Found = 0x3a,
+    Withdraw = 0x3b,
+    Withdrawn = 0x3c,
     Ready = 0x80,
     Exit = 0x81,
     Fatal = 0x82,
@@ -289,7 +295,7 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 43] = [
+    const ALL: [Self; 45] = [
         Self::Hello,
         Self::Bye,
         Self::Batch,
@@ -325,6 +331,8 @@ impl Kind {
         Self::Free,
         Self::Find,
         Self::Found,
+        Self::Withdraw,
+        Self::Withdrawn,
         Self::Ready,
         Self::Exit,
         Self::Fatal,
@@ -384,6 +392,8 @@ impl Kind {
             Self::Free => "Free",
             Self::Find => "Find",
             Self::Found => "Found",
+            Self::Withdraw => "Withdraw",
+            Self::Withdrawn => "Withdrawn",
             Self::Ready => "Ready",
             Self::Exit => "Exit",
             Self::Fatal => "Fatal",
@@ -424,7 +434,9 @@ impl Kind {
             Self::Fence => sync::FENCE_BYTES..=sync::FENCE_BYTES,
             Self::Plan => sync::PLAN_BYTES..=sync::PLAN_BYTES,
             Self::Arrived => sync::ARRIVED_BYTES..=sync::ARRIVED_BYTES,
-            Self::Released => sync::RELEASED_BYTES..=sync::RELEASED_BYTES,
+            Self::Released | Self::Withdraw | Self::Withdrawn => {
+                sync::ROUND_BYTES..=sync::ROUND_BYTES
+            }
             Self::Dissolved => sync::DISSOLVED_BYTES..=sync::DISSOLVED_BYTES,
             Self::Reply => sync::REPLY_BYTES..=sync::REPLY_BYTES,
             Self::Free | Self::Find | Self::Found => heap::body_bytes(self),

@@ -119,8 +119,23 @@ pub enum Sync {
         /// As in `Plan`.
         plan: u64,
     },
-    /// To the branches: every thread has arrived.
+    /// To the branches: every thread has arrived. Of the home also ahead of time, to the branch that is the last to come: every
+    /// other thread has.
     Released {
+        /// Which barrier.
+        key: SyncKey,
+        /// As in `Plan`.
+        plan: u64,
+    },
+    /// Home to the branch that it sent `Released` ahead of time: not to be used any more, unless it was.
+    Withdraw {
+        /// Which barrier.
+        key: SyncKey,
+        /// As in `Plan`.
+        plan: u64,
+    },
+    /// To the home: what was sent ahead was not used, and is gone. If it was, `Arrived` is the answer.
+    Withdrawn {
         /// Which barrier.
         key: SyncKey,
         /// As in `Plan`.

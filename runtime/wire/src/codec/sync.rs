@@ -66,7 +66,7 @@
 //! | 8 | 2 | home | its home's rank |
 //! | 10 | 8 | plan | names the tree |
 //!
-//! Released:
+//! Released, Withdraw, Withdrawn:
 //!
 //! | offset | bytes | field | meaning |
 //! |---|---|---|---|
@@ -93,7 +93,8 @@ pub(super) const FENCE_BYTES: usize = 8;
 pub(super) const REPLY_BYTES: usize = 12;
 pub(super) const PLAN_BYTES: usize = 23 + 2 * BARRIER_BRANCHES_MAX;
 pub(super) const ARRIVED_BYTES: usize = 18;
-pub(super) const RELEASED_BYTES: usize = 16;
+/// Of Released, Withdraw and Withdrawn.
+pub(super) const ROUND_BYTES: usize = 16;
 pub(super) const DISSOLVED_BYTES: usize = 24;
 
 /// Where a branch's rank would stand.
@@ -145,16 +146,22 @@ pub(super) fn encode(message: &Sync, out: &mut Vec<u8>) {
             body.extend_from_slice(&home.0.to_le_bytes());
             body.extend_from_slice(&plan.to_le_bytes());
         }),
-        Sync::Released { key, plan } => write_message(Kind::Released, out, |body| {
-            body.extend_from_slice(&key.0.to_le_bytes());
-            body.extend_from_slice(&plan.to_le_bytes());
-        }),
+        Sync::Released { key, plan } => encode_round(Kind::Released, (*key, *plan), out),
+        Sync::Withdraw { key, plan } => encode_round(Kind::Withdraw, (*key, *plan), out),
+        Sync::Withdrawn { key, plan } => encode_round(Kind::Withdrawn, (*key, *plan), out),
         Sync::Dissolved { key, plan, rounds } => write_message(Kind::Dissolved, out, |body| {
             body.extend_from_slice(&key.0.to_le_bytes());
             body.extend_from_slice(&plan.to_le_bytes());
             body.extend_from_slice(&rounds.to_le_bytes());
         }),
     }
+}
+
+fn encode_round(kind: Kind, (key, plan): (SyncKey, u64), out: &mut Vec<u8>) {
+    write_message(kind, out, |body| {
+        body.extend_from_slice(&key.0.to_le_bytes());
+        body.extend_from_slice(&plan.to_le_bytes());
+    });
 }
 
 fn encode_request(
@@ -211,6 +218,14 @@ pub(super) fn decode(kind: Kind, body: &mut Reader<'_>) -> Result<Sync, DecodeEr
             plan: body.u64("plan")?,
         },
         Kind::Released => Sync::Released {
+            key: SyncKey(body.u64("key")?),
+            plan: body.u64("plan")?,
+        },
+        Kind::Withdraw => Sync::Withdraw {
+            key: SyncKey(body.u64("key")?),
+            plan: body.u64("plan")?,
+        },
+        Kind::Withdrawn => Sync::Withdrawn {
             key: SyncKey(body.u64("key")?),
             plan: body.u64("plan")?,
         },

@@ -329,6 +329,8 @@ fn meeting() -> impl Strategy<Value = Sync> {
             plan
         }),
         (key(), any::<u64>()).prop_map(|(key, plan)| Sync::Released { key, plan }),
+        (key(), any::<u64>()).prop_map(|(key, plan)| Sync::Withdraw { key, plan }),
+        (key(), any::<u64>()).prop_map(|(key, plan)| Sync::Withdrawn { key, plan }),
         (key(), any::<(u64, u64)>()).prop_map(|(key, (plan, rounds))| Sync::Dissolved {
             key,
             plan,

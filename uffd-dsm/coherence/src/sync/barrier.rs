@@ -9,9 +9,20 @@
 //! node    ─ threads here, and Arrived of all branches ─► Arrived to the parent ··· Released ─► threads, branches
 //! ```
 //!
+//! The last edge is an *exchange*, for one way instead of two: when all have come but those of one branch, the home sends
+//! that one `Released` ahead of time. The branch goes on as soon as all below it have come, says so as ever, and the home
+//! then lets the others go on. A round takes as many messages as without. Where a message is shorter under way than its
+//! receiver takes to come to the barrier, it would disturb him: there it is left out ([`super::SyncHome::exchanging`]).
+//!
 //! A plan is a guess. A thread that it has no place for asks the home, which then dissolves it: the nodes are told, and
 //! those that wait there ask the home after all. That is enough: the numbers of a plan add up to the barrier's count, so
 //! if as many have arrived, either each has its place or one has none. Nobody waits for a time to pass.
+//!
+//! While a release sent ahead is out, nobody at the home knows which round it is: who has no place, and what ends the
+//! barrier's life, is *held*, and the branch asked to give it back ([`Sync::Withdraw`]). It answers `Withdrawn`,
+//! or has used it: then its `Arrived` came before anything it could answer, and all have met. So one of the two comes,
+//! unless the branch is lost. After it the home goes on as if the release had been sent in time or not at all.
+//! So `Dissolved` is never sent while one is out, unless the scope has ended, and nobody is counted with those of the next round.
 //!
 //! `Dissolved` says how often all have met along the tree, and so is the release of a round, too, if it
 //! overtakes that; what was sent along the tree before and comes later names a plan that is gone. The loss of a node of a plan dissolves it.
@@ -20,7 +31,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use umbel_wire::NodeId;
-use umbel_wire::sync::{Branches, Sync, SyncKey};
+use umbel_wire::sync::{Branches, Sync, SyncKey, SyncOp};
 
 use super::errno::{EAGAIN, EINVAL};
 use super::{Errno, Outcome, SyncEffect, Waiter};
@@ -36,6 +47,8 @@ pub(super) struct Ground {
     pub(super) node: NodeId,
     /// Branches of a node; at most what a plan has room for.
     pub(super) branches_max: usize,
+    /// Whether the last edge of a tree is an exchange.
+    pub(super) exchanges: bool,
     /// The number of the newest plan.
     pub(super) last_plan: u64,
 }
@@ -61,7 +74,26 @@ struct Tree {
     branches: Vec<NodeId>,
     /// Branches below which all have arrived.
     came: BTreeSet<NodeId>,
+    ahead: Option<Ahead>,
     rounds: u64,
+}
+
+/// A release that was sent before all had come.
+/// Invariant: those of the home, and of all branches but this one, wait for its round to end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Ahead {
+    to: NodeId,
+    is_asked_back: bool,
+    held: Vec<Held>,
+}
+
+/// What must wait until a release sent ahead was used, or is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Held {
+    /// A thread without a place, or the barrier's end.
+    Asked(Waiter, SyncOp),
+    /// A node of the tree is lost.
+    Dissolve,
 }
 
 /// Who met the last times.
@@ -106,7 +138,8 @@ impl Barrier {
         if let Some(tree) = &self.tree {
             if caller.node == ground.node && self.arrived.len() < tree.own as usize {
                 self.arrived.push(caller);
-                self.release_along_tree(key, out);
+                // Nothing was held: who has a place comes while no release is out.
+                self.advance(key, ground.exchanges, out);
                 return Ok(Outcome::Waits);
             }
             self.dissolve(key, out);
@@ -124,23 +157,60 @@ impl Barrier {
         Ok(Outcome::Done(SERIAL_THREAD))
     }
 
-    /// All below that branch have arrived.
+    /// All below that branch have arrived. What is held no longer.
     pub(super) fn on_arrived(
         &mut self,
         from: NodeId,
         key: SyncKey,
         plan: u64,
+        exchanges: bool,
         out: &mut Vec<SyncEffect>,
-    ) {
-        if let Some(tree) = self.tree.as_mut().filter(|tree| tree.plan == plan)
-            && tree.branches.contains(&from)
-        {
-            tree.came.insert(from);
-            self.release_along_tree(key, out);
+    ) -> Vec<Held> {
+        match self.tree.as_mut().filter(|tree| tree.plan == plan) {
+            Some(tree) if tree.branches.contains(&from) => {
+                tree.came.insert(from);
+                self.advance(key, exchanges, out)
+            }
+            Some(_) | None => Vec::new(),
         }
     }
 
-    /// The nodes meet here again; who waits elsewhere will ask.
+    /// That branch did not use what it was sent ahead. What is held no longer.
+    pub(super) fn on_withdrawn(&mut self, from: NodeId, plan: u64) -> Vec<Held> {
+        let tree = self.tree.as_mut().filter(|tree| tree.plan == plan);
+        let ahead = tree.map(|tree| &mut tree.ahead);
+        let ahead =
+            ahead.and_then(|ahead| ahead.take_if(|ahead| ahead.to == from && ahead.is_asked_back));
+        ahead.map_or(Vec::new(), |ahead| ahead.held)
+    }
+
+    /// How much is held, if a release sent ahead is out.
+    pub(super) fn held_count(&self) -> Option<usize> {
+        let ahead = self.tree.as_ref()?.ahead.as_ref()?;
+        Some(ahead.held.len())
+    }
+
+    /// Whether `held` waits: a release sent ahead is out, and asked for.
+    pub(super) fn hold(&mut self, held: Held, key: SyncKey, out: &mut Vec<SyncEffect>) -> bool {
+        let Some(tree) = &mut self.tree else {
+            return false;
+        };
+        let Some(ahead) = &mut tree.ahead else {
+            return false;
+        };
+        ahead.held.push(held);
+        if !ahead.is_asked_back {
+            ahead.is_asked_back = true;
+            let plan = tree.plan;
+            out.push(SyncEffect::Send {
+                to: ahead.to,
+                message: Sync::Withdraw { key, plan },
+            });
+        }
+        true
+    }
+
+    /// The nodes meet here again; who waits elsewhere will ask. Not while a release is out, unless the scope has ended.
     pub(super) fn dissolve(&mut self, key: SyncKey, out: &mut Vec<SyncEffect>) {
         let Some(tree) = self.tree.take() else {
             return;
@@ -155,36 +225,92 @@ impl Barrier {
         out.extend(told.map(|to| SyncEffect::Send { to, message }));
     }
 
-    pub(super) fn into_waiters(self) -> Vec<Waiter> {
+    /// As `dissolve`, as soon as it may be.
+    pub(super) fn dissolve_in_time(&mut self, key: SyncKey, out: &mut Vec<SyncEffect>) {
+        if !self.hold(Held::Dissolve, key, out) {
+            self.dissolve(key, out);
+        }
+    }
+
+    /// Its scope has ended. Who waits, or is held.
+    pub(super) fn end(mut self, key: SyncKey, out: &mut Vec<SyncEffect>) -> Vec<Waiter> {
+        let ahead = self.tree.as_mut().and_then(|tree| tree.ahead.take());
+        self.dissolve(key, out);
+        for held in ahead.map_or(Vec::new(), |ahead| ahead.held) {
+            match held {
+                Held::Asked(caller, _) => self.arrived.push(caller),
+                Held::Dissolve => {}
+            }
+        }
         self.arrived
     }
 
-    /// The others wait on: their count cannot be reached unless a thread comes twice.
-    pub(super) fn on_node_lost(&mut self, node: NodeId, key: SyncKey, out: &mut Vec<SyncEffect>) {
-        if let Some(tree) = &mut self.tree
-            && tree.nodes.contains(&node)
-        {
-            tree.nodes.retain(|other| *other != node);
-            self.dissolve(key, out);
-        }
+    /// The others wait on: their count cannot be reached unless a thread comes twice. What is held no longer.
+    pub(super) fn on_node_lost(
+        &mut self,
+        node: NodeId,
+        key: SyncKey,
+        out: &mut Vec<SyncEffect>,
+    ) -> Vec<Held> {
         self.arrived.retain(|waiter| waiter.node != node);
+        let Some(tree) = &mut self.tree else {
+            return Vec::new();
+        };
+        let is_part = tree.nodes.contains(&node);
+        tree.nodes.retain(|other| *other != node);
+        if let Some(ahead) = &mut tree.ahead {
+            ahead.held.retain(|held| match held {
+                Held::Asked(caller, _) => caller.node != node,
+                Held::Dissolve => true,
+            });
+        }
+        // It answers no more, and said before that it had used it if it had.
+        let back = tree.ahead.take_if(|ahead| ahead.to == node);
+        if is_part {
+            self.dissolve_in_time(key, out);
+        }
+        back.map_or(Vec::new(), |ahead| ahead.held)
     }
 
-    fn release_along_tree(&mut self, key: SyncKey, out: &mut Vec<SyncEffect>) {
+    /// To be called when one has arrived: lets all go on, or the last branch as soon as all there have come.
+    /// What is held no longer.
+    fn advance(&mut self, key: SyncKey, exchanges: bool, out: &mut Vec<SyncEffect>) -> Vec<Held> {
         let Some(tree) = &mut self.tree else {
-            return;
+            return Vec::new();
         };
-        if self.arrived.len() < tree.own as usize || tree.came.len() < tree.branches.len() {
-            return;
+        if self.arrived.len() < tree.own as usize {
+            return Vec::new();
         }
-        tree.rounds += 1;
-        tree.came.clear();
         let message = Sync::Released {
             key,
             plan: tree.plan,
         };
-        let branches = tree.branches.iter();
-        out.extend(branches.map(|to| SyncEffect::Send { to: *to, message }));
+        let branches = tree.branches.iter().copied();
+        let mut missing = branches.filter(|branch| !tree.came.contains(branch));
+        match (missing.next(), missing.next()) {
+            (None, _) => {}
+            (Some(to), None) if tree.ahead.is_none() => {
+                // If nobody waits the barrier isn't busy, and who destroys it doesn't ask.
+                if exchanges && (tree.own > 0 || !tree.came.is_empty()) {
+                    out.push(SyncEffect::Send { to, message });
+                    tree.ahead = Some(Ahead {
+                        to,
+                        is_asked_back: false,
+                        held: Vec::new(),
+                    });
+                }
+                return Vec::new();
+            }
+            (Some(_), _) => return Vec::new(),
+        }
+        let ahead = tree.ahead.take();
+        tree.rounds += 1;
+        tree.came.clear();
+        for to in tree.branches.iter().copied() {
+            if ahead.as_ref().is_none_or(|ahead| ahead.to != to) {
+                out.push(SyncEffect::Send { to, message });
+            }
+        }
         let last = self.arrived.pop();
         for waiter in self.arrived.drain(..) {
             waiter.reply(0, out);
@@ -192,6 +318,7 @@ impl Barrier {
         if let Some(last) = last {
             last.reply(SERIAL_THREAD, out);
         }
+        ahead.map_or(Vec::new(), |ahead| ahead.held)
     }
 
     /// `last`, and those that have arrived, are complete: makes a plan for them if they do this again and again.
@@ -248,6 +375,7 @@ impl Barrier {
             own,
             branches: branches(0).collect(),
             came: BTreeSet::new(),
+            ahead: None,
             rounds: 0,
             nodes: nodes.into_iter().skip(1).map(|(node, _)| node).collect(),
         });
@@ -262,13 +390,15 @@ fn met<'a>(waiters: impl Iterator<Item = &'a Waiter>) -> Vec<(NodeId, u32)> {
     groups.map(|group| (group[0], group.len() as u32)).collect()
 }
 
-/// Whether a tree has fewer messages, or the home fewer neighbours.
+/// Whether a tree has fewer messages, or the home fewer neighbours, or threads, for whom the last edge is an exchange.
 fn is_worthwhile(met: &[(NodeId, u32)], ground: &Ground) -> bool {
     let others = met.iter().filter(|(node, _)| *node != ground.node);
     let (nodes, threads) = others.fold((0, 0), |(nodes, threads), (_, more)| {
         (nodes + 1, threads + *more as usize)
     });
-    threads > nodes || nodes > ground.branches_max
+    let has_own = nodes < met.len();
+    let is_exchange = ground.exchanges && has_own && nodes > 0;
+    threads > nodes || nodes > ground.branches_max || is_exchange
 }
 
 /// A plan is made for who has met twice; after each that failed, twice as many rounds later, and at most after so many (log2).

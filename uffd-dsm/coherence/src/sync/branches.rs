@@ -2,10 +2,11 @@
 //!
 //! | what comes | with a part of that plan | else |
 //! |---|---|---|
-//! | a thread | waits here, if it has a place; all there: `Arrived` to the parent | asks the home |
+//! | a thread | waits here, if it has a place; all there: `Arrived` to the parent, and on if it is released | asks the home |
 //! | `Plan` | | the node has a part; takes up what came too early; replaces another plan's |
-//! | `Arrived` | noted; all there: `Arrived` to the parent | of a plan yet to come: kept; else nothing |
-//! | `Released` | the threads go on; `Released` to the branches | nothing |
+//! | `Arrived` | noted; all there: as above | of a plan yet to come: kept; else nothing |
+//! | `Released` | all there: the threads go on; `Released` to the branches. Else it came ahead of time: kept | nothing |
+//! | `Withdraw` | one is kept: it is no more, `Withdrawn`. Else it was used | `Withdrawn` |
 //! | `Dissolved` | that round was completed: the threads go on; else they ask the home | nothing |
 //!
 //! A home's plans come in the order of their numbers, and before anything else about them that it sends; what others send
@@ -43,6 +44,8 @@ struct Part {
     waiting: Vec<(Token, ThreadId)>,
     /// Branches below which all have arrived.
     came: BTreeSet<NodeId>,
+    /// Everybody elsewhere has arrived. Invariant: not while the part is complete.
+    is_released: bool,
     /// How often it has been released.
     rounds: u64,
 }
@@ -52,8 +55,8 @@ impl Part {
         self.waiting.len() == self.threads as usize && self.came.len() == self.branches.len()
     }
 
-    /// Tells the parent, if all have arrived; to be called when one has.
-    fn pass_on(&self, key: SyncKey, out: &mut Vec<SyncEffect>) {
+    /// Tells the parent, if all have arrived, and goes on if everybody else has; to be called when one has.
+    fn pass_on(&mut self, node: NodeId, key: SyncKey, out: &mut Vec<SyncEffect>) {
         if self.is_complete() {
             let message = Sync::Arrived {
                 key,
@@ -64,7 +67,20 @@ impl Part {
                 to: self.parent,
                 message,
             });
+            if self.is_released {
+                self.release(node, key, out);
+            }
         }
+    }
+
+    fn release(&mut self, node: NodeId, key: SyncKey, out: &mut Vec<SyncEffect>) {
+        let message = Sync::Released {
+            key,
+            plan: self.plan,
+        };
+        let branches = self.branches.iter();
+        out.extend(branches.map(|to| SyncEffect::Send { to: *to, message }));
+        self.let_go_on(node, out);
     }
 
     fn let_go_on(&mut self, to: NodeId, out: &mut Vec<SyncEffect>) {
@@ -77,6 +93,7 @@ impl Part {
             out.push(SyncEffect::Reply { to, token, result });
         }
         self.came.clear();
+        self.is_released = false;
         self.rounds += 1;
     }
 }
@@ -92,7 +109,7 @@ impl SyncBranches {
         }
     }
 
-    /// A thread of this node comes to a barrier of another home. Whether it waits here; else it asks the home.
+    /// A thread of this node comes to a barrier of another home. Whether it waits here, or has its answer; else it asks the home.
     pub fn wait(
         &mut self,
         token: Token,
@@ -105,7 +122,7 @@ impl SyncBranches {
             return false;
         };
         part.waiting.push((token, thread));
-        part.pass_on(key, out);
+        part.pass_on(self.node, key, out);
         true
     }
 
@@ -129,6 +146,7 @@ impl SyncBranches {
                     is_serial,
                     waiting: Vec::new(),
                     came: BTreeSet::new(),
+                    is_released: false,
                     rounds: 0,
                 };
                 self.last_plans.insert(from, plan);
@@ -141,26 +159,35 @@ impl SyncBranches {
                 self.parts.insert(key, part);
             }
             Sync::Arrived { key, home, plan } => {
+                let node = self.node;
                 let is_early = self.last_plans.get(&home).is_none_or(|last| *last < plan);
                 if let Some(part) = self.part(key, home, plan) {
                     if part.branches.contains(&from) && part.came.insert(from) {
-                        part.pass_on(key, out);
+                        part.pass_on(node, key, out);
                     }
                 } else if is_early && self.early.len() < limits::EARLY_ARRIVALS_MAX {
                     self.early.insert((home, plan, from));
                 }
             }
             Sync::Released { key, plan } => {
-                let to = self.node;
+                let node = self.node;
                 let part = self.parts.get_mut(&key);
                 if let Some(part) = part.filter(|part| (part.parent, part.plan) == (from, plan)) {
-                    for branch in &part.branches {
-                        out.push(SyncEffect::Send {
-                            to: *branch,
-                            message,
-                        });
+                    match part.is_complete() {
+                        true => part.release(node, key, out),
+                        false => part.is_released = true,
                     }
-                    part.let_go_on(to, out);
+                }
+            }
+            Sync::Withdraw { key, plan } => {
+                let is_used = match self.part(key, from, plan) {
+                    Some(part) => !core::mem::take(&mut part.is_released),
+                    None => false,
+                };
+                // If it was used, `Arrived` went before, and is the answer.
+                if !is_used {
+                    let message = Sync::Withdrawn { key, plan };
+                    out.push(SyncEffect::Send { to: from, message });
                 }
             }
             Sync::Dissolved { key, plan, rounds } => {
@@ -183,7 +210,11 @@ impl SyncBranches {
                     out.push(SyncEffect::Send { to: from, message });
                 }
             }
-            Sync::Request { .. } | Sync::Tell { .. } | Sync::Fence { .. } | Sync::Reply { .. } => {}
+            Sync::Withdrawn { .. }
+            | Sync::Request { .. }
+            | Sync::Tell { .. }
+            | Sync::Fence { .. }
+            | Sync::Reply { .. } => {}
         }
     }
 

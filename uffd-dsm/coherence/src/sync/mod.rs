@@ -35,6 +35,7 @@
 //! After [`SyncHome::forget`], waiters of the objects get EINVAL. After [`SyncHome::on_node_lost`], a
 //! mutex held there goes to the longest waiting, who gets EOWNERDEAD, as with robust mutexes.
 
+mod ahead;
 mod barrier;
 mod branches;
 mod cond;
@@ -166,11 +167,19 @@ impl SyncHome {
             ground: Ground {
                 node,
                 branches_max,
+                exchanges: true,
                 last_plan: 0,
             },
             records: BTreeMap::new(),
             signalled: BTreeSet::new(),
         }
+    }
+
+    /// Whether the nodes of a barrier are told ahead of time that only they are missing (the default): one way less until all
+    /// go on, but a message that may find its receiver at work.
+    pub fn exchanging(mut self, exchanges: bool) -> Self {
+        self.ground.exchanges = exchanges;
+        self
     }
 
     /// Runs `op` for a thread of `from`, and answers it and every thread it lets go on.
@@ -188,19 +197,14 @@ impl SyncHome {
             token,
             thread,
         };
+        self.serve(caller, key, op, out);
+    }
+
+    fn serve(&mut self, caller: Waiter, key: SyncKey, op: SyncOp, out: &mut Vec<SyncEffect>) {
         match self.run(caller, key, op, out) {
             Ok(Outcome::Done(result)) => caller.reply(result, out),
             Ok(Outcome::Waits) => {}
             Err(errno) => caller.reply(-errno, out),
-        }
-    }
-
-    /// `Sync::Arrived` of a branch.
-    pub fn on_arrived(&mut self, from: NodeId, key: SyncKey, plan: u64, out: &mut Vec<SyncEffect>) {
-        match self.records.get_mut(&key) {
-            Some(Record::Barrier(barrier)) => barrier.on_arrived(from, key, plan, out),
-            // Sent before it was taken away.
-            Some(Record::Mutex(_) | Record::Semaphore(_) | Record::Cond(_)) | None => {}
         }
     }
 
@@ -219,10 +223,7 @@ impl SyncHome {
                     mutex.into_waiters()
                 }
                 Record::Semaphore(semaphore) => semaphore.into_waiters(),
-                Record::Barrier(mut barrier) => {
-                    barrier.dissolve(key, out);
-                    barrier.into_waiters()
-                }
+                Record::Barrier(barrier) => barrier.end(key, out),
                 Record::Cond(cond) => self.dissolve(cond),
             };
             for waiter in waiters {
@@ -238,16 +239,23 @@ impl SyncHome {
     /// The threads of `node` are gone: they neither wait nor hold anything any more.
     pub fn on_node_lost(&mut self, node: NodeId, out: &mut Vec<SyncEffect>) {
         let mut promises_broken = Vec::new();
+        let mut back = Vec::new();
         for (key, record) in &mut self.records {
             match record {
                 Record::Mutex(mutex) => mutex.on_node_lost(node, out),
                 Record::Semaphore(semaphore) => semaphore.on_node_lost(node),
-                Record::Barrier(barrier) => barrier.on_node_lost(node, *key, out),
+                Record::Barrier(barrier) => {
+                    let held = barrier.on_node_lost(node, *key, out);
+                    back.push((*key, held));
+                }
                 Record::Cond(cond) => cond.on_node_lost(node, &mut promises_broken),
             }
         }
         for mutex in promises_broken {
             self.break_promise(mutex);
+        }
+        for (key, held) in back {
+            self.resume(key, held, out);
         }
     }
 
@@ -263,6 +271,9 @@ impl SyncHome {
         op: SyncOp,
         out: &mut Vec<SyncEffect>,
     ) -> Result<Outcome, Errno> {
+        if let Some(held) = self.hold(caller, key, op, out) {
+            return held;
+        }
         match op {
             SyncOp::MutexInit => self.init(key, Record::Mutex(Mutex::default()), out),
             SyncOp::MutexLock => self.mutex(key)?.lock(caller),

@@ -1,60 +1,21 @@
-//! Every reachable state of nodes that meet at a barrier: asking its home, along a tree, and between the two.
-//!
-//! The shipping machines. A link takes messages in the order sent; links among each other in any order. Threads come when
-//! they like. Each state is checked: nobody goes on before as many as the barrier's count have come. And each state at
-//! rest: as many as the count don't wait, and one of each round was the serial thread.
+//! The shipping machines, the links between them, and the threads.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use umbel_coherence::{SyncBranches, SyncEffect, SyncHome};
 use umbel_wire::sync::{Sync, SyncKey, SyncOp};
 use umbel_wire::{NodeId, ThreadId, Token};
 
+use super::{Fault, Scenario};
+
 const HOME: NodeId = NodeId(0);
 const BARRIER: SyncKey = SyncKey(8);
 
-struct Scenario {
-    nodes: u16,
-    branches: usize,
-    count: u32,
-    /// The nodes of the threads. The first `count` of them meet once before the search begins.
-    threads: &'static [u16],
-    /// How often each comes.
-    rounds: u32,
-    /// One of these may die.
-    mortal: &'static [u16],
-    /// When nobody waits the barrier may be destroyed, and made again, once.
-    is_reset: bool,
-    /// Its scope may end.
-    is_forgotten: bool,
-    /// What is wrong on purpose.
-    fault: Option<Fault>,
-}
+/// A request of no thread at the barrier.
+const OTHER: Token = Token(999);
 
-/// What a driver could do wrong: the checks must find it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    /// Nodes are not told that a tree is gone.
-    Untold,
-    /// What comes before its plan is lost.
-    Impatient,
-    /// A tree that is gone is said to have met once more.
-    Boastful,
-}
-
-const PLAIN: Scenario = Scenario {
-    nodes: 3,
-    branches: 1,
-    count: 3,
-    threads: &[0, 1, 2],
-    rounds: 6,
-    mortal: &[],
-    is_reset: false,
-    is_forgotten: false,
-    fault: None,
-};
+/// What a search has met.
+pub type Met = BTreeSet<&'static str>;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Thread {
@@ -63,53 +24,72 @@ struct Thread {
     waits: bool,
 }
 
+/// How often each thread has come, as far as somebody has heard. Empty if the scenario doesn't ask.
+type News = Vec<u32>;
+
 #[derive(Clone, Hash)]
-struct World {
+pub struct World {
     home: SyncHome,
     others: Vec<SyncBranches>,
-    links: BTreeMap<(NodeId, NodeId), VecDeque<Sync>>,
+    links: BTreeMap<(NodeId, NodeId), VecDeque<(Sync, News)>>,
     threads: Vec<Thread>,
+    /// Of each node.
+    heard: Vec<News>,
     lost: Option<NodeId>,
     is_lost_noticed: bool,
     was_reset: bool,
     was_forgotten: bool,
+    remaking: Remaking,
     /// How many have come, gone on, and been the serial thread.
     came: u32,
     went_on: u32,
     serial: u32,
 }
 
+/// A thread that has gone on from the last round destroys the barrier, and makes it again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Remaking {
+    NotYet,
+    Destroys(NodeId),
+    Makes,
+    Done,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub enum Step {
     Come(usize),
     Deliver(NodeId, NodeId),
     Lose(NodeId),
     Notice,
     Reset,
+    Remake(NodeId),
     Forget,
 }
 
-/// What a search has met.
-type Met = BTreeSet<&'static str>;
-
 impl World {
-    fn new(scenario: &Scenario) -> Self {
+    pub fn new(scenario: &Scenario) -> Self {
         let thread = |node: &u16| Thread {
             node: NodeId(*node),
             left: scenario.rounds,
             waits: false,
         };
+        let news = match scenario.is_news_checked {
+            true => vec![0; scenario.threads.len()],
+            false => Vec::new(),
+        };
         let mut world = Self {
-            home: SyncHome::with_branches(HOME, scenario.branches),
+            home: SyncHome::with_branches(HOME, scenario.branches).exchanging(scenario.exchanges),
             others: (1..scenario.nodes)
                 .map(|rank| SyncBranches::new(NodeId(rank)))
                 .collect(),
             links: BTreeMap::new(),
             threads: scenario.threads.iter().map(thread).collect(),
+            heard: vec![news; usize::from(scenario.nodes)],
             lost: None,
             is_lost_noticed: false,
             was_reset: false,
             was_forgotten: false,
+            remaking: Remaking::NotYet,
             came: 0,
             went_on: 0,
             serial: 0,
@@ -129,15 +109,15 @@ impl World {
         let mut out = Vec::new();
         let thread = ThreadId::new(HOME, 999);
         self.home
-            .on_request(HOME, Token(999), thread, BARRIER, op, &mut out);
+            .on_request(HOME, OTHER, thread, BARRIER, op, &mut out);
         let own = out
-            .pop_if(|effect| matches!(effect, SyncEffect::Reply { token, .. } if token.0 == 999));
+            .pop_if(|effect| matches!(effect, SyncEffect::Reply { token, .. } if *token == OTHER));
         let result = own.map(|effect| match effect {
             SyncEffect::Reply { result, .. } => result,
             SyncEffect::Send { .. } => unreachable!("it is a reply"),
         });
         assert_eq!(result, Some(0), "{op:?}");
-        self.carry_out(HOME, out);
+        self.carry_out(None, HOME, out);
     }
 
     fn deliveries(&self) -> Vec<Step> {
@@ -147,15 +127,17 @@ impl World {
             .collect()
     }
 
-    fn is_at_rest(&self, scenario: &Scenario) -> bool {
+    pub fn is_at_rest(&self, scenario: &Scenario) -> bool {
         self.deliveries().is_empty() && !self.steps(scenario).contains(&Step::Notice)
     }
 
-    fn steps(&self, scenario: &Scenario) -> Vec<Step> {
+    pub fn steps(&self, scenario: &Scenario) -> Vec<Step> {
         let mut steps = self.deliveries();
+        let is_remade = matches!(self.remaking, Remaking::NotYet | Remaking::Done);
         for (index, thread) in self.threads.iter().enumerate() {
-            let twin = self.threads[..index].contains(thread);
-            if !thread.waits && thread.left > 0 && !twin {
+            // With news, twins have heard and been heard of differently.
+            let twin = !scenario.is_news_checked && self.threads[..index].contains(thread);
+            if !thread.waits && thread.left > 0 && !twin && is_remade {
                 steps.push(Step::Come(index));
             }
         }
@@ -176,27 +158,50 @@ impl World {
         if scenario.is_reset && !self.was_reset && nobody_waits {
             steps.push(Step::Reset);
         }
+        if scenario.is_remade && self.remaking == Remaking::NotYet && self.is_round_over() {
+            let gone_on = self.threads.iter().filter(|thread| !thread.waits);
+            let nodes: BTreeSet<NodeId> = gone_on.map(|thread| thread.node).collect();
+            steps.extend(nodes.into_iter().map(Step::Remake));
+        }
         if scenario.is_forgotten && !self.was_forgotten {
             steps.push(Step::Forget);
         }
         steps
     }
 
-    fn take(&mut self, scenario: &Scenario, step: Step, met: &mut Met) {
+    /// All have come to the last round, and who doesn't wait has gone on from it. For scenarios without threads too many.
+    fn is_round_over(&self) -> bool {
+        let left = self.threads[0].left;
+        let all_came = self.threads.iter().all(|thread| thread.left == left);
+        let one_went_on = self.threads.iter().any(|thread| !thread.waits);
+        all_came && one_went_on
+    }
+
+    pub fn take(&mut self, scenario: &Scenario, step: Step, met: &mut Met) {
+        let fault = scenario.fault;
         match step {
             Step::Come(index) => {
                 self.threads[index].waits = true;
                 self.threads[index].left -= 1;
                 self.came += 1;
-                self.come(index, met);
+                let node = self.threads[index].node;
+                if let Some(count) = self.heard[usize::from(node.0)].get_mut(index) {
+                    *count += 1;
+                }
+                self.come(fault, index, met);
             }
             Step::Deliver(from, to) => {
                 let queue = self.links.get_mut(&(from, to));
-                let message = queue.and_then(VecDeque::pop_front);
+                let (message, news) = queue
+                    .and_then(VecDeque::pop_front)
+                    .expect("the link was not empty");
                 self.links.retain(|_, queue| !queue.is_empty());
-                let message = message.expect("the link was not empty");
-                if let Some(message) = self.spoil(scenario.fault, to, message) {
-                    self.deliver(from, to, message, met);
+                if let Some(message) = self.spoil(fault, to, message) {
+                    let heard = self.heard[usize::from(to.0)].iter_mut();
+                    heard
+                        .zip(news)
+                        .for_each(|(count, told)| *count = told.max(*count));
+                    self.deliver(fault, from, to, message, met);
                 }
             }
             Step::Lose(node) => {
@@ -213,26 +218,55 @@ impl World {
                 let mut out = Vec::new();
                 let lost = self.lost.expect("one is lost");
                 self.home.on_node_lost(lost, &mut out);
-                self.carry_out(HOME, out);
+                self.carry_out(fault, HOME, out);
             }
             Step::Reset => {
                 self.was_reset = true;
                 self.operate(SyncOp::BarrierDestroy);
                 self.operate(SyncOp::BarrierInit(scenario.count));
             }
+            Step::Remake(node) => {
+                if self.threads.iter().any(|thread| thread.waits) {
+                    met.insert("destroyed by who went on before the home knew");
+                }
+                self.remaking = Remaking::Destroys(node);
+                self.ask(fault, node, SyncOp::BarrierDestroy);
+            }
             Step::Forget => {
                 self.was_forgotten = true;
                 let mut out = Vec::new();
                 let keys = BARRIER..SyncKey(BARRIER.0 + 1);
                 self.home.forget(keys, &mut out);
-                self.carry_out(HOME, out);
+                self.carry_out(fault, HOME, out);
             }
+        }
+        if let Remaking::Makes = self.remaking {
+            self.remaking = Remaking::Done;
+            self.operate(SyncOp::BarrierInit(scenario.count));
         }
         let rounds = self.came / scenario.count;
         assert!(
             self.went_on <= rounds * scenario.count,
             "nobody goes on before all have come"
         );
+        if scenario.is_news_checked {
+            self.check_news(scenario);
+        }
+    }
+
+    /// Who has come n times, and gone on, has heard of as many as n rounds take; of everybody's n-th time, if there are no others.
+    fn check_news(&self, scenario: &Scenario) {
+        for thread in self.threads.iter().filter(|thread| !thread.waits) {
+            let rounds = scenario.rounds - thread.left;
+            let heard = &self.heard[usize::from(thread.node.0)];
+            let sum: u32 = heard.iter().sum();
+            let is_exact = self.threads.len() == scenario.count as usize;
+            let is_known = !is_exact || heard.iter().all(|count| *count >= rounds);
+            assert!(
+                sum >= rounds * scenario.count && is_known,
+                "what was written before is seen after"
+            );
+        }
     }
 
     /// The message as it arrives, if it does.
@@ -242,6 +276,7 @@ impl World {
         match (fault, message) {
             (Some(Fault::Untold), Sync::Dissolved { .. }) => None,
             (Some(Fault::Impatient), Sync::Arrived { .. }) if !has_part(to) => None,
+            (Some(Fault::Unanswered), Sync::Withdrawn { .. }) => None,
             (Some(Fault::Boastful), Sync::Dissolved { key, plan, rounds }) => {
                 let rounds = rounds + 1;
                 Some(Sync::Dissolved { key, plan, rounds })
@@ -250,7 +285,7 @@ impl World {
         }
     }
 
-    fn come(&mut self, index: usize, met: &mut Met) {
+    fn come(&mut self, fault: Option<Fault>, index: usize, met: &mut Met) {
         let node = self.threads[index].node;
         let (token, thread) = (Token(index as u64), ThreadId::new(node, index as u64 + 1));
         let op = SyncOp::BarrierWait;
@@ -258,6 +293,7 @@ impl World {
         if node == HOME {
             self.home
                 .on_request(HOME, token, thread, BARRIER, op, &mut out);
+            note_home(&out, met);
         } else {
             let part = &mut self.others[usize::from(node.0) - 1];
             if !part.wait(token, thread, BARRIER, &mut out) {
@@ -271,12 +307,41 @@ impl World {
                     op,
                 };
                 out.push(SyncEffect::Send { to: HOME, message });
+            } else if out.iter().any(is_reply) {
+                met.insert("released ahead of time");
             }
         }
-        self.carry_out(node, out);
+        self.carry_out(fault, node, out);
     }
 
-    fn deliver(&mut self, from: NodeId, to: NodeId, message: Sync, met: &mut Met) {
+    /// No thread of the barrier asks its home.
+    fn ask(&mut self, fault: Option<Fault>, node: NodeId, op: SyncOp) {
+        let (token, thread) = (OTHER, ThreadId::new(node, 999));
+        let mut out = Vec::new();
+        if node == HOME {
+            self.home
+                .on_request(HOME, token, thread, BARRIER, op, &mut out);
+        } else {
+            let key = BARRIER;
+            let message = Sync::Request {
+                token,
+                thread,
+                key,
+                op,
+            };
+            out.push(SyncEffect::Send { to: HOME, message });
+        }
+        self.carry_out(fault, node, out);
+    }
+
+    fn deliver(
+        &mut self,
+        fault: Option<Fault>,
+        from: NodeId,
+        to: NodeId,
+        message: Sync,
+        met: &mut Met,
+    ) {
         let mut out = Vec::new();
         match message {
             Sync::Reply { token, result } => self.answer(token, result),
@@ -285,20 +350,27 @@ impl World {
                 thread,
                 key,
                 op,
-            } => self.home.on_request(from, token, thread, key, op, &mut out),
+            } => {
+                self.home.on_request(from, token, thread, key, op, &mut out);
+                note_home(&out, met);
+            }
             Sync::Arrived { key, plan, .. } if to == HOME => {
                 self.home.on_arrived(from, key, plan, &mut out);
+                note_home(&out, met);
                 if out.is_empty() {
                     met.insert("an arrival that waits, or is old");
                 }
             }
+            Sync::Withdrawn { key, plan } => {
+                met.insert("a release that is back");
+                self.home.on_withdrawn(from, key, plan, &mut out);
+            }
             message => {
                 let part = &mut self.others[usize::from(to.0) - 1];
                 let parts = part.part_count();
+                let before = part.clone();
                 part.on_message(from, message, &mut out);
-                let answers = out
-                    .iter()
-                    .any(|effect| matches!(effect, SyncEffect::Reply { .. }));
+                let answers = out.iter().any(is_reply);
                 let asks = out.iter().any(|effect| {
                     let SyncEffect::Send { message, .. } = effect else {
                         return false;
@@ -307,17 +379,22 @@ impl World {
                 });
                 match message {
                     Sync::Arrived { .. } if parts == 0 => met.insert("an early arrival"),
+                    Sync::Arrived { .. } if answers => met.insert("released ahead of time"),
                     Sync::Dissolved { .. } if answers => met.insert("a release overtaken"),
                     Sync::Dissolved { .. } if asks => met.insert("waiters that ask after all"),
                     Sync::Released { .. } if answers => met.insert("a round along the tree"),
+                    Sync::Withdraw { .. } if out.is_empty() => met.insert("a release used"),
                     _ => false,
                 };
+                if let (Some(Fault::Keeping), Sync::Withdraw { .. }) = (fault, message) {
+                    *part = before;
+                }
             }
         }
-        self.carry_out(to, out);
+        self.carry_out(fault, to, out);
     }
 
-    fn carry_out(&mut self, node: NodeId, out: Vec<SyncEffect>) {
+    fn carry_out(&mut self, fault: Option<Fault>, node: NodeId, out: Vec<SyncEffect>) {
         for effect in out {
             let (to, message) = match effect {
                 SyncEffect::Reply { to, token, result } if to == node => {
@@ -327,13 +404,39 @@ impl World {
                 SyncEffect::Reply { to, token, result } => (to, Sync::Reply { token, result }),
                 SyncEffect::Send { to, message } => (to, message),
             };
+            if let (Some(Fault::Hasty), Sync::Withdraw { key, plan }) = (fault, message) {
+                let mut out = Vec::new();
+                self.home.on_withdrawn(to, key, plan, &mut out);
+                self.carry_out(fault, node, out);
+                continue;
+            }
             if self.lost != Some(to) {
-                self.links.entry((node, to)).or_default().push_back(message);
+                let mut news = self.heard[usize::from(node.0)].clone();
+                if let (Some(Fault::Unflushed), Sync::Released { .. }) = (fault, message) {
+                    news.clear();
+                }
+                let link = self.links.entry((node, to)).or_default();
+                let is_twice = fault == Some(Fault::Twice) && node == HOME;
+                if let (true, Sync::Released { .. }) = (is_twice, message) {
+                    link.push_back((message, news.clone()));
+                }
+                link.push_back((message, news));
             }
         }
     }
 
     fn answer(&mut self, token: Token, result: i32) {
+        if token == OTHER {
+            let Remaking::Destroys(_) = self.remaking else {
+                unreachable!("nobody else asked")
+            };
+            assert_eq!(
+                result, 0,
+                "a barrier that nobody waits at may be destroyed by who went on"
+            );
+            self.remaking = Remaking::Makes;
+            return;
+        }
         let thread = &mut self.threads[token.0 as usize];
         assert!(
             thread.waits || self.lost == Some(thread.node),
@@ -347,7 +450,7 @@ impl World {
         thread.waits = false;
     }
 
-    fn check_at_rest(&self, scenario: &Scenario) {
+    pub fn check_at_rest(&self, scenario: &Scenario) {
         let waiting = self.threads.iter().filter(|thread| thread.waits).count();
         if self.was_forgotten {
             assert_eq!(waiting, 0, "a wait that does not end");
@@ -357,187 +460,29 @@ impl World {
             waiting < scenario.count as usize,
             "{waiting} wait for each other"
         );
+        assert!(
+            matches!(self.remaking, Remaking::NotYet | Remaking::Done),
+            "a destruction that does not end"
+        );
         if self.lost.is_none() {
             assert_eq!(self.serial * scenario.count, self.went_on, "serial threads");
         }
     }
 }
 
-/// Distinct states, and what was met.
-fn search(scenario: &Scenario) -> (usize, Met) {
-    let mut met = Met::new();
-    let mut found = HashSet::new();
-    let key = |world: &World| {
-        let mut hasher = DefaultHasher::new();
-        world.hash(&mut hasher);
-        hasher.finish()
-    };
-    let first = World::new(scenario);
-    found.insert(key(&first));
-    let mut level = vec![(first, Vec::new())];
-    while !level.is_empty() {
-        let mut next_level = Vec::new();
-        for (world, way) in level {
-            for step in world.steps(scenario) {
-                let mut next = world.clone();
-                let mut way: Vec<Step> = way.clone();
-                way.push(step);
-                let told = Told(&way);
-                next.take(scenario, step, &mut met);
-                if next.is_at_rest(scenario) {
-                    next.check_at_rest(scenario);
-                }
-                std::mem::forget(told);
-                if found.insert(key(&next)) {
-                    next_level.push((next, way));
-                }
-            }
-            assert!(found.len() < STATES_MAX, "too many states");
-        }
-        level = next_level;
-    }
-    (found.len(), met)
+fn is_reply(effect: &SyncEffect) -> bool {
+    matches!(effect, SyncEffect::Reply { .. })
 }
 
-/// Prints the way to a broken rule.
-struct Told<'a>(&'a [Step]);
-
-impl Drop for Told<'_> {
-    fn drop(&mut self) {
-        eprintln!("broken after {:?}", self.0);
-    }
-}
-
-const STATES_MAX: usize = 4_000_000;
-
-#[track_caller]
-fn check(scenario: &Scenario, states: usize, expected: &[&str]) {
-    let (found, met) = search(scenario);
-    for path in expected {
-        assert!(met.contains(path), "{path} never happened: {met:?}");
-    }
-    assert_eq!(found, states, "states; met: {met:?}");
-}
-
-#[test]
-fn nodes_in_a_chain_meet() {
-    check(&PLAIN, 159, &["a round along the tree", "an early arrival"]);
-    let longer = Scenario {
-        nodes: 4,
-        count: 4,
-        threads: &[0, 1, 2, 3],
-        ..PLAIN
-    };
-    check(
-        &longer,
-        636,
-        &["a round along the tree", "an early arrival"],
-    );
-}
-
-#[test]
-fn threads_of_one_node_meet_there() {
-    let scenario = Scenario {
-        nodes: 2,
-        threads: &[0, 1, 1],
-        ..PLAIN
-    };
-    check(&scenario, 65, &["a round along the tree"]);
-}
-
-#[test]
-fn a_home_without_threads_of_its_own_has_them_meet() {
-    let scenario = Scenario {
-        threads: &[1, 1, 2],
-        ..PLAIN
-    };
-    check(&scenario, 122, &["a round along the tree"]);
-}
-
-#[test]
-fn a_thread_more_than_the_count_has_the_tree_dissolved() {
-    let all = [
-        "a round along the tree",
-        "a thread without a place",
-        "a release overtaken",
-        "waiters that ask after all",
-    ];
-    for (threads, rounds, states) in [
-        (&[0, 1, 2, 2][..], 4, 24_768),
-        (&[1, 1, 2, 0], 4, 11_869),
-        (&[0, 1, 2, 1, 2], 3, 143_282),
-    ] {
-        let scenario = Scenario {
-            threads,
-            rounds,
-            ..PLAIN
+/// What the home did.
+fn note_home(out: &[SyncEffect], met: &mut Met) {
+    for effect in out {
+        match effect {
+            SyncEffect::Send { message, .. } => match message {
+                Sync::Withdraw { .. } => met.insert("a release asked back"),
+                _ => false,
+            },
+            SyncEffect::Reply { .. } => false,
         };
-        check(&scenario, states, &all);
     }
-}
-
-#[test]
-fn the_loss_of_a_node_of_the_tree_has_the_others_ask() {
-    let scenario = Scenario {
-        nodes: 4,
-        threads: &[1, 2, 3, 0],
-        rounds: 4,
-        mortal: &[1, 2],
-        ..PLAIN
-    };
-    let expected = ["a release overtaken", "waiters that ask after all"];
-    check(&scenario, 139_412, &expected);
-    let broad = Scenario {
-        branches: 2,
-        ..scenario
-    };
-    check(&broad, 100_279, &["waiters that ask after all"]);
-}
-
-#[test]
-fn a_barrier_may_be_made_again_while_its_nodes_have_a_tree() {
-    let scenario = Scenario {
-        is_reset: true,
-        ..PLAIN
-    };
-    let expected = ["a round along the tree", "waiters that ask after all"];
-    check(&scenario, 1532, &expected);
-}
-
-#[test]
-fn nobody_waits_when_the_scope_has_ended() {
-    let scenario = Scenario {
-        is_forgotten: true,
-        ..PLAIN
-    };
-    let expected = ["a release overtaken", "waiters that ask after all"];
-    check(&scenario, 7963, &expected);
-}
-
-/// A search with a fault, which must be found.
-fn spoilt(fault: Fault) {
-    let scenario = Scenario {
-        threads: &[0, 1, 2, 2],
-        fault: Some(fault),
-        ..PLAIN
-    };
-    search(&scenario);
-}
-
-#[test]
-#[should_panic(expected = "wait for each other")]
-fn a_tree_that_is_gone_unheard_of_is_found() {
-    spoilt(Fault::Untold);
-}
-
-#[test]
-#[should_panic(expected = "wait for each other")]
-fn a_lost_arrival_is_found() {
-    spoilt(Fault::Impatient);
-}
-
-#[test]
-#[should_panic(expected = "nobody goes on before all have come")]
-fn a_round_too_many_is_found() {
-    spoilt(Fault::Boastful);
 }
