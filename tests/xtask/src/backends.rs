@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::step::{output_of, run as call, skip, step};
-use crate::workspace::{cargo, root, target};
+use crate::workspace::{cargo, heeding_keys, root, target};
 use crate::{deps, stage};
 
 /// Every backend, in the order in which a node would choose.
@@ -267,7 +267,7 @@ fn run_in(setting: &Setting, tests: &[Test], prefix: &Path, logs: &Path, quick: 
             None if quick => continue,
             Some(_) | None => &[],
         };
-        let mut command = Command::new("timeout");
+        let mut command = heeding_keys("timeout");
         command.arg(LIMIT).args(&setting.wrapper).arg(&test.program);
         command.args(words).current_dir(&test.folder);
         command.env("UMBEL_PREFIX", prefix);

@@ -1,6 +1,7 @@
 //! Folders of the project, and cargo.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -32,7 +33,15 @@ pub fn staged() -> Result<PathBuf> {
 /// cargo, in the workspace's folder.
 pub fn cargo(arguments: &[&str]) -> Result<Command> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = heeding_keys(cargo);
     command.current_dir(root()?).args(arguments);
     Ok(command)
+}
+
+/// `program`, with the keyboard's signals as they are by default: what a script starts in the background ignores them, and so would
+/// the programs that tests send them to.
+pub fn heeding_keys(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,QUIT").arg(program);
+    command
 }
