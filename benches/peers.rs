@@ -4,13 +4,13 @@
 //! at real-time priority (peers/burst.h): whoever else uses the machine hardly shows. A figure is the median over the
 //! rounds of each run's median, a ratio the median of the rounds' ratios.
 //!
-//! Last measured (2 cores of an AMD EPYC in a VM, under load, 2026-11-22), over TCP: read miss 64 B 21.4 us (1.70 of the
-//! floor), 4 KiB 25.0 (1.90); upgrade and move 2.35 round trips, mutex with its object 18.6 us (2.06; MPICH's window lock
-//! 30.8), barrier 14.9 us (2.3 of MPICH's), with 64 dirty pages 72 us; stream 6.1 us a page (MPI 0.50); pipeline's row
-//! by flag 2.4 us (MPI 4.6), by semaphore 13.7; Jacobi's speed-up 1.48 (MPI 1.92); 1000 dirty objects 1.83 bytes for a
-//! byte. In shared memory: read miss 11.6 us (64 B) and 15 to 19 us (4 KiB), barrier 5.3 us. What bounds them: a userfaultfd
-//! fault and its answer take 6 us here, a hand-over between application and service thread 2 to 3 us, a diff of a page
-//! whose every word changed 7 us to apply.
+//! Last measured (2 cores of an AMD EPYC in a VM, quiet, 2026-11-22), over TCP: read miss 64 B 15.1 us (1.52 of the floor),
+//! 4 KiB 17.2 (1.68); upgrade and move 2.4 to 2.5 round trips, mutex with its object 12.8 us (1.98; MPICH's window lock 23.0),
+//! barrier 6.6 us (1.22 of MPICH's), with 64 dirty pages 38.8 us; stream 2.2 us a page, 1.8 anew (MPI 0.38); pipeline's row by
+//! flag 2.1 us (MPI 4.6), by semaphore 7.2, of a shared grid 35 to 37; Jacobi's speed-up 1.70 (MPI 1.92); 1000 dirty objects
+//! 1.02 bytes for a byte. In shared memory: read miss 6.5 us (64 B) and 8.3 us (4 KiB), barrier 1.4 us. What bounds them: a
+//! fault by signal and its answer take 3.5 us here, a page's frame 0.9 to 1.2 us in the kernel, a diff of a page whose every word
+//! changed 7 us to apply.
 //!
 //! [`runs`] starts the programs, [`libraries`] those of others, [`rows`] says what is compared and what is expected, [`table`] prints it.
 
