@@ -7,7 +7,6 @@ use std::process::Command;
 
 use umbel_tests::cluster::{LIMIT, Outcome, start, umbel};
 
-use super::hard::is_root;
 use super::snapshots::gdb;
 use super::{Folder, Running};
 
@@ -97,19 +96,7 @@ ls small
 #[test]
 fn a_disk_without_room_gets_no_core_file_and_the_recording_goes_on() {
     let folder = Folder::compile("huge", &[]);
-    let script = |text: &str| {
-        let mut command = Command::new("unshare");
-        // Root of its own where we aren't root.
-        command.args(if is_root() {
-            &["-m"][..]
-        } else {
-            &["-r", "-m"]
-        });
-        command.args(["sh", "-c", &format!("{SMALL}{text}")]);
-        command.current_dir(&folder.path);
-        command.env("UMBEL", umbel(&[]).get_program());
-        start(&mut command, b"").wait(LIMIT)
-    };
+    let script = |text: &str| folder.run_mounting(&format!("{SMALL}{text}"));
     if script("true").status != Some(0) {
         eprintln!("skipped: no file system can be mounted here");
         return;

@@ -119,19 +119,7 @@ const SMALL: &str = "mkdir -p small && mount -t tmpfs -o size=16m none small && 
 #[test]
 fn a_full_disk_costs_records_that_are_counted_and_nothing_else() {
     let folder = Folder::compile("hard", &[]);
-    let script = |text: &str| {
-        let mut command = Command::new("unshare");
-        // Root of its own where we aren't root.
-        command.args(if is_root() {
-            &["-m"][..]
-        } else {
-            &["-r", "-m"]
-        });
-        command.args(["sh", "-c", &format!("{SMALL}{text}")]);
-        command.current_dir(&folder.path);
-        command.env("UMBEL", umbel(&[]).get_program());
-        start(&mut command, b"").wait(LIMIT)
-    };
+    let script = |text: &str| folder.run_mounting(&format!("{SMALL}{text}"));
     if script("true").status != Some(0) {
         eprintln!("skipped: no file system can be mounted here");
         return;

@@ -61,6 +61,20 @@ impl Folder {
         folder
     }
 
+    /// Runs a shell script in the folder; what it mounts only it sees.
+    fn run_mounting(&self, script: &str) -> Outcome {
+        let mut command = Command::new("unshare");
+        // Root of its own where we aren't root.
+        command.args(if hard::is_root() {
+            &["-m"][..]
+        } else {
+            &["-r", "-m"]
+        });
+        command.args(["sh", "-c", script]).current_dir(&self.path);
+        command.env("UMBEL", umbel(&[]).get_program());
+        start(&mut command, b"").wait(LIMIT)
+    }
+
     fn program(&self) -> PathBuf {
         self.path.join("program")
     }

@@ -17,9 +17,15 @@ fn compiled(flags: &[&str]) -> Folder {
 /// `places`, which waits where `condition` was true for the first time.
 #[track_caller]
 fn stopped(folder: &Folder, condition: &str) -> Running {
-    let trigger = format!("here: when {condition} and count == 1 then stop");
     // That of the program that ran here before.
     let _ = std::fs::remove_file(folder.recording());
+    held(folder, &format!("{condition} and count == 1"))
+}
+
+/// The folder's program, when a thread of it is held where `condition` was true.
+#[track_caller]
+pub fn held(folder: &Folder, condition: &str) -> Running {
+    let trigger = format!("here: when {condition} then stop");
     let running = start(&mut folder.command(&["--trigger", &trigger], &[]), b"");
     assert!(holds_within(LIMIT, || {
         folder.recording().exists() && folder.ctl(&["threads"]).contains("waits: trigger here")

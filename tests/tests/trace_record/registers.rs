@@ -1,20 +1,10 @@
 //! What optimized code keeps in registers is changed where a thread is held: the program goes on with it. What is nowhere is refused.
 
-use umbel_tests::cluster::{LIMIT, Running, holds_within, start};
+use umbel_tests::cluster::{LIMIT, Running};
 
 use super::Folder;
 use super::debug::refused;
-
-/// `registers`, compiled with -O2, which waits where `condition` was true for the first time.
-#[track_caller]
-fn stopped(folder: &Folder, condition: &str) -> Running {
-    let trigger = format!("here: when {condition} then stop");
-    let running = start(&mut folder.command(&["--trigger", &trigger], &[]), b"");
-    assert!(holds_within(LIMIT, || {
-        folder.recording().exists() && folder.ctl(&["threads"]).contains("waits: trigger here")
-    }));
-    running
-}
+use super::places::held;
 
 /// Lets it go on to its end; what it has written.
 #[track_caller]
@@ -36,7 +26,7 @@ fn set(folder: &Folder, frame: &str, change: &str, answer: &str) {
 fn variables_in_registers_and_in_memory_are_changed_with_optimization() {
     let folder = Folder::compile("registers", &[]);
     // The third round: 1 * (1 + 3 + 1) was added twice.
-    let running = stopped(&folder, "ask.number == 2");
+    let running = held(&folder, "ask.number == 2");
     let stack = folder.ctl(&["bt"]);
     assert!(stack.contains("turn(step=1, letter=97 'a')"), "{stack}");
     // What is known of a record is shown, though the rest isn't there.
@@ -89,7 +79,7 @@ fn arguments_in_registers_are_changed_at_the_call_and_above_it() {
     let folder = Folder::compile("registers", &[]);
     for (condition, frame) in [("told", "-"), ("ask.number == 5", "-#1")] {
         let _ = std::fs::remove_file(folder.recording());
-        let running = stopped(&folder, condition);
+        let running = held(&folder, condition);
         set(
             &folder,
             frame,
