@@ -76,6 +76,9 @@ struct State {
     next_token: u64,
     /// To be sent, in the order in which it came up.
     remote: VecDeque<Remote>,
+    /// What the request at hand brings about; empty between requests. Kept, for an operation that nobody waits for costs
+    /// less than to get and give back memory for it.
+    effects: Vec<SyncEffect>,
 }
 
 /// An answer that is not like others.
@@ -98,6 +101,7 @@ impl SyncTable {
                 waiting: BTreeMap::new(),
                 next_token: 0,
                 remote: VecDeque::new(),
+                effects: Vec::new(),
             }),
             posted: Inbox::new(),
             waiting_count: AtomicUsize::new(0),
@@ -126,10 +130,8 @@ impl SyncTable {
         self.do_posted(&mut state);
         state.next_token += 1;
         let token = Token(state.next_token);
-        let mut effects = Vec::new();
-        state
-            .home
-            .on_request(self.node, token, thread, key, op, &mut effects);
+        let State { home, effects, .. } = &mut *state;
+        home.on_request(self.node, token, thread, key, op, effects);
         let own = effects.iter().find_map(|effect| match effect {
             SyncEffect::Reply {
                 to,
@@ -143,7 +145,7 @@ impl SyncTable {
             state.waiting.insert(token, reply.clone());
             reply
         });
-        self.answer(&mut state, effects, Except::None);
+        self.answer(&mut state, Except::None);
         let has_remote = !state.remote.is_empty();
         drop(state);
         let has_done = self.try_posted();
@@ -250,7 +252,7 @@ impl SyncTable {
 
     fn do_posted(&self, state: &mut State) {
         for posted in self.posted.take() {
-            let mut effects = Vec::new();
+            let State { home, effects, .. } = &mut *state;
             let except = match posted {
                 Posted::Request {
                     from,
@@ -260,24 +262,23 @@ impl SyncTable {
                     op,
                     except,
                 } => {
-                    let home = &mut state.home;
-                    home.on_request(from, token, thread, key, op, &mut effects);
+                    home.on_request(from, token, thread, key, op, effects);
                     except
                 }
                 Posted::Arrived { from, key, plan } => {
-                    state.home.on_arrived(from, key, plan, &mut effects);
+                    home.on_arrived(from, key, plan, effects);
                     Except::None
                 }
                 Posted::Withdrawn { from, key, plan } => {
-                    state.home.on_withdrawn(from, key, plan, &mut effects);
+                    home.on_withdrawn(from, key, plan, effects);
                     Except::None
                 }
                 Posted::Forget(keys) => {
-                    state.home.forget(keys, &mut effects);
+                    home.forget(keys, effects);
                     Except::None
                 }
             };
-            self.answer(state, effects, except);
+            self.answer(state, except);
         }
     }
 
@@ -290,8 +291,8 @@ impl SyncTable {
     }
 
     /// Wakes this node's threads; keeps what is for others.
-    fn answer(&self, state: &mut State, effects: Vec<SyncEffect>, except: Except) {
-        for effect in effects {
+    fn answer(&self, state: &mut State, except: Except) {
+        for effect in state.effects.drain(..) {
             let remote = match effect {
                 SyncEffect::Reply { to, token, result } if to == self.node => {
                     if let Some(reply) = state.waiting.remove(&token) {
