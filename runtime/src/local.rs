@@ -32,6 +32,8 @@ pub struct Local {
     way_out: Cell<usize>,
     /// Whether somebody else reports its end.
     managed: Cell<bool>,
+    /// Whether it may have children.
+    pub has_created: Cell<bool>,
     /// An address near the beginning of its ordinary stack; 0: how large that is, isn't known.
     stack_top: usize,
 }
@@ -87,6 +89,7 @@ pub fn run_thread(
             return;
         }
         recorder::thread_ended();
+        // Not in a visit: the service thread must look for what comes next, when this one is gone.
         Node::get().submit(Request::Ended {
             thread,
             stack: local.stack.index,
@@ -117,10 +120,8 @@ fn adopt() -> Local {
 
 fn attach(thread: ThreadId, father: Option<ThreadId>, stack: Stack) {
     let here = std::ptr::from_ref(&thread).addr();
-    let top = match process::stack_limit_bytes() {
-        limit if thread == MAIN && limit < THREAD_STACK_BYTES as u64 => 0,
-        _ => here,
-    };
+    let is_known = thread != MAIN || process::stack_limit_bytes() >= THREAD_STACK_BYTES as u64;
+    let top = if is_known { here } else { 0 };
     LOCAL.with(|local| {
         let fresh = local.set(record(thread, father, stack, top)).is_ok();
         // A constructor of the program may have used the runtime before main: then it is a root already.
@@ -150,6 +151,7 @@ fn record(thread: ThreadId, father: Option<ThreadId>, stack: Stack, stack_top: u
         stubs: std::cell::RefCell::default(),
         way_out: Cell::new(0),
         managed: Cell::new(false),
+        has_created: Cell::new(false),
         stack_top,
     }
 }
@@ -251,9 +253,8 @@ impl Local {
             objects,
             reply: reply.clone(),
         };
-        Node::get().submit(request);
         let _why = recorder::because(Why::ScopeEnd, 0);
-        reply.wait();
+        Node::get().wait_for(Some(request), &reply);
         self.stack.map.take_back_pages(marks.pages);
         self.update(|own| {
             own.shared_small = own.shared_small.min(marks.small);
@@ -263,16 +264,17 @@ impl Local {
 
     /// Waits for all children, and forgets them.
     pub fn join_all(&self) {
-        if fork::is_copy() {
+        if !self.has_created.get() || fork::is_copy() {
             return;
         }
         let reply = Reply::new();
-        Node::get().submit(Request::JoinAll {
+        let request = Request::JoinAll {
             father: self.thread,
             reply: reply.clone(),
-        });
+        };
         let _why = recorder::because(Why::Join, 0);
-        reply.wait();
+        Node::get().wait_for(Some(request), &reply);
+        self.has_created.set(false);
     }
 
     /// Remembers a stub until the function that made it ends.

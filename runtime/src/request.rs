@@ -36,6 +36,15 @@ pub enum Request {
         /// The thread's name, or -errno.
         reply: Reply,
     },
+    /// A thread that was to be started here has begun, or can't.
+    Started {
+        /// Who.
+        thread: ThreadId,
+        /// Its stack.
+        stack: u32,
+        /// 0 or -errno.
+        result: i32,
+    },
     /// Wait for a thread.
     Join {
         /// The caller.

@@ -12,7 +12,7 @@ mod shutdown;
 mod visits;
 mod wait;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use uffd_dsm::heap::Run;
 use uffd_dsm::{Engine, EngineConfig, Event, Link};
@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::happens_before;
 use crate::launch::Launch;
 use crate::links::{Links, Socket};
+use crate::local::THREAD_STACK_BYTES;
 use crate::node::{MAIN, Node};
 use crate::policy;
 use crate::request::{HeapReply, Reply};
@@ -34,6 +35,7 @@ use crate::sync_table::Remote;
 use crate::sys::calls;
 use crate::sys::poll::{Poll, Sources};
 use crate::sys::process::{self, Timer};
+use crate::sys::starter::Starter;
 
 /// Everything a node is made of: its service thread's, but for the visits of others (`turn.rs`).
 pub struct Service {
@@ -51,6 +53,8 @@ pub struct Service {
     greeted: Vec<bool>,
     control: Option<Socket>,
     threads: Threads,
+    /// Makes those that run here.
+    starter: Starter,
     /// Requests whose answer is on its way.
     waiting: BTreeMap<Token, Waiting>,
     next_token: u64,
@@ -68,8 +72,6 @@ pub struct Service {
     spin_ns: u64,
     /// A thread of the program has the turn.
     is_visited: bool,
-    /// Threads to start here that came during a visit: a visitor's are not those that they should be made by.
-    spawns: VecDeque<(NodeId, Thread)>,
     /// Turns since the kernel was last asked for events.
     turns_unasked: u32,
     /// Names of thread functions by thread, for messages about lost nodes: of threads created here.
@@ -154,6 +156,8 @@ impl Service {
             links: Links::new(launch.links),
             control: launch.control.map(Socket::new),
             threads,
+            starter: Starter::new(THREAD_STACK_BYTES)
+                .map_err(Error::system("start a thread that makes threads"))?,
             waiting: BTreeMap::new(),
             next_token: 0,
             branches: SyncBranches::new(rank),
@@ -163,7 +167,6 @@ impl Service {
             recording: recording::Recording::default(),
             spin_ns: launch.spin_ns,
             is_visited: false,
-            spawns: VecDeque::new(),
             turns_unasked: 0,
             names: BTreeMap::new(),
             freed_deadline_ns: 0,
@@ -230,9 +233,6 @@ impl Service {
     }
 
     fn turn(&mut self, found: bool, poll: &mut Poll) -> Result<(), Error> {
-        while let Some((from, spawn)) = self.spawns.pop_front() {
-            self.on_thread(from, spawn)?;
-        }
         while let Some(ready) = poll.next() {
             match ready {
                 REQUESTS => {}

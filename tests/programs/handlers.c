@@ -1,7 +1,8 @@
 /* handlers KIND WORK: a thread does the same all the time, and a handler that interrupts it there uses shared objects which
  * another node takes away again and again. KIND is how the handler was set: plain, nested (its own signal may interrupt it)
  * or stacked (it has a stack of its own). WORK is what the thread does: malloc, mutexes of its own node that the other
- * one uses, too, posts of a semaphore of the other node, or objects of the shared heap, small and large. */
+ * one uses, too, posts of a semaphore of the other node, objects of the shared heap, small and large, or threads of the C
+ * library, while the other node starts threads there. */
 #include <signal.h>
 #include <time.h>
 #include "check.h"
@@ -34,6 +35,11 @@ static void set(const char *kind)
 static int is(const char *word, const char *other)
 {
 	return strcmp(word, other) == 0;
+}
+
+static void *returns(void *argument)
+{
+	return argument;
 }
 
 int main(int argc, char **argv)
@@ -85,6 +91,10 @@ int main(int argc, char **argv)
 				if (*place)
 					dist_free(*place);
 				CHECK((*place = dist_malloc(bytes)) != 0);
+			} else if (is(work, "threads")) {
+				pthread_t made;
+				CHECK_EQ(pthread_create(&made, 0, returns, 0), 0);
+				CHECK_EQ(pthread_join(made, 0), 0);
 			} else {
 				CHECK(0);
 			}
@@ -94,6 +104,8 @@ int main(int argc, char **argv)
 		while (is_done == 1)
 			nanosleep(&(struct timespec){ .tv_nsec = 100000 }, 0);
 	}
+
+	void ends(long unused) { (void)unused; }
 
 	dist_thr_t thread = dist_thr_create_on(dist_node_count() - 1, works, 0);
 	dist_mutex_t *mutex;
@@ -106,6 +118,8 @@ int main(int argc, char **argv)
 			CHECK_EQ(dist_mutex_lock(mutex), 0);
 			CHECK_EQ(dist_mutex_unlock(mutex), 0);
 		}
+		if (is(work, "threads"))
+			CHECK_EQ(dist_thr_join(dist_thr_create_on(dist_node_count() - 1, ends, 0)), 0);
 	}
 	is_done = 2;
 	CHECK(seen > 0);

@@ -21,7 +21,7 @@ fn a_program_has_its_signals_though_faults_are_ours() {
 #[test]
 fn a_handler_uses_shared_objects_whatever_it_interrupted() {
     let program = compile_ours("handlers", &["-O2", "-D_GNU_SOURCE"]);
-    let works = ["malloc", "mutexes", "posts", "heap"];
+    let works = ["malloc", "mutexes", "posts", "heap", "threads"];
     for (kind, work) in ["plain", "nested", "stacked"]
         .into_iter()
         .flat_map(|kind| works.map(|work| (kind, work)))

@@ -95,13 +95,13 @@ pub extern "C" fn dist_thr_join(thread: u64) -> i32 {
         return libc::ESRCH;
     }
     let reply = Reply::new();
-    Node::get().submit(Request::Join {
+    let request = Request::Join {
         waiter,
         thread,
         reply: reply.clone(),
-    });
+    };
     let _why = recorder::because(Why::Join, thread.0);
-    -(reply.wait() as i32)
+    -(Node::get().wait_for(Some(request), &reply) as i32)
 }
 
 /// See `umbel.h`.
@@ -157,7 +157,7 @@ fn create(target: Target, node: i32, argument: i64) -> Result<u64, i32> {
         (name, chain::capture(record.frame, chain)?)
     };
     let reply = Reply::new();
-    local::with(|local| {
+    let request = local::with(|local| {
         let own = local.counters();
         let tops = Reach {
             small: own.small,
@@ -165,7 +165,8 @@ fn create(target: Target, node: i32, argument: i64) -> Result<u64, i32> {
         };
         let reach = chain::reach(&frames, argument as u64, local.stack.index, tops);
         local.share_all();
-        runtime.submit(Request::Spawn {
+        local.has_created.set(true);
+        Request::Spawn {
             father: local.thread,
             node,
             code,
@@ -174,10 +175,10 @@ fn create(target: Target, node: i32, argument: i64) -> Result<u64, i32> {
             frames,
             reach,
             reply: reply.clone(),
-        });
+        }
     });
     let _why = recorder::because(Why::Create, 0);
-    match reply.wait() {
+    match runtime.wait_for(Some(request), &reply) {
         thread if thread > 0 => Ok(thread as u64),
         error => Err(-(error as i32)),
     }

@@ -170,17 +170,7 @@ impl Service {
                     reason,
                 })
             }
-            spawn @ Thread::Spawn { .. } if self.is_visited => {
-                self.spawns.push_back((from, spawn));
-                self.node.wake_service();
-                Ok(())
-            }
-            spawn @ Thread::Spawn { thread, .. } => {
-                let result = self.start_thread(spawn);
-                self.links
-                    .send_message(from, &Message::Thread(Thread::Spawned { thread, result }));
-                Ok(())
-            }
+            spawn @ Thread::Spawn { .. } => self.start_thread(spawn),
             Thread::Spawned { thread, result } => self.on_spawned(from, thread, result),
             Thread::Ended { thread } => self.on_ended(from, thread),
             Thread::Join {

@@ -20,7 +20,8 @@ use crate::local;
 use crate::modules;
 use crate::request::{Reply, Request};
 use crate::sys::abi;
-use crate::sys::process::now_ns;
+use crate::sys::process::{self, now_ns};
+use crate::sys::starter::Work;
 
 impl Service {
     pub(super) fn on_requests(&mut self) -> Result<(), Error> {
@@ -58,11 +59,22 @@ impl Service {
                 self.waiting
                     .insert(spawn_token(thread), Waiting::Reply(reply));
                 if node == self.rank {
-                    let result = self.start_thread(spawn);
-                    self.on_spawned(node, thread, result)?;
+                    self.start_thread(spawn)?;
                 } else {
                     self.depart(node, Message::Thread(spawn));
                 }
+            }
+            Request::Started {
+                thread,
+                stack,
+                result,
+            } => {
+                if result != 0 {
+                    self.threads_started -= 1;
+                    self.threads_alive -= 1;
+                    self.node.put_stack(stack);
+                }
+                self.tell_started(thread, result)?;
             }
             Request::Join {
                 waiter,
@@ -185,8 +197,20 @@ impl Service {
         Ok(())
     }
 
-    /// Runs a thread here: 0, or -errno.
-    pub(super) fn start_thread(&mut self, spawn: Thread) -> i32 {
+    /// Runs a thread here, and tells its creator.
+    pub(super) fn start_thread(&mut self, spawn: Thread) -> Result<(), Error> {
+        let Thread::Spawn { thread, .. } = spawn else {
+            return Ok(());
+        };
+        match self.try_start(spawn) {
+            Ok(true) => self.tell_started(thread, 0),
+            Ok(false) => Ok(()),
+            Err(errno) => self.tell_started(thread, -errno),
+        }
+    }
+
+    /// Whether the thread begins for certain; if not, that is told later.
+    fn try_start(&mut self, spawn: Thread) -> Result<bool, i32> {
         let Thread::Spawn {
             thread,
             father,
@@ -196,41 +220,43 @@ impl Service {
             frames,
         } = spawn
         else {
-            return -libc::EINVAL;
+            return Err(libc::EINVAL);
         };
-        let Some(code) = chain::find_code(code, function, &frames) else {
-            return -libc::EINVAL;
-        };
+        let code = chain::find_code(code, function, &frames).ok_or(libc::EINVAL)?;
         let (stack, new) = match self.node.take_stack() {
-            Ok(Some(found)) => found,
-            Ok(None) => return -libc::EAGAIN,
-            Err(_) => return -libc::ENOMEM,
+            Ok(found) => found.ok_or(libc::EAGAIN)?,
+            Err(_) => return Err(libc::ENOMEM),
         };
         if let (Some(engine), true) = (&mut self.engine, new) {
             engine.add_stack(stack.index, stack.map);
         }
-        let started = std::thread::Builder::new()
-            .name(format!(
-                "umbel-{}.{}",
-                thread.creator().0,
-                thread.sequence()
-            ))
-            .stack_size(local::THREAD_STACK_BYTES)
-            .spawn(move || {
-                crate::sys::process::unblock_signals();
+        self.threads_started += 1;
+        self.threads_alive += 1;
+        let (node, index) = (self.node, stack.index);
+        Ok(self.starter.start(Work {
+            name: format!("umbel-{}.{}", thread.creator().0, thread.sequence()),
+            run: Box::new(move || {
+                process::unblock_signals();
                 local::run_thread((thread, father), stack, code, argument, &frames);
-            });
-        match started {
-            Ok(_) => {
-                self.threads_started += 1;
-                self.threads_alive += 1;
-                0
-            }
-            Err(_) => {
-                self.node.put_stack(stack.index);
-                -libc::EAGAIN
-            }
+            }),
+            told: Box::new(move |result| {
+                node.submit(Request::Started {
+                    thread,
+                    stack: index,
+                    result: result.map_or(-libc::EAGAIN, |()| 0),
+                });
+            }),
+        }))
+    }
+
+    /// Tells who created a thread whether it runs here.
+    fn tell_started(&mut self, thread: ThreadId, result: i32) -> Result<(), Error> {
+        if thread.creator() == self.rank {
+            return self.on_spawned(self.rank, thread, result);
         }
+        let spawned = Message::Thread(Thread::Spawned { thread, result });
+        self.links.send_message(thread.creator(), &spawned);
+        Ok(())
     }
 
     pub(super) fn on_spawned(

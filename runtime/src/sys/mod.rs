@@ -15,5 +15,6 @@ pub mod process;
 pub mod segv;
 pub mod signals;
 pub mod start;
+pub mod starter;
 pub mod stubs;
 pub mod tracer;
