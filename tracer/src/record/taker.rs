@@ -3,31 +3,31 @@
 //! It sleeps on the bell, for so long that about a MiB of words is there when it wakes: what is taken while it is still in the
 //! caches costs least. Quiet threads are looked at every [`QUIET`], so that live views see what they did.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use umbel_trace_ring::journal;
-use umbel_trace_ring::layout::{Clock, Kind};
-use umbel_trace_ring::{ChunkInfo, Live, Taken, Taker, Which};
+use umbel_trace_ring::layout::Kind;
+use umbel_trace_ring::{ChunkInfo, Taken, Taker, Which};
 
-use super::clock;
-use super::code::Verdict;
-use super::flow::Flow;
 use super::output::Output;
-use super::trim::Limits;
-use super::values::{HeldThread, Planner};
+use super::values::HeldThread;
 use super::wake::Waker;
-use crate::filter;
-use crate::recording::{
-    LostInfo, ModuleGone, ModuleInfo, ProcessInfo, ProcessSerial, ThreadSerial, Told,
-};
-use crate::trigger::{Active, Counts, Fired, Setting, ThreadName, Watch, Watched, mark};
+use crate::recording::{LostInfo, ProcessSerial, Told};
+
+mod post;
+mod shared;
+mod threads;
+
+use post::Post;
+pub use post::{News, Order};
+pub use shared::{ExcludedModule, Rules, Shared};
+use threads::{Arrived, Threads};
 
 /// Longest sleep.
 const QUIET: Duration = Duration::from_millis(40);
@@ -45,189 +45,6 @@ const FIRST_SHARE: u32 = 4;
 /// Words that are there when it wakes, if its guess is right.
 const WORDS_WISHED: u64 = 128 * 1024;
 
-/// What the session wants of it.
-#[derive(Debug)]
-pub enum Order {
-    /// Take all that is there now, a flight recorder's calls too.
-    TakeAll,
-    /// The process on this page is dead: take what it left. Then [`News::Retired`].
-    Retire {
-        /// Index of the page.
-        page: usize,
-        /// Serial of the process.
-        serial: u64,
-    },
-    /// The process of this serial goes on as another program.
-    Forget(u64),
-    /// Put a text among a thread's calls, behind those that it has made.
-    Note {
-        /// Serial of the process.
-        process: u64,
-        /// The thread; 0: the one of the process that came first.
-        tid: u32,
-        /// What it says.
-        text: String,
-    },
-    /// Take what is there and end. Then [`News::Stopped`].
-    Stop,
-}
-
-/// What it tells the session.
-#[derive(Debug)]
-pub enum News {
-    /// A process begins.
-    Process(ProcessInfo),
-    /// A module is there.
-    Module(ModuleInfo),
-    /// A module is gone.
-    ModuleGone(ModuleGone),
-    /// A process is a node of a distributed program, with this rank.
-    Rank(ProcessSerial, u32),
-    /// A process waits for its answer: all it had to tell has been told.
-    Question {
-        /// Index of the page.
-        page: usize,
-        /// Serial of the process.
-        serial: u64,
-        /// Number of the question.
-        asked: u32,
-    },
-    /// All was taken that was there at [`Order::TakeAll`].
-    TakenAll,
-    /// A dead process has no more words.
-    Retired {
-        /// Index of the page.
-        page: usize,
-        /// Serial of the process.
-        serial: u64,
-    },
-    /// A trigger's condition was judged.
-    Fired {
-        /// What was found.
-        fired: Fired,
-        /// Serial of the process.
-        process: u64,
-    },
-    /// Threads may be held that were not.
-    Held,
-    /// The buffer can't grow: why.
-    NotGrown(String),
-    /// It has ended.
-    Stopped,
-}
-
-/// What both threads see.
-pub struct Shared {
-    /// The shared file.
-    pub live: Live,
-    /// The session's clock.
-    pub clock: Clock,
-    /// Whether calls stay in the chunks until they are asked for.
-    pub is_flight: bool,
-    output: Mutex<Output>,
-    planner: Option<Mutex<Planner>>,
-    rules: RwLock<Arc<Rules>>,
-}
-
-/// What is left out when words are taken.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// Depth and duration.
-    pub limits: Limits,
-    /// Threads.
-    pub threads: filter::Limits,
-    /// Excluded functions of each process.
-    pub excluded: HashMap<u64, Vec<ExcludedModule>>,
-    /// Since when nothing is recorded, in ticks: what comes is for triggers.
-    pub off_since: Option<u64>,
-    /// Triggers that are set.
-    pub triggers: Vec<Active>,
-    /// Functions of each process that they speak of.
-    pub watched: HashMap<u64, Watched>,
-    /// Ticks per second, as well as is known.
-    pub pace: u64,
-}
-
-/// Excluded functions of a loaded module.
-#[derive(Clone, Debug)]
-pub struct ExcludedModule {
-    /// Where it begins in its process.
-    pub begin: u64,
-    /// Where it ends.
-    pub end: u64,
-    /// What is added to the file's addresses.
-    pub bias: u64,
-    /// Which functions.
-    pub verdict: Arc<Verdict>,
-    /// Whether their calls may come although the sites are patched, or can't be.
-    pub leaks: bool,
-}
-
-impl Shared {
-    /// A session's.
-    pub fn new(
-        live: Live,
-        clock: Clock,
-        is_flight: bool,
-        output: Output,
-        planner: Option<Planner>,
-    ) -> Self {
-        Self {
-            live,
-            clock,
-            is_flight,
-            output: Mutex::new(output),
-            planner: planner.map(Mutex::new),
-            rules: RwLock::default(),
-        }
-    }
-
-    /// What was taken, and where it goes.
-    pub fn output(&self) -> MutexGuard<'_, Output> {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Who makes capture plans, if values are wanted.
-    pub fn planner(&self) -> Option<MutexGuard<'_, Planner>> {
-        let planner = self.planner.as_ref()?;
-        Some(planner.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// What is left out.
-    pub fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Has other things left out from the next words on.
-    pub fn set_rules(&self, rules: Rules) {
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
-    }
-
-    /// What was taken: for the end, when nobody else has it.
-    pub fn into_output(self) -> (Live, Output) {
-        (
-            self.live,
-            self.output
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
-    }
-}
-
-impl Rules {
-    /// What of a process is to be dropped: all that is excluded, if the words may be older than its patches.
-    fn dropped(&self, process: u64, are_early: bool) -> Vec<&ExcludedModule> {
-        let modules = self.excluded.get(&process).into_iter().flatten();
-        modules.filter(|module| are_early || module.leaks).collect()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.limits.depth_max.is_none()
-            && self.limits.ticks_min.is_none()
-            && !self.threads.judges_threads()
-    }
-}
-
 /// Starts it.
 pub fn start(
     shared: Arc<Shared>,
@@ -236,13 +53,12 @@ pub fn start(
     waker: Waker,
 ) -> std::io::Result<JoinHandle<()>> {
     let work = Work {
+        threads: Threads::new(Arc::clone(&shared)),
         shared,
         news: Post { news, waker },
-        threads: HashMap::new(),
         questions: HashMap::new(),
         waiting: Vec::new(),
         grow_failed: false,
-        counts: Counts::default(),
         held: Vec::new(),
         held_rings: 0,
     };
@@ -254,14 +70,12 @@ pub fn start(
 struct Work {
     shared: Arc<Shared>,
     news: Post,
-    threads: HashMap<u64, Thread>,
+    threads: Threads,
     /// Questions that were passed on, by page: serial and number.
     questions: HashMap<usize, (u64, u32)>,
     /// Words of processes whose question was not answered yet: what is excluded isn't known.
     waiting: Vec<Waiting>,
     grow_failed: bool,
-    /// How often cases of triggers were true.
-    counts: Counts,
     /// Threads that were held at the last look, and how often the bell had been rung.
     held: Vec<HeldThread>,
     held_rings: u32,
@@ -276,32 +90,6 @@ struct Waiting {
 
 /// Chunks with words that wait, at most: a process goes on after 2 s without an answer.
 const WAITING_MAX: usize = 4096;
-
-/// News for the session, which sleeps in poll.
-struct Post {
-    news: Sender<News>,
-    waker: Waker,
-}
-
-impl Post {
-    fn send(&self, news: News) {
-        // A session that has gone needs no news.
-        let _ = self.news.send(news);
-        self.waker.wake();
-    }
-}
-
-#[derive(Default)]
-struct Thread {
-    process: u64,
-    tid: u32,
-    name: String,
-    /// Where its next words begin.
-    position: u64,
-    flow: Flow,
-    /// While triggers are set.
-    watch: Option<Watch>,
-}
 
 impl Work {
     fn run(mut self, orders: &Receiver<Order>) {
@@ -382,11 +170,19 @@ impl Work {
                         words: words.to_vec(),
                     });
                 }
-                Kind::Events => self.events(output, chunk, position, words, &rules, false),
+                Kind::Events => {
+                    let arrived = Arrived {
+                        chunk,
+                        position,
+                        words,
+                        are_early: false,
+                    };
+                    self.threads.words(&arrived, &rules, output, &self.news);
+                }
             }
         });
         drop(output);
-        self.release_held(&rules);
+        self.threads.release_held(&rules);
         for page in asking {
             let question = (page.serial, page.asked);
             if self.questions.insert(page.index, question) != Some(question) {
@@ -412,24 +208,20 @@ impl Work {
                     taker.retire_dead(&shared.live, page, |_| true);
                     self.take(taker, Which::All);
                     self.judge_waiting(&shared.rules(), |process| process == serial);
-                    self.finish_threads(serial);
+                    self.threads.finish(serial);
                     self.questions.remove(&page);
                     self.news.send(News::Retired { page, serial });
                 }
-                Ok(Order::Forget(serial)) => self.finish_threads(serial),
+                Ok(Order::Forget(serial)) => self.threads.finish(serial),
                 Ok(Order::Note { process, tid, text }) => {
                     self.take(taker, Which::All);
-                    self.note(process, tid, &text);
+                    self.threads.note(process, tid, &text);
                 }
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
                     self.take(taker, Which::All);
                     let rules = self.shared.rules();
                     self.judge_waiting(&rules, |_| true);
-                    let processes: Vec<u64> =
-                        self.threads.values().map(|thread| thread.process).collect();
-                    for process in processes {
-                        self.finish_threads(process);
-                    }
+                    self.threads.finish_all();
                     return ControlFlow::Break(());
                 }
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
@@ -484,9 +276,7 @@ impl Work {
                     self.news.send(News::Process(info));
                 }
                 Told::Thread(info) => {
-                    let known = self.threads.entry(info.serial.0).or_default();
-                    (known.process, known.tid) = (chunk.process, info.tid);
-                    known.name.clone_from(&info.name);
+                    self.threads.known(chunk.process, &info);
                     output.thread(&info);
                 }
                 Told::Module(info) => {
@@ -499,81 +289,6 @@ impl Work {
                     self.news.send(News::ModuleGone(gone));
                 }
             }
-        }
-    }
-
-    fn events(
-        &mut self,
-        output: &mut Output,
-        chunk: &ChunkInfo,
-        position: u64,
-        words: &[u64],
-        rules: &Rules,
-        are_early: bool,
-    ) {
-        let thread = self.threads.entry(chunk.thread).or_default();
-        (thread.process, thread.tid) = (chunk.process, chunk.tid);
-        let (serial, process) = (ThreadSerial(chunk.thread), ProcessSerial(chunk.process));
-        // A thread whose words were thrown away (a flight recorder's, or a program's nonsense) goes on further on.
-        let end = position.saturating_add(words.len() as u64);
-        let positions = position..end;
-        thread.position = end;
-        let seen = watch(thread, chunk.process, words, rules, &mut self.counts);
-        for fired in seen.fired {
-            let process = chunk.process;
-            self.news.send(News::Fired { fired, process });
-        }
-        let (words, unwanted) = seen.words.split_at(seen.cut);
-        let dropped = rules.dropped(chunk.process, are_early);
-        let mut positions = Some(positions);
-        // What is written behind the thread's own words takes no place among them.
-        let onward = &mut |words: &[u64]| {
-            let positions = positions.take().unwrap_or(end..end);
-            output.words(serial, process, positions, words)
-        };
-        let flow = &mut thread.flow;
-        let is_seen = rules.threads.includes_thread(thread.tid, &thread.name);
-        if rules.is_empty() && dropped.is_empty() && !flow.holds() {
-            flow.pass(words, onward);
-        } else if is_seen {
-            let excludes = |function: u64| dropped.iter().any(|module| module.excludes(function));
-            let now = clock::ticks(self.shared.clock);
-            flow.trim(words, &rules.limits, excludes, now, onward);
-        } else {
-            flow.drop(words);
-        }
-        if !unwanted.is_empty() {
-            // Marks stay.
-            flow.trim(unwanted, &Limits::default(), |_| true, u64::MAX, onward);
-        }
-        if positions.is_some() {
-            output.words(serial, process, position..end, &[]);
-        }
-    }
-
-    /// Puts a text among a thread's calls. A thread that has made none has no place for it.
-    fn note(&mut self, process: u64, tid: u32, text: &str) {
-        let threads = self.threads.iter_mut();
-        let of_process = threads.filter(|(_, thread)| thread.process == process);
-        let meant = of_process
-            .filter(|(_, thread)| tid == 0 || thread.tid == tid)
-            .min_by_key(|(serial, _)| **serial);
-        let Some((serial, thread)) = meant else {
-            return;
-        };
-        let shared = Arc::clone(&self.shared);
-        let now = clock::ticks(shared.clock);
-        let words = mark(now, text);
-        let positions = thread.position..thread.position;
-        let (serial, process) = (ThreadSerial(*serial), ProcessSerial(process));
-        let mut output = shared.output();
-        let onward = &mut |words: &[u64]| output.words(serial, process, positions.clone(), words);
-        match thread.flow.holds() {
-            true => {
-                let limits = &shared.rules().limits;
-                thread.flow.trim(&words, limits, |_| false, now, onward);
-            }
-            false => thread.flow.pass(&words, onward),
         }
     }
 
@@ -594,115 +309,14 @@ impl Work {
             words,
         } in judged
         {
-            self.events(&mut output, &chunk, position, &words, rules, true);
+            let arrived = Arrived {
+                chunk: &chunk,
+                position,
+                words: &words,
+                are_early: true,
+            };
+            self.threads.words(&arrived, rules, &mut output, &self.news);
         }
-    }
-
-    /// Hands on calls that have become old enough while their threads wrote nothing.
-    fn release_held(&mut self, rules: &Rules) {
-        let mut output = None;
-        for (serial, thread) in &mut self.threads {
-            if !thread.flow.holds() {
-                continue;
-            }
-            let output = output.get_or_insert_with(|| self.shared.output());
-            let now = clock::ticks(self.shared.clock);
-            let (serial, process) = (ThreadSerial(*serial), ProcessSerial(thread.process));
-            let positions = thread.position..thread.position;
-            thread
-                .flow
-                .release(&rules.limits, now, &mut |kept: &[u64]| {
-                    output.words(serial, process, positions.clone(), kept)
-                });
-        }
-    }
-
-    /// No more words come from the threads of this process.
-    fn finish_threads(&mut self, process: u64) {
-        let mut output = self.shared.output();
-        self.threads.retain(|serial, thread| {
-            if thread.process != process {
-                return true;
-            }
-            let positions = thread.position..thread.position;
-            thread.flow.finish(&mut |kept: &[u64]| {
-                output.words(
-                    ThreadSerial(*serial),
-                    ProcessSerial(process),
-                    positions.clone(),
-                    kept,
-                )
-            });
-            false
-        });
-    }
-}
-
-/// What triggers have made of a thread's words.
-struct Seen<'a> {
-    /// With a mark behind each event that fired one.
-    words: Cow<'a, [u64]>,
-    /// From here on they are not to be recorded.
-    cut: usize,
-    fired: Vec<Fired>,
-}
-
-/// Looks for triggers in a thread's words.
-fn watch<'a>(
-    thread: &mut Thread,
-    process: u64,
-    words: &'a [u64],
-    rules: &Rules,
-    counts: &mut Counts,
-) -> Seen<'a> {
-    if rules.triggers.is_empty() {
-        thread.watch = None;
-        return Seen {
-            words: words.into(),
-            cut: words.len(),
-            fired: Vec::new(),
-        };
-    }
-    let nothing = Watched::default();
-    let setting = Setting {
-        active: &rules.triggers,
-        watched: rules.watched.get(&process).unwrap_or(&nothing),
-        off_since: rules.off_since,
-    };
-    let name = ThreadName {
-        tid: thread.tid,
-        name: &thread.name,
-    };
-    let pace = u128::from(rules.pace.max(1));
-    let nanoseconds = |ticks: u64| (u128::from(ticks) * 1_000_000_000 / pace) as u64;
-    let watch = thread.watch.get_or_insert_default();
-    let (fired, mut cut) = watch.add(words, &setting, counts, name, nanoseconds);
-    let mut marked = Cow::from(words);
-    // From the last on: what lies before keeps its place.
-    for (index, fired) in fired.iter().rev().filter(|(_, fired)| fired.is_true) {
-        let set = rules
-            .triggers
-            .iter()
-            .find(|set| set.id == fired.case.trigger);
-        let texts = set.map(Active::marks).unwrap_or_default();
-        let marks: Vec<u64> = texts
-            .iter()
-            .flat_map(|text| mark(fired.ticks, text))
-            .collect();
-        cut += if *index < cut { marks.len() } else { 0 };
-        marked.to_mut().splice(*index..*index, marks);
-    }
-    Seen {
-        words: marked,
-        cut,
-        fired: fired.into_iter().map(|(_, fired)| fired).collect(),
-    }
-}
-
-impl ExcludedModule {
-    fn excludes(&self, function: u64) -> bool {
-        (self.begin..self.end).contains(&function)
-            && self.verdict.excludes(function.wrapping_sub(self.bias))
     }
 }
 
