@@ -1,21 +1,15 @@
 //! Finds the objects that expressions name.
 
 use umbel_values::evaluate::{self, Bytes, Source};
-use umbel_values::show::{self, Limits, one_line};
-use umbel_values::{
-    Address, Bound, Kind, Member, Memory, Offset, Op, Piece, Place, TypeId, Types, Variable,
-};
+use umbel_values::{Kind, Place, TypeId, Types, Variable};
 
 use super::elsewhere::{Outside, written};
 use super::expression::Expression;
 use super::unwind::Registers;
 use super::values::{FrameRegisters, View};
 
-/// A value takes at most so much of a line.
-const VALUE_COLUMNS: usize = 4000;
-
-/// Bases of bases, anonymous parts of anonymous parts.
-const NESTING_MAX: u32 = 16;
+mod parts;
+mod shown;
 
 /// DWARF's numbers.
 const REGISTERS: [&str; 16] = [
@@ -324,169 +318,6 @@ impl Around<'_> {
         }
     }
 
-    fn member_of(&self, inner: &Expression, whole: Object, name: &str) -> Result<Object, String> {
-        let mut whole = self.referred(whole)?;
-        if let Some((_, found)) = self.types.bare(whole.of)
-            && matches!(found.kind, Kind::Pointer(_))
-        {
-            whole = self.referred(self.target(inner, &whole)?)?;
-        }
-        let kind = self.types.bare(whole.of).map(|(_, found)| &found.kind);
-        if !matches!(kind, Some(Kind::Record { .. })) {
-            return Err(format!(
-                "{inner} has no members: its type is {}",
-                self.types.name(whole.of)
-            ));
-        }
-        self.member(&whole, name, 0)?.ok_or_else(|| {
-            let mut names = Vec::new();
-            self.members(whole.of, 0, &mut names);
-            format!(
-                "{inner} has no member {name}; its type {} has {}",
-                self.types.name(whole.of),
-                names.join(", ")
-            )
-        })
-    }
-
-    /// A member of a record, also of what is anonymous in it, or what it inherits.
-    fn member(&self, whole: &Object, name: &str, depth: u32) -> Result<Option<Object>, String> {
-        let Some(Kind::Record { bases, members, .. }) =
-            self.types.bare(whole.of).map(|(_, found)| &found.kind)
-        else {
-            return Ok(None);
-        };
-        if depth > NESTING_MAX {
-            return Ok(None);
-        }
-        if let Some(own) = members.iter().find(|member| &*member.name == name) {
-            return self.own(whole, own).map(Some);
-        }
-        let anonymous = members.iter().filter(|member| member.name.is_empty());
-        let parts = anonymous.map(|member| (&member.offset, member.of));
-        let parts = parts.chain(bases.iter().map(|base| (&base.offset, base.of)));
-        for (offset, of) in parts {
-            let part = self.part(whole, offset, of)?;
-            if let Some(found) = self.member(&part, name, depth + 1)? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-
-    fn own(&self, whole: &Object, member: &Member) -> Result<Object, String> {
-        match member.bits {
-            Some(bits) => Ok(Object {
-                bits: Some(bits),
-                of: member.of,
-                register: None,
-                ..whole.clone()
-            }),
-            None => self.part(whole, &member.offset, member.of),
-        }
-    }
-
-    fn part(&self, whole: &Object, offset: &Offset, of: TypeId) -> Result<Object, String> {
-        let absent = |absence| format!("it is {absence}");
-        let source = match (offset, whole.source.address()) {
-            (Offset::Fixed(offset), _) => whole.source.part(*offset).map_err(absent)?,
-            (Offset::Dynamic(address), Some(object)) => Source::Memory(
-                evaluate::address_in(address, Some(object), self.registers, self.view)
-                    .map_err(absent)?,
-            ),
-            (Offset::Dynamic(_), None) => {
-                return Err("where its virtual base is can't be told".to_owned());
-            }
-        };
-        Ok(Object {
-            why: whole.why,
-            ..Object::in_source(source, of)
-        })
-    }
-
-    fn members(&self, of: TypeId, depth: u32, names: &mut Vec<String>) {
-        if let Some((_, found)) = self.types.bare(of)
-            && let Kind::Record { bases, members, .. } = &found.kind
-            && depth <= NESTING_MAX
-        {
-            for member in members {
-                match member.name.is_empty() {
-                    true => self.members(member.of, depth + 1, names),
-                    false => names.push(member.name.to_string()),
-                }
-            }
-            for base in bases {
-                self.members(base.of, depth + 1, names);
-            }
-        }
-    }
-
-    fn element(&self, inner: &Expression, whole: &Object, index: i64) -> Result<Object, String> {
-        let whole = self.referred(whole.clone())?;
-        if let Some(element) = self.contained(&inner.to_string(), &whole, index) {
-            return element;
-        }
-        let size_of = |of| {
-            self.types
-                .size(of)
-                .filter(|size| *size > 0)
-                .ok_or_else(|| format!("how large an element of {inner} is isn't known"))
-        };
-        match self.types.bare(whole.of).map(|(_, found)| &found.kind) {
-            Some(Kind::Pointer(target)) => {
-                let size = size_of(*target)?;
-                let first = self.target(inner, &whole)?;
-                let offset = index.cast_unsigned().wrapping_mul(size);
-                match first.source.address() {
-                    Some(address) => Ok(Object::at(address.wrapping_add(offset), *target)),
-                    None => Err(format!("what {inner} points to is in no memory")),
-                }
-            }
-            Some(Kind::Array {
-                element,
-                dimensions,
-                ..
-            }) => {
-                let own = dimensions
-                    .get(whole.indexed)
-                    .ok_or_else(|| format!("{inner} is no array"))?;
-                let mut stride = size_of(*element)?;
-                for inner_dimension in &dimensions[whole.indexed + 1..] {
-                    stride = stride.saturating_mul(self.count(&inner_dimension.count).ok_or_else(
-                        || format!("how large an element of {inner} is isn't known"),
-                    )?);
-                }
-                let index = index.wrapping_sub(own.lower);
-                let offset = index.cast_unsigned().wrapping_mul(stride);
-                let source = match whole.source.address() {
-                    Some(address) => Source::Memory(address.wrapping_add(offset)),
-                    None => whole
-                        .source
-                        .part(offset)
-                        .map_err(|absence| format!("it is {absence}"))?,
-                };
-                let is_last = whole.indexed + 1 == dimensions.len();
-                Ok(Object {
-                    indexed: if is_last { 0 } else { whole.indexed + 1 },
-                    why: whole.why,
-                    ..Object::in_source(source, if is_last { *element } else { whole.of })
-                })
-            }
-            _ => Err(format!(
-                "{inner} has no elements: its type is {}; a class's are reached through its members",
-                self.types.name(whole.of)
-            )),
-        }
-    }
-
-    fn count(&self, bound: &Bound) -> Option<u64> {
-        match bound {
-            Bound::Fixed(count) => Some(*count),
-            Bound::Dynamic(address) => evaluate::address(address, self.registers, self.view).ok(),
-            Bound::Unknown => None,
-        }
-    }
-
     /// The bytes of an object, as many as its type has; of a bit field, as its type would have them.
     pub fn bytes(&self, object: &Object) -> Result<Vec<u8>, String> {
         let absent = |absence| format!("it is {absence}");
@@ -529,65 +360,6 @@ impl Around<'_> {
             _ => false,
         }
     }
-
-    /// An object as it is shown.
-    pub fn shown(&self, object: &Object, limits: &Limits) -> Result<String, String> {
-        if object.indexed > 0 {
-            return Err(
-                "it is a part of an array that has more dimensions: index all of them".to_owned(),
-            );
-        }
-        let place = match (&object.source, object.bits) {
-            (Source::Memory(address), None) => Place::Memory(Address {
-                ops: vec![Op::Constant(*address)],
-            }),
-            (Source::Implicit(..), _) => return Ok("(synthetic pointer)".to_owned()),
-            (Source::Bytes(bytes), None) if !bytes.missing.is_empty() => in_pieces(bytes),
-            _ => Place::Constant(self.bytes(object)?.into()),
-        };
-        let value = show::value(
-            self.types,
-            object.of,
-            &place,
-            self.registers,
-            self.view,
-            limits,
-        );
-        Ok(one_line(&value, VALUE_COLUMNS))
-    }
-
-    /// A number as it is shown: an address with the name of what is there.
-    pub fn shown_number(&self, number: u64) -> String {
-        match self.view.symbol(number) {
-            Some(symbol) => format!("{number:#x} <{symbol}>"),
-            None => format!("{number:#x}"),
-        }
-    }
-}
-
-/// Bytes of which some are missing, as a place: the others can be shown.
-fn in_pieces(bytes: &Bytes) -> Place {
-    let whole = Place::Constant(bytes.data.clone().into());
-    let known = |from: u64, to: u64| Piece {
-        bits: to.saturating_sub(from),
-        offset: from,
-        place: whole.clone(),
-    };
-    let end = 8 * bytes.data.len() as u64;
-    let mut pieces = Vec::new();
-    let mut at = 0;
-    for (begin, missing_end, _) in &bytes.missing {
-        pieces.push(known(at, *begin));
-        at = (*missing_end).min(end);
-        pieces.push(Piece {
-            bits: at.saturating_sub(*begin),
-            offset: 0,
-            place: Place::OptimizedOut,
-        });
-    }
-    pieces.push(known(at, end));
-    pieces.retain(|piece| piece.bits > 0);
-    Place::Pieces(pieces)
 }
 
 /// Where a frame's register is kept until the frame goes on.
