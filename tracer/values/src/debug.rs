@@ -18,9 +18,11 @@ use units::{Die, Unit, Units};
 
 pub use globals::Global;
 
+mod calls;
 pub(crate) mod expression;
 mod frames;
 mod globals;
+mod here;
 mod hooks;
 mod names;
 mod nested;
