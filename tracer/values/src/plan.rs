@@ -5,17 +5,20 @@ use serde::{Deserialize, Serialize};
 use crate::unwind::FrameAddress;
 use crate::{Place, Variable};
 
+mod assemble;
 mod capture;
 mod chosen;
 mod compile;
 mod judge;
 mod program;
+mod registers;
 mod relocate;
 mod shape;
 
+pub use assemble::place_words;
 pub(crate) use chosen::is_range;
 pub use chosen::{Chosen, Elements, End, Part};
-pub use compile::{Choose, Compiled, compile, place_words};
+pub use compile::{Choose, Compiled, compile};
 pub use judge::Asked;
 
 /// What a plan captures, for readers of its payloads: kept in the recording.

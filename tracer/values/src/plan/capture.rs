@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use umbel_trace_ring::plan::Opcode;
 
 use super::Wishes;
-use super::compile::{is_at_hook, is_kept, is_vector};
 use super::program::{Program, op};
+use super::registers::{is_at_hook, is_kept, is_vector};
 use super::shape::Shapes;
 use crate::unwind::{FrameAddress, Recipe};
 use crate::{Address, Bound, Kind, Op as Step, Place, TypeId, Types, Variable};

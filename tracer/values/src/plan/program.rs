@@ -3,7 +3,7 @@
 use umbel_trace_ring::plan::{self, Arithmetic, Opcode};
 
 use super::capture::Capture;
-use super::compile::{is_at_hook, is_kept, is_vector};
+use super::registers::{is_at_hook, is_kept, is_vector};
 use crate::{Binary, Op as Step, Unary};
 
 /// Numbers on the hook's evaluation stack.
