@@ -1,6 +1,6 @@
 //! Sizes and alignments that types don't say.
 
-use super::{DEPTH_MAX, LOOKED_AT_MAX};
+use super::members::{DEPTH_MAX, LOOKED_AT_MAX};
 use crate::{Bound, Kind, TypeId, Types};
 
 /// The alignment of a type: what its parts ask for.
