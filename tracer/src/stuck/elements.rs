@@ -1,6 +1,6 @@
 //! Elements of the C++ library's containers, one at a time.
 
-use umbel_values::containers::{Container, recognize};
+use umbel_values::containers::{Container, Deque, recognize};
 use umbel_values::evaluate::Source;
 use umbel_values::{Kind, TypeId};
 
@@ -8,9 +8,6 @@ use super::objects::{Around, Object};
 
 /// Nodes that are gone through for one element of a list or tree.
 const NODES_MAX: u64 = 1 << 20;
-
-/// Bytes of a deque's block, unless one element is larger.
-const DEQUE_BLOCK_BYTES: u64 = 512;
 
 impl Around<'_> {
     /// The element `index` of a container, which lists, maps and sets have in their own order; `None`: it is no container with elements.
@@ -82,19 +79,13 @@ impl Around<'_> {
                 element,
             } => {
                 let size = self.size(element, name)?;
-                let per_block = (DEQUE_BLOCK_BYTES / size).max(1);
-                let (node, last_node) = (at(first.node)?, at(end.node)?);
-                let before = at(first.current)?.wrapping_sub(at(first.first)?) / size;
-                let behind = at(end.current)?.wrapping_sub(at(end.first)?) / size;
-                let blocks = last_node.wrapping_sub(node) / 8;
-                let count = (blocks.saturating_mul(per_block).saturating_add(behind))
-                    .saturating_sub(before);
-                let place = within(name, index, count)?.wrapping_add(before);
-                let block = self.word(node.wrapping_add(8 * (place / per_block)))?;
-                Ok(Some(Object::at(
-                    block.wrapping_add(place % per_block * size),
-                    element,
-                )))
+                let deque = Deque::read((first, end), size, at)?;
+                let count = deque.count().ok_or_else(|| {
+                    format!("the pointers of {name} make no sense: it wasn't constructed yet, or is being changed")
+                })?;
+                let index = within(name, index, count)?;
+                let place = deque.element(index, |address| self.word(address))?;
+                Ok(Some(Object::at(place, element)))
             }
             Container::Chain {
                 first,

@@ -2,12 +2,14 @@
 //!
 //! Offsets come out of the type table, so a type that is laid out otherwise is not known, and is shown as the record it is.
 
+pub use deque::Deque;
 pub use layout::{align, align_up, array_len};
 pub use members::member;
 pub use recognize::recognize;
 
 use crate::TypeId;
 
+mod deque;
 mod layout;
 mod members;
 mod recognize;

@@ -1,7 +1,7 @@
 //! Containers of the C++ library, shown by what they hold.
 
 use super::{Level, Show, aggregate, scalar};
-use crate::containers::{Container, DequePlace, TreeLinks, member, recognize};
+use crate::containers::{Container, Deque, DequePlace, TreeLinks, member, recognize};
 use crate::evaluate::Source;
 use crate::{Absence, Entry, Shape, TypeId, Value};
 
@@ -10,9 +10,6 @@ const BITS_MAX: u64 = 1 << 12;
 
 /// Elements that a container may say it has: more is memory that isn't a container yet, or no more.
 const COUNT_MAX: u64 = 1 << 48;
-
-/// Bytes of a deque's block, unless one element is larger.
-const DEQUE_BLOCK_BYTES: u64 = 512;
 
 impl Show<'_> {
     /// The value of the record `of` if it is a container. One whose inside makes no sense (it wasn't constructed yet, most
@@ -365,40 +362,21 @@ impl Show<'_> {
     ) -> Result<Value, Absence> {
         let size = self.types.size(element).filter(|size| *size > 0);
         let size = size.ok_or(Absence::Damaged)?;
-        let block = (DEQUE_BLOCK_BYTES / size).max(1) * size;
-        let word = |show: &Self, offset| show.word(source, offset);
-        let (mut at, mut last) = (word(self, begin.current)?, word(self, begin.last)?);
-        let (mut node, end_node) = (word(self, begin.node)?, word(self, end.node)?);
-        let (end_at, end_first) = (word(self, end.current)?, word(self, end.first)?);
-        let blocks = end_node.checked_sub(node).ok_or(Absence::Damaged)? / 8;
-        let bytes = match blocks {
-            0 => end_at.checked_sub(at),
-            _ => (|| {
-                let first = last.checked_sub(at)?;
-                let middle = (blocks - 1).checked_mul(block)?;
-                let rest = end_at.checked_sub(end_first)?;
-                first.checked_add(middle)?.checked_add(rest)
-            })(),
-        };
-        let count = bytes.ok_or(Absence::Damaged)? / size;
-        if count >= COUNT_MAX {
-            return Err(Absence::Damaged);
-        }
+        let word = |offset| self.word(source, offset);
+        let deque = Deque::read((begin, end), size, word)?;
+        let count = deque.count().filter(|count| *count < COUNT_MAX);
+        let count = count.ok_or(Absence::Damaged)?;
         let mut entries = Vec::new();
         while (entries.len() as u64) < count.min(self.limits.elements) {
-            if at == last && blocks > 0 {
-                node = node.wrapping_add(8);
-                let Ok(first) = self.word(&Source::Memory(node), 0) else {
-                    break;
-                };
-                (at, last) = (first, first.wrapping_add(block));
-            }
+            let map = |address| self.word(&Source::Memory(address), 0);
+            let Ok(at) = deque.element(entries.len() as u64, map) else {
+                break;
+            };
             let value = self.value(element, &Source::Memory(at), level.inside());
             if value.is_absent() {
                 break;
             }
             entries.push(Entry::element(value));
-            at = at.wrapping_add(size);
         }
         Ok(Value::Compound {
             shape: Shape::List,
