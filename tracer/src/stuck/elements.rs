@@ -122,7 +122,10 @@ impl Around<'_> {
                 let end = begin.wrapping_add(header);
                 let mut node = self.word(end.wrapping_add(links.left))?;
                 for _ in 0..within(name, index, at(count)?.min(NODES_MAX))? {
-                    node = self.after(node, links.parent, links.left, links.right)?;
+                    let next = links.after(node, |address| self.word(address))?;
+                    node = next.ok_or(
+                        "its tree makes no sense: it wasn't constructed yet, or is being changed",
+                    )?;
                 }
                 Ok(Some(Object::at(node.wrapping_add(value_offset), value)))
             }
@@ -133,32 +136,6 @@ impl Around<'_> {
             | Container::Variant { .. }
             | Container::Holder { .. } => Ok(None),
         }
-    }
-
-    /// The node behind `node` in a tree: as std::map goes on.
-    fn after(&self, mut node: u64, parent: u64, left: u64, right: u64) -> Result<u64, String> {
-        let link = |node: u64, offset: u64| self.word(node.wrapping_add(offset));
-        // As deep as a tree in all of memory may be.
-        const DEPTH_MAX: u32 = 128;
-        let below = link(node, right)?;
-        if below != 0 {
-            node = below;
-            for _ in 0..DEPTH_MAX {
-                match link(node, left)? {
-                    0 => return Ok(node),
-                    next => node = next,
-                }
-            }
-        } else {
-            for _ in 0..DEPTH_MAX {
-                let above = link(node, parent)?;
-                if link(above, right)? != node {
-                    return Ok(above);
-                }
-                node = above;
-            }
-        }
-        Err("its tree makes no sense: it wasn't constructed yet, or is being changed".to_owned())
     }
 
     fn size(&self, of: TypeId, name: &str) -> Result<u64, String> {

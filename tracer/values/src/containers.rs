@@ -13,6 +13,7 @@ mod deque;
 mod layout;
 mod members;
 mod recognize;
+mod tree;
 
 /// What a container holds, and where. Offsets are bytes from its begin.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Containers of the C++ library, shown by what they hold.
 
 use super::{Level, Show, aggregate, scalar};
-use crate::containers::{Container, Deque, DequePlace, TreeLinks, member, recognize};
+use crate::containers::{Container, Deque, DequePlace, member, recognize};
 use crate::evaluate::Source;
 use crate::{Absence, Entry, Shape, TypeId, Value};
 
@@ -86,7 +86,9 @@ impl Show<'_> {
                 let first = self.word(source, header + links.left)?;
                 let mut walk = Walk::new(value_offset, value, is_map, level);
                 self.walk(&mut walk, first, count, |show, node| {
-                    show.next_in_tree(node, links)
+                    let next =
+                        links.after(node, |address| show.word(&Source::Memory(address), 0))?;
+                    next.ok_or(Absence::Damaged)
                 })
             }
             Container::Chain {
@@ -323,33 +325,6 @@ impl Show<'_> {
             key: Some(key),
             ..Entry::element(value)
         })
-    }
-
-    /// The node behind `node` in the order of the tree.
-    fn next_in_tree(&self, node: u64, links: TreeLinks) -> Result<u64, Absence> {
-        /// No tree of 64-bit pointers is higher.
-        const HEIGHT_MAX: usize = 128;
-        let link = |node: u64, offset: u64| self.word(&Source::Memory(node), offset);
-        let right = link(node, links.right)?;
-        if right != 0 {
-            let mut found = right;
-            for _ in 0..HEIGHT_MAX {
-                match link(found, links.left)? {
-                    0 => return Ok(found),
-                    left => found = left,
-                }
-            }
-            return Err(Absence::Damaged);
-        }
-        let mut child = node;
-        for _ in 0..HEIGHT_MAX {
-            let parent = link(child, links.parent)?;
-            if link(parent, links.right)? != child {
-                return Ok(parent);
-            }
-            child = parent;
-        }
-        Err(Absence::Damaged)
     }
 
     fn deque(
