@@ -162,21 +162,29 @@ impl Scores {
         let is_handed_on = self.writer.is_one() && self.writer != Readers::one(node);
         if is_handed_on && !is_beside_twin && self.readers == Readers::one(node) {
             raise(&mut self.migratory, MIGRATORY_ENOUGH);
-            self.update = self.update.saturating_sub(1);
+            if !self.partners.is_one() {
+                self.update = self.update.saturating_sub(1);
+            }
         }
         if self.writer == Readers::one(node) && self.is_fetched_again {
-            raise(&mut self.update, UPDATE_ENOUGH);
-            self.migratory = 0;
+            self.note_update();
         }
         self.begin_epoch(node);
     }
 
     /// `node` has written while another node did.
     fn note_write_at_once(&mut self, node: NodeId) {
-        raise(&mut self.update, UPDATE_ENOUGH);
-        self.migratory = 0;
+        self.note_update();
         self.turns = 0;
         self.begin_epoch(node);
+    }
+
+    fn note_update(&mut self) {
+        raise(&mut self.update, UPDATE_ENOUGH);
+        // Between two nodes both speak for the same.
+        if !self.partners.is_one() {
+            self.migratory = 0;
+        }
     }
 
     fn begin_epoch(&mut self, writer: NodeId) {
@@ -214,7 +222,8 @@ impl Scores {
 
     fn next(&self, mode: Mode) -> Protocol {
         let is_weak = mode.consistency == Consistency::Weak;
-        let is_between_two = self.migratory >= MIGRATORY_ENOUGH && self.partners.is_one();
+        let is_between_two =
+            self.migratory + self.update >= MIGRATORY_ENOUGH && self.partners.is_one();
         match mode.protocol {
             Protocol::Invalidate | Protocol::ReadOnly => {
                 if self.operations && !is_weak && self.handovers >= HANDOVERS_ENOUGH {
