@@ -428,6 +428,16 @@ fn merge_run(unit: Part<'_>, first_byte: usize, twin: &mut [u8], run: diff::Run<
     unit.write(run.offset, before);
     unit.write(inside.end, after);
     let twin = &mut twin[inside.start - first_byte..inside.end - first_byte];
+    if new.len() <= SHORT_BYTES {
+        let mut now = [0; SHORT_BYTES];
+        let now = &mut now[..new.len()];
+        unit.read(inside.start, now);
+        if ends(now) == ends(twin) {
+            unit.write(inside.start, new);
+            copy_short(twin, new);
+            return;
+        }
+    }
     let offsets = (inside.start..).step_by(PIECE_BYTES);
     let pieces = new.chunks(PIECE_BYTES).zip(twin.chunks(PIECE_BYTES));
     for (offset, (new, twin)) in offsets.zip(pieces) {
@@ -447,6 +457,47 @@ fn merge_run(unit: Part<'_>, first_byte: usize, twin: &mut [u8], run: diff::Run<
     twin.copy_from_slice(new);
 }
 
+/// All of at most 16 bytes, as one number: a call that compares them would cost more than the bytes.
+#[inline]
+fn ends(bytes: &[u8]) -> u128 {
+    fn pair(first: impl Into<u64>, last: impl Into<u64>) -> u128 {
+        u128::from(first.into()) << 64 | u128::from(last.into())
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        pair(u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        pair(u32::from_le_bytes(*first), u32::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        pair(u16::from_le_bytes(*first), u16::from_le_bytes(*last))
+    } else {
+        bytes.first().map_or(0, |byte| u128::from(*byte))
+    }
+}
+
+/// Copies at most 16 bytes.
+#[inline]
+fn copy_short(target: &mut [u8], source: &[u8]) {
+    fn copy_ends<const N: usize>(target: &mut [u8], source: &[u8]) {
+        if let (Some(first), Some(last)) = (source.first_chunk::<N>(), source.last_chunk::<N>()) {
+            if let Some(target) = target.first_chunk_mut::<N>() {
+                *target = *first;
+            }
+            if let Some(target) = target.last_chunk_mut::<N>() {
+                *target = *last;
+            }
+        }
+    }
+    match source.len() {
+        0 => {}
+        1 => copy_ends::<1>(target, source),
+        2..4 => copy_ends::<2>(target, source),
+        4..8 => copy_ends::<4>(target, source),
+        _ => copy_ends::<8>(target, source),
+    }
+}
+
+/// Runs of at most so many bytes are merged without a call.
+const SHORT_BYTES: usize = 16;
 /// Compared at once: most runs are words or lines.
 const PIECE_BYTES: usize = 64;
 /// The head counts pages.
