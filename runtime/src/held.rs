@@ -127,4 +127,4 @@ impl Unanswered {
 const SEMAPHORES: usize = 64;
 
 /// Some 100 us of requests at 1 us each; then a thread waits as it did before.
-const UNANSWERED_MAX: usize = 128;
+pub const UNANSWERED_MAX: usize = 128;

@@ -399,6 +399,11 @@ impl Engine {
         self.machine.awaited_debtors()
     }
 
+    /// As [`Machine::is_owed_by`].
+    pub fn is_owed_by(&self, node: NodeId) -> bool {
+        self.machine.is_owed_by(node)
+    }
+
     /// As [`Machine::end_debt`].
     pub fn end_debt(&mut self, number: u64, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         self.carry_out(now_ns, link)?;

@@ -28,7 +28,7 @@ use umbel_wire::{Message, NodeId, Token};
 
 use super::Service;
 use crate::error::Error;
-use crate::held::UNANSWERED;
+use crate::held::{UNANSWERED, UNANSWERED_MAX};
 use crate::request::Reply;
 use crate::sys::process::now_ns;
 
@@ -126,8 +126,11 @@ impl Service {
         }
     }
 
-    /// Begins the flush of what this turn has gathered.
+    /// Begins the flush of what this turn has gathered, unless it is put off.
     pub(super) fn flush_departures(&mut self) -> Result<(), Error> {
+        if self.may_put_off() {
+            return Ok(());
+        }
         // An event of a flush that is done at once may bring about another departure.
         while !self.departures.gathered.is_empty() {
             let gathered = std::mem::take(&mut self.departures.gathered);
@@ -223,10 +226,18 @@ impl Service {
 
     /// Asks for the answers that something waits for.
     fn send_fences(&mut self) {
-        let debtors = match &self.engine {
+        let mut debtors = match &self.engine {
             Some(engine) if !self.departures.debts.is_empty() => engine.awaited_debtors(),
             Some(_) | None => return,
         };
+        // In good time: at the limit a thread would have to wait.
+        if self.departures.debts.len() >= DEBTS_MANY
+            && let Some((_, oldest)) = self.departures.debts.first_key_value()
+            && oldest.is_sent
+            && !self.departures.fences.contains_key(&oldest.to)
+        {
+            debtors.push(oldest.to);
+        }
         for to in debtors {
             let mut debts = self.departures.debts.iter();
             let newest = debts.rfind(|(_, debt)| debt.to == to && debt.is_sent);
@@ -245,8 +256,38 @@ impl Service {
         }
     }
 
+    /// Whether what was gathered may wait for the answers to the last flush: only threads that have gone on asked for it,
+    /// those it is for have not yet said that they took the news before it, and a thread here runs, and may have more.
+    pub(super) fn may_put_off(&self) -> bool {
+        let Some(engine) = &self.engine else {
+            return false;
+        };
+        let is_told = |departure: &Departure| {
+            matches!(
+                departure,
+                Departure::Message(Message::Sync(Sync::Tell { .. }))
+            )
+        };
+        let may_wait = |(to, departures): (&Option<NodeId>, &Vec<Departure>)| {
+            departures.len() < PUT_OFF_MAX
+                && to.is_some_and(|to| engine.is_owed_by(to))
+                && departures.iter().all(is_told)
+        };
+        !self.departures.gathered.is_empty()
+            && self.departures.gathered.iter().all(may_wait)
+            && self.running_threads() > 0
+            && engine.awaited_debtors().is_empty()
+            && engine.next_deadline_ns().is_none()
+    }
+
     fn may_depart(&self) -> bool {
         let clean = self.engine.as_ref().is_none_or(uffd_dsm::Engine::is_clean);
         clean && self.departures.is_empty()
     }
 }
+
+/// What is put off for one node. More at once saves nothing here, and keeps that node waiting while this one compares.
+const PUT_OFF_MAX: usize = 8;
+
+/// Debts of which some are asked for although nothing waits for them.
+const DEBTS_MANY: usize = UNANSWERED_MAX / 4;

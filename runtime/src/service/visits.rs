@@ -20,14 +20,23 @@ impl Service {
 
     /// Carries out a visitor's request, if there is one; if it waits for an answer, looks for that. Serves what comes
     /// meanwhile.
-    pub fn serve(&mut self, request: Option<Request>, reply: Option<&Reply>) {
+    pub fn serve(&mut self, mut request: Option<Request>, reply: Option<&Reply>) {
+        let is_told = matches!(&request, Some(Request::Sync { reply: None, .. }));
+        if is_told {
+            self.serve_request(request.take());
+            if self.may_put_off() {
+                // Nothing leaves, and nothing is looked for: the answers that it waits for wake the service thread.
+                return;
+            }
+        }
         // Before the request leaves: bytes that come while it does would wake the service thread.
         let is_watching = self.looks() && self.links.can_be_watched();
         if is_watching {
             self.watch_links(true);
         }
-        if let Some(request) = request {
-            let done = self.on_request(request).and_then(|()| self.end_turn());
+        if is_told || request.is_some() {
+            self.serve_request(request);
+            let done = self.end_turn();
             self.must(done);
         }
         if !is_watching {
@@ -44,6 +53,11 @@ impl Service {
             self.serve_messages();
         }
         self.watch_links(false);
+    }
+
+    fn serve_request(&mut self, request: Option<Request>) {
+        let done = request.map_or(Ok(()), |request| self.on_request(request));
+        self.must(done);
     }
 
     /// Serves the fault of a visitor, and looks for what it needs of others if no other thread could run meanwhile.

@@ -406,6 +406,15 @@ impl Flushes {
         debtors
     }
 
+    /// Whether the node owes an answer for something that was written, which it gives without being asked.
+    pub(crate) fn is_owed_by(&self, node: NodeId) -> bool {
+        let numbers = self.owed.range((Some(node), 0)..=(Some(node), u64::MAX));
+        let found = numbers.filter_map(|(_, number)| self.outstanding.get(number));
+        found
+            .rev()
+            .any(|found| !matches!(found.is_for, For::Debt(_)))
+    }
+
     /// Who waits no longer.
     pub(crate) fn next_done(&mut self) -> Option<Waiter> {
         if self.waiting.is_empty() && self.outstanding.is_empty() {

@@ -258,6 +258,11 @@ impl<H: HomeMap> Machine<H> {
         self.flushes.awaited_debtors().into_iter().collect()
     }
 
+    /// Whether a node still has to say that it shows what was written here: it will, whatever else is sent to it.
+    pub fn is_owed_by(&self, node: NodeId) -> bool {
+        self.flushes.is_owed_by(node)
+    }
+
     /// The answer to what the driver asked has come.
     pub fn end_debt<D: Clone>(
         &mut self,
