@@ -136,8 +136,9 @@ pub struct Engine {
     put_off: Option<ObjectId>,
     /// Messages that came too early, in order of arrival.
     early: Vec<(NodeId, Coherence<Payload>)>,
-    /// Holds in force, oldest first: all last equally long, or until a thread releases something.
-    holds: VecDeque<Hold>,
+    /// Holds in force, of copies to read and of copies to write: oldest first, for all of a kind last equally long, or
+    /// until a thread releases something.
+    holds: [VecDeque<Hold>; 2],
     hold_ns: u64,
     release_count: fn() -> u64,
     /// Somebody may wait for holds that end up to this time: the others need no timer.
@@ -190,7 +191,7 @@ impl Engine {
             effects: Vec::new(),
             put_off: None,
             early: Vec::new(),
-            holds: VecDeque::new(),
+            holds: Default::default(),
             hold_ns: config.hold_ns,
             release_count: config.release_count,
             awaited_until_ns: 0,
@@ -318,7 +319,8 @@ impl Engine {
     /// Only for holds that somebody waits for; the others end with the next call, whenever that is. A timer
     /// for each would interrupt the threads that were just served.
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        let deadline_ns = self.holds.front()?.deadline_ns;
+        let fronts = self.holds.iter().filter_map(VecDeque::front);
+        let deadline_ns = fronts.map(|hold| hold.deadline_ns).min()?;
         (deadline_ns <= self.awaited_until_ns).then_some(deadline_ns)
     }
 
@@ -335,13 +337,14 @@ impl Engine {
 
     fn expire_holds(&mut self, now_ns: u64, link: &mut dyn Link) -> Result<(), Error> {
         let releases = (self.release_count)();
-        while let Some(hold) = self.holds.front().copied() {
-            if hold.deadline_ns > now_ns && hold.release_count == releases {
-                break;
-            }
+        let is_over = |hold: &Hold| hold.deadline_ns <= now_ns || hold.release_count != releases;
+        let next = |holds: &mut VecDeque<Hold>| match holds.front() {
+            Some(hold) if is_over(hold) => holds.pop_front(),
+            Some(_) | None => None,
+        };
+        while let Some(hold) = self.holds.iter_mut().find_map(next) {
             let object = hold.object;
             self.carry_out(now_ns, link)?;
-            self.holds.pop_front();
             if self.pins.outlasts_hold(object) {
                 continue;
             }

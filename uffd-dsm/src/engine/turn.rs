@@ -184,11 +184,7 @@ impl Engine {
                         self.memory.space.wake(address)?;
                     }
                 }
-                Effect::Hold { object } => self.holds.push_back(Hold {
-                    deadline_ns: now_ns + self.hold_ns,
-                    release_count: (self.release_count)(),
-                    object,
-                }),
+                Effect::Hold { object } => self.begin_hold(object, now_ns),
                 Effect::Resume { object } => again.push_back(Again::Resumed(object)),
                 Effect::Postpone { from, message } => self.early.push((from, message)),
                 Effect::TakeUp { object } => {
@@ -218,6 +214,18 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    fn begin_hold(&mut self, object: ObjectId, now_ns: u64) {
+        let (kind, hold_ns) = match self.machine.rights(object) {
+            Some(Access::Write) => (1, self.hold_ns),
+            Some(Access::Read) | None => (0, self.hold_ns / READ_HOLD_PART),
+        };
+        self.holds[kind].push_back(Hold {
+            deadline_ns: now_ns + hold_ns,
+            release_count: (self.release_count)(),
+            object,
+        });
     }
 
     /// Reads the object's bytes, if the message carries them, straight into what the link queues.
@@ -503,6 +511,9 @@ fn run_len(rest: &VecDeque<Effect<Payload>>, object: ObjectId, access: Option<Ac
     count
 }
 
+/// Which part of a hold is enough for who reads: it needs to run once, to see what was written. Who writes has more of
+/// the same, for which others need not be interrupted each time.
+const READ_HOLD_PART: u64 = 4;
 /// Pages filled with one call.
 const FILLED_MAX: usize = 128;
 /// Effects put off at a time: the answers to a full window of several streams.
