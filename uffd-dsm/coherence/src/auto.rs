@@ -12,7 +12,8 @@
 //!
 //! Two nodes have *written at once* if the flush of one joins the round of the other, if a copy hands over a diff
 //! when it is dropped, or if the home has a diff of its own after it merged one beside its twin. That is evidence
-//! against `migratory`, too. A flush beside the home's twin says nothing until the home flushes.
+//! against `migratory`, too, unless only the home and one other node have used the object: then all that speaks for either
+//! speaks for `update`, and adds up. A flush beside the home's twin says nothing until the home flushes.
 //!
 //! *A new trial*: under `migratory` the home sees of a writer only that it took the object, and under `update` of a
 //! reader nothing; what spoke for them may have ended long ago. So after some recalls, or some flushes each of

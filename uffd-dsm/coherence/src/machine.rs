@@ -298,6 +298,13 @@ impl<H: HomeMap> Machine<H> {
         sides.settle(&mut turn);
     }
 
+    /// Whether [`Machine::on_resumed`] will flush: a driver may begin with that, by [`Machine::send_written`].
+    pub fn flushes_when_resumed(&self, object: ObjectId) -> bool {
+        let mut resumes = self.resumes.iter();
+        let found = resumes.find(|(other, _)| *other == object);
+        found.is_some_and(|(_, reason)| matches!(reason, Resume::GiveBack | Resume::Grant))
+    }
+
     /// An [`Effect::Operate`] was carried out; `result` is the value before.
     ///
     /// Panics if none was asked for.

@@ -91,6 +91,9 @@ impl Engine {
             match again.pop_front() {
                 None => break,
                 Some(Again::Resumed(object)) => {
+                    if self.machine.flushes_when_resumed(object) {
+                        self.flush_many(&mut again, &mut answered, now_ns, link)?;
+                    }
                     self.machine
                         .on_resumed(object, &mut self.memory, &mut self.effects);
                 }
@@ -119,6 +122,28 @@ impl Engine {
         }
         for object in answered {
             self.forget_if_gone(object);
+        }
+        Ok(())
+    }
+
+    /// Of many written units, sends each part before it looks at the next; the machine's own flush finds them under way.
+    fn flush_many(
+        &mut self,
+        again: &mut VecDeque<Again>,
+        answered: &mut Vec<ObjectId>,
+        now_ns: u64,
+        link: &mut dyn Link,
+    ) -> Result<(), Error> {
+        let units = self.machine.units_to_flush(&mut self.memory);
+        if units.len() < MANY_PARTS * PART_UNITS {
+            return Ok(());
+        }
+        for part in units.chunks(PART_UNITS) {
+            self.machine
+                .send_written(part, &mut self.memory, &mut self.effects);
+            let mut effects = VecDeque::from(std::mem::take(&mut self.effects));
+            self.apply(&mut effects, again, answered, now_ns, link)?;
+            self.effects = Vec::from(effects);
         }
         Ok(())
     }
@@ -514,6 +539,8 @@ fn run_len(rest: &VecDeque<Effect<Payload>>, object: ObjectId, access: Option<Ac
 /// Which part of a hold is enough for who reads: it needs to run once, to see what was written. Who writes has more of
 /// the same, for which others need not be interrupted each time.
 const READ_HOLD_PART: u64 = 4;
+/// With fewer parts, what their home gains is lost by looking at them twice.
+const MANY_PARTS: usize = 4;
 /// Pages filled with one call.
 const FILLED_MAX: usize = 128;
 /// Effects put off at a time: the answers to a full window of several streams.

@@ -131,7 +131,11 @@ impl Cluster {
         let Some(effect) = self.nodes[rank].outbox.pop_front() else {
             if let Some((from, message)) = self.nodes[rank].taken_up.pop_front() {
                 self.take(rank, from, message);
-            } else if let Some(object) = self.nodes[rank].resumes.pop_front() {
+            } else if let Some(object) = self.nodes[rank].resumes.front().copied() {
+                if self.nodes[rank].machine.flushes_when_resumed(object) && self.below(2) == 0 {
+                    return self.send_some(rank);
+                }
+                self.nodes[rank].resumes.pop_front();
                 self.input(
                     rank,
                     format!("resumed {object:?}"),
@@ -425,6 +429,16 @@ impl Cluster {
         }
         self.input(rank, "await flushes".into(), |machine, memory, out| {
             machine.await_flushes(&[(token, None)], memory, out)
+        });
+    }
+
+    /// Begins a flush with some of what was written.
+    fn send_some(&mut self, rank: usize) {
+        let node = &mut self.nodes[rank];
+        let mut units = node.machine.units_to_flush(&mut node.memory);
+        units.truncate(self.below(units.len() + 1));
+        self.input(rank, format!("send {units:?}"), |machine, memory, out| {
+            machine.send_written(&units, memory, out)
         });
     }
 
