@@ -18,8 +18,13 @@
 //! A thread that unlocks its mutex of another home, or posts a semaphore that is known there, goes on at once: the
 //! answer could only be 0 (`held.rs`), and is not sent. It is a *debt* of that home until it is known to be done,
 //! and departures to others wait for it. A home does what comes on a link in order, so each answer from it ends the debts
-//! before it; if something waits and no answer is due, a *fence* asks for one. If it fails after all, for the program took
-//! the object away or posted 2^31 times, that is told on standard error.
+//! before it; if something waits and no answer is due, or debts become many, a *fence* asks for one. If it fails after all,
+//! for the program took the object away or posted 2^31 times, that is told on standard error.
+//!
+//! What such threads tell is *put off* while the node that it goes to owes answers to the flush before, a thread here
+//! runs, which may have more to tell, and nobody waits for it: several rows of a pipeline share one comparison, one write
+//! and one wake-up. That node has the news before to work on meanwhile. It answers them at once, so this takes no longer
+//! than a round trip, and the answer wakes the loop.
 
 use std::collections::BTreeMap;
 
