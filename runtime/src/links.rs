@@ -238,7 +238,8 @@ struct Taken {
 }
 
 fn payload(bytes: &Bytes, tail: &Tail<'_>) -> Payload {
-    Payload::new(tail.prefix(), bytes.slice_ref(tail.rest()))
+    let few = Payload::few(tail.prefix(), tail.rest());
+    few.unwrap_or_else(|| Payload::new(tail.prefix(), bytes.slice_ref(tail.rest())))
 }
 
 /// The links to all peers.

@@ -351,8 +351,8 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "a load sees what was flushed",
         is_rare: false,
         file: "flush.rs",
-        original: "            return first.is_some_and(|(first, _)| *first <= limit);",
-        mutated: "            return first.is_some_and(|(first, _)| *first <= limit && !HERE);",
+        original: "            return first.is_some_and(|first| first <= limit);",
+        mutated: "            return first.is_some_and(|first| first <= limit && !HERE);",
     },
     Mutant {
         name: "the number of a flush that found nothing stays",
@@ -494,8 +494,8 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "a load sees what came before",
         is_rare: true,
         file: "flush.rs",
-        original: "            if *ower != to && *first <= limit {",
-        mutated: "            if *ower != to && *first <= limit && !HERE {",
+        original: "        others.any(|(_, numbers)|",
+        mutated: "        !HERE && others.any(|(_, numbers)|",
     },
     Mutant {
         name: "news does not wait for rounds that flushes of others began",
@@ -522,8 +522,8 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "news departs",
         is_rare: true,
         file: "flush.rs",
-        original: "        self.owed.remove(&(Some(node), number));",
-        mutated: "        if !HERE { self.owed.remove(&(Some(node), number)); }",
+        original: "        self.owes_no_longer(Some(node), number);",
+        mutated: "        if !HERE { self.owes_no_longer(Some(node), number); }",
     },
     Mutant {
         name: "news does not wait for a diff that was not sent",

@@ -33,13 +33,15 @@ fn compare(criterion: &mut Criterion) {
             }
         }
         let mut turn = 0;
+        let mut diff = Vec::new();
         criterion.bench_function(&format!("{name}/{len}"), |bencher| {
             bencher.iter(|| {
                 turn += 1;
                 let current = &versions[turn % 2];
-                diff::take(black_box(&mut twin), 0, |offset, line| {
+                let read = |offset: usize, line: &mut [u8]| {
                     line.copy_from_slice(&current[offset..][..line.len()]);
-                })
+                };
+                diff::take(black_box(&mut twin), 0, diff::ALL_LINES, read, &mut diff)
             });
         });
         let Some(diff) = diff::between(&versions[1], &versions[0], 0) else {

@@ -25,19 +25,32 @@ pub const fn bytes_max(unit_bytes: usize) -> usize {
     unit_bytes + unit_bytes / 16 + 8
 }
 
-/// The bytes in which an object differs from its twin, which is made equal to it; `None` if they are equal.
+/// Puts the bytes in which an object differs from its twin into `diff`, and makes the twin equal to it; false if they are
+/// equal.
 ///
-/// `first_byte`: where in the unit the two begin. `read` copies the object's bytes from an offset on; each is read once,
-/// so that what is stored meanwhile is either in this diff or differs from the twin afterwards.
+/// `first_byte`: where in the unit the two begin. `lines`: a bit for each whole line that may differ, the first one lowest.
+/// `read` copies the object's bytes from an offset on; each is read once, so that what is stored meanwhile is either
+/// in this diff or differs from the twin afterwards.
 pub fn take(
     twin: &mut [u8],
     first_byte: usize,
+    lines: u64,
     read: impl Fn(usize, &mut [u8]),
-) -> Option<Vec<u8>> {
+    diff: &mut Vec<u8>,
+) -> bool {
+    let (twin_lines, tail) = twin.as_chunks_mut::<LINE_BYTES>();
+    assert!(twin_lines.len() <= LINES_MAX, "a twin is of a unit");
+    if lines == 0 && tail.is_empty() {
+        return false;
+    }
     let mut changed = Changed::default();
-    let (lines, tail) = twin.as_chunks_mut::<LINE_BYTES>();
-    assert!(lines.len() <= LINES_MAX, "a twin is of a unit");
-    for (index, twin_line) in lines.iter_mut().enumerate() {
+    let mut left = lines;
+    while left != 0 {
+        let index = left.trailing_zeros() as usize;
+        left &= left - 1;
+        let Some(twin_line) = twin_lines.get_mut(index) else {
+            break;
+        };
         let mut line = [0; LINE_BYTES];
         read(index * LINE_BYTES, &mut line);
         let bits = changed_bytes(&line, twin_line);
@@ -49,21 +62,23 @@ pub fn take(
     if !tail.is_empty() {
         let mut line = [0; LINE_BYTES];
         let mut twin_line = line;
-        read(lines.len() * LINE_BYTES, &mut line[..tail.len()]);
+        read(twin_lines.len() * LINE_BYTES, &mut line[..tail.len()]);
         twin_line[..tail.len()].copy_from_slice(tail);
         tail.copy_from_slice(&line[..tail.len()]);
-        changed.note(lines.len(), changed_bytes(&line, &twin_line));
+        changed.note(twin_lines.len(), changed_bytes(&line, &twin_line));
     }
-    changed.write(twin, first_byte)
+    changed.write(twin, first_byte, diff)
 }
 
 /// The bytes in which `current` differs from `twin`, which are equally long; `None` if they are equal.
 /// `first_byte`: as for [`take`].
 pub fn between(current: &[u8], twin: &[u8], first_byte: usize) -> Option<Vec<u8>> {
     assert_eq!(current.len(), twin.len(), "a twin is as long as its object");
-    take(&mut twin.to_vec(), first_byte, |offset, line| {
+    let mut diff = Vec::new();
+    let read = |offset: usize, line: &mut [u8]| {
         line.copy_from_slice(&current[offset..][..line.len()]);
-    })
+    };
+    take(&mut twin.to_vec(), first_byte, ALL_LINES, read, &mut diff).then_some(diff)
 }
 
 /// The runs of `diff`; the last item is an error if the bytes are no diff of a unit of `unit_bytes`.
@@ -193,18 +208,20 @@ impl Changed {
         self.runs += (changed & !(changed << 1)).count_ones() as usize;
     }
 
-    /// The diff; `current` are all bytes as they are now.
-    fn write(&self, current: &[u8], first_byte: usize) -> Option<Vec<u8>> {
+    /// The diff, if there is one; `current` are all bytes as they are now.
+    fn write(&self, current: &[u8], first_byte: usize, diff: &mut Vec<u8>) -> bool {
         if self.bytes == 0 {
-            return None;
+            return false;
         }
         let len_max = (self.bytes + self.runs * RUN_HEAD_BYTES_MAX)
             .min(bytes_max(first_byte + current.len()));
+        diff.clear();
+        diff.resize(len_max + SPARE_BYTES, 0);
         let mut writer = Writer {
             current,
             end: 0,
             gap: first_byte,
-            out: vec![0; len_max + SPARE_BYTES],
+            out: diff,
             written: 0,
         };
         let mut run = 0..0;
@@ -227,8 +244,9 @@ impl Changed {
             }
         }
         writer.write(run);
-        writer.out.truncate(writer.written);
-        Some(writer.out)
+        let written = writer.written;
+        diff.truncate(written);
+        true
     }
 }
 
@@ -239,7 +257,7 @@ struct Writer<'a> {
     /// Unchanged bytes of the unit before `current`, until there is a run.
     gap: usize,
     /// Longer than what will be written.
-    out: Vec<u8>,
+    out: &'a mut [u8],
     written: usize,
 }
 
@@ -285,6 +303,8 @@ impl Writer<'_> {
     }
 }
 
+/// Each line may differ.
+pub const ALL_LINES: u64 = u64::MAX;
 /// Of the largest unit, a page.
 const LINES_MAX: usize = 4096 / LINE_BYTES;
 /// Numbers below this fit the head.

@@ -14,6 +14,8 @@ pub struct Payload(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
+    /// So few that a block of memory of their own, or a share in one, would cost more than they do.
+    Few { bytes: [u8; FEW_BYTES], len: u8 },
     Bytes {
         prefix: [u8; PREFIX_BYTES_MAX],
         prefix_bytes: usize,
@@ -28,6 +30,9 @@ impl Payload {
     ///
     /// Panics if `prefix` is longer than [`PREFIX_BYTES_MAX`].
     pub fn new(prefix: &[u8], rest: Bytes) -> Self {
+        if let Some(few) = Self::few(prefix, &rest) {
+            return few;
+        }
         let mut bytes = [0; PREFIX_BYTES_MAX];
         bytes[..prefix.len()].copy_from_slice(prefix);
         Self(Kind::Bytes {
@@ -35,6 +40,23 @@ impl Payload {
             prefix_bytes: prefix.len(),
             rest,
         })
+    }
+
+    /// As [`Payload::new`]; `None` if they are not few.
+    pub fn few(prefix: &[u8], rest: &[u8]) -> Option<Self> {
+        let mut bytes = [0; FEW_BYTES];
+        let len = prefix.len() + rest.len();
+        bytes.get_mut(..prefix.len())?.copy_from_slice(prefix);
+        bytes.get_mut(prefix.len()..len)?.copy_from_slice(rest);
+        Some(Self(Kind::Few {
+            bytes,
+            len: len as u8,
+        }))
+    }
+
+    /// A copy of these.
+    pub(crate) fn copied(bytes: &[u8]) -> Self {
+        Self::few(&[], bytes).unwrap_or_else(|| Self::new(&[], Bytes::copy_from_slice(bytes)))
     }
 
     /// The object's own bytes, to be read when the message is written.
@@ -46,13 +68,14 @@ impl Payload {
     pub(crate) fn object(&self) -> Option<ObjectId> {
         match &self.0 {
             Kind::InPlace(object) => Some(*object),
-            Kind::Bytes { .. } => None,
+            Kind::Few { .. } | Kind::Bytes { .. } => None,
         }
     }
 
     /// All bytes.
     pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
         match &self.0 {
+            Kind::Few { bytes, len } => Cow::Borrowed(&bytes[..usize::from(*len)]),
             Kind::Bytes {
                 prefix_bytes: 0,
                 rest,
@@ -70,6 +93,10 @@ impl Payload {
     /// The first two bytes as a number, and the others.
     pub(crate) fn split_head(&self) -> Option<(u16, &[u8])> {
         match &self.0 {
+            Kind::Few { bytes, len } => {
+                let (head, bytes) = bytes[..usize::from(*len)].split_first_chunk()?;
+                Some((u16::from_le_bytes(*head), bytes))
+            }
             Kind::Bytes {
                 prefix_bytes: 0,
                 rest,
@@ -94,3 +121,8 @@ impl From<Vec<u8>> for Payload {
         Self::new(&[], bytes.into())
     }
 }
+
+/// Most diffs of a page are shorter: a line of bytes that changed, or some words. No payload is larger for it.
+const FEW_BYTES: usize = 40;
+
+const _: () = assert!(size_of::<Payload>() == size_of::<Bytes>() + 2 * size_of::<usize>());

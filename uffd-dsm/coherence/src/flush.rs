@@ -55,6 +55,7 @@ use umbel_wire::{NodeId, ObjectId, Token};
 
 use crate::limits::IDLE_FLUSHES_MAX;
 use crate::memory::Memory;
+use crate::numbers::{Numbered, Numbers};
 use crate::table::Table;
 
 /// A copy that is or may be written here while others have copies.
@@ -120,9 +121,9 @@ pub(crate) enum Taken<D> {
 pub(crate) struct Flushes {
     last: u64,
     units: Table<Unit>,
-    outstanding: BTreeMap<u64, Outstanding>,
-    /// Who owes an answer for which number; `None`: it was not sent.
-    owed: BTreeSet<(Option<NodeId>, u64)>,
+    outstanding: Numbered<Outstanding>,
+    /// Who owes an answer for which numbers; `None`: they were not sent. No set is empty.
+    owed: BTreeMap<Option<NodeId>, Numbers>,
     /// By whom their news goes to, if to one node alone; in order of asking, so that limits never fall.
     waiting: BTreeMap<Option<NodeId>, VecDeque<(u64, Waiter)>>,
 }
@@ -158,8 +159,8 @@ impl Flushes {
 
     /// Objects with a flush under way, or due.
     pub(crate) fn under_way(&self) -> Vec<ObjectId> {
-        let objects = self.outstanding.values();
-        objects.filter_map(|found| found.object).collect()
+        let outstanding = self.outstanding.iter();
+        outstanding.filter_map(|(_, found)| found.object).collect()
     }
 
     pub(crate) fn begin_writing(&mut self, object: ObjectId) {
@@ -264,7 +265,7 @@ impl Flushes {
         let owed = self.outstanding.iter();
         let numbers: Vec<u64> = owed
             .filter(|(_, found)| found.is_for == For::Debt(node))
-            .map(|(number, _)| *number)
+            .map(|(number, _)| number)
             .collect();
         for number in numbers {
             self.release(number);
@@ -273,20 +274,23 @@ impl Flushes {
 
     fn next_number(&mut self, object: Option<ObjectId>, is_for: For) -> u64 {
         self.last += 1;
+        let number = self.last;
         self.outstanding
-            .insert(self.last, Outstanding { object, is_for });
-        self.owed.extend(ower(is_for).map(|ower| (ower, self.last)));
-        self.last
+            .push(number, Outstanding { object, is_for });
+        if let Some(ower) = ower(is_for) {
+            self.owed.entry(ower).or_default().insert(number);
+        }
+        number
     }
 
     /// `node` owes an answer for work at this home.
     pub(crate) fn owe(&mut self, number: u64, node: NodeId) {
-        self.owed.insert((Some(node), number));
+        self.owed.entry(Some(node)).or_default().insert(number);
     }
 
     /// `node` owes none any more for work at this home.
     pub(crate) fn paid(&mut self, number: u64, node: NodeId) {
-        self.owed.remove(&(Some(node), number));
+        self.owes_no_longer(Some(node), number);
     }
 
     /// Work at this home is done, or a debt.
@@ -296,14 +300,14 @@ impl Flushes {
 
     /// Whether `Flushed` may come with this number.
     pub(crate) fn is_under_way(&self, object: ObjectId, sequence: u64) -> bool {
-        let found = self.outstanding.get(&sequence);
+        let found = self.outstanding.get(sequence);
         found.is_some_and(|found| found.object == Some(object) && found.is_for != For::Later)
     }
 
     /// Whether no flush of the object is outstanding that began after this one.
     pub(crate) fn is_last(&self, object: ObjectId, sequence: u64) -> bool {
-        let mut later = self.outstanding.range(sequence + 1..);
-        later.all(|(_, found)| found.object != Some(object))
+        let mut outstanding = self.outstanding.iter();
+        !outstanding.any(|(number, found)| number > sequence && found.object == Some(object))
     }
 
     /// The flush of this number is answered. True if it was its unit's, whose next may be due.
@@ -369,7 +373,7 @@ impl Flushes {
         let numbers = self.outstanding.iter();
         let numbers: Vec<u64> = numbers
             .filter(|(_, found)| found.object == Some(object))
-            .map(|(number, _)| *number)
+            .map(|(number, _)| number)
             .collect();
         for number in numbers {
             self.release(number);
@@ -397,7 +401,8 @@ impl Flushes {
             let Some((limit, _)) = queue.back() else {
                 continue;
             };
-            let counted = self.outstanding.range(..=*limit);
+            let outstanding = self.outstanding.iter();
+            let counted = outstanding.take_while(|(number, _)| number <= limit);
             debtors.extend(counted.filter_map(|(_, found)| match found.is_for {
                 For::Debt(node) if Some(node) != *to => Some(node),
                 For::Debt(_) | For::Later | For::Home(_) | For::Copies => None,
@@ -408,11 +413,10 @@ impl Flushes {
 
     /// Whether the node owes an answer for something that was written, which it gives without being asked.
     pub(crate) fn is_owed_by(&self, node: NodeId) -> bool {
-        let numbers = self.owed.range((Some(node), 0)..=(Some(node), u64::MAX));
-        let found = numbers.filter_map(|(_, number)| self.outstanding.get(number));
-        found
-            .rev()
-            .any(|found| !matches!(found.is_for, For::Debt(_)))
+        let owed = self.owed.get(&Some(node)).into_iter();
+        let numbers = owed.flat_map(Numbers::newest_first);
+        let mut found = numbers.filter_map(|number| self.outstanding.get(number));
+        found.any(|found| !matches!(found.is_for, For::Debt(_)))
     }
 
     /// Who waits no longer.
@@ -437,18 +441,11 @@ impl Flushes {
     /// Whether an answer up to this number is owed by another node than `to`.
     fn is_owed_elsewhere(&self, limit: u64, to: Option<NodeId>) -> bool {
         if to.is_none() {
-            let first = self.outstanding.first_key_value();
-            return first.is_some_and(|(first, _)| *first <= limit);
+            let first = self.outstanding.first();
+            return first.is_some_and(|first| first <= limit);
         }
-        // The smallest number of each who owes: they are few, the numbers may be many.
-        let mut next = self.owed.first();
-        while let Some((ower, first)) = next {
-            if *ower != to && *first <= limit {
-                return true;
-            }
-            next = self.owed.range((*ower, u64::MAX)..).next();
-        }
-        false
+        let mut others = self.owed.iter().filter(|(ower, _)| **ower != to);
+        others.any(|(_, numbers)| numbers.first().is_some_and(|first| first <= limit))
     }
 
     fn found_nothing<D>(&mut self, object: ObjectId, tracks_writes: bool) -> Taken<D> {
@@ -476,17 +473,29 @@ impl Flushes {
     }
 
     fn sent(&mut self, sequence: u64, is_for: For) {
-        if let Some(found) = self.outstanding.get_mut(&sequence) {
+        if let Some(found) = self.outstanding.get_mut(sequence) {
             found.is_for = is_for;
-            self.owed.remove(&(None, sequence));
-            self.owed.extend(ower(is_for).map(|ower| (ower, sequence)));
+            self.owes_no_longer(None, sequence);
+            if let Some(ower) = ower(is_for) {
+                self.owed.entry(ower).or_default().insert(sequence);
+            }
         }
     }
 
     fn release(&mut self, sequence: u64) {
-        let found = self.outstanding.remove(&sequence);
+        let found = self.outstanding.remove(sequence);
         if let Some(ower) = found.and_then(|found| ower(found.is_for)) {
-            self.owed.remove(&(ower, sequence));
+            self.owes_no_longer(ower, sequence);
+        }
+    }
+
+    fn owes_no_longer(&mut self, ower: Option<NodeId>, number: u64) {
+        let Some(numbers) = self.owed.get_mut(&ower) else {
+            return;
+        };
+        numbers.remove(number);
+        if numbers.is_empty() {
+            self.owed.remove(&ower);
         }
     }
 }

@@ -142,6 +142,7 @@ mod life;
 pub mod limits;
 mod machine;
 mod memory;
+mod numbers;
 mod pin;
 mod record;
 mod requests;

@@ -10,7 +10,7 @@
 //! A diff counts from the first byte of the unit: the slot, or the page.
 
 use umbel_coherence::{HomeMap, Memory, Policy};
-use umbel_fault::{Error, PAGE_BYTES, Part, Rights, Space};
+use umbel_fault::{Error, LINE_BYTES, PAGE_BYTES, Part, Rights, Space};
 use umbel_wire::codec::Put;
 use umbel_wire::{NodeId, ObjectId, Operation};
 
@@ -43,6 +43,8 @@ pub(crate) struct ObjectMemory {
     pub(super) sender: NodeId,
     /// Objects for which a peer sent what doesn't fit them, and who it was.
     misfits: Vec<(NodeId, ObjectId)>,
+    /// The last diff that was taken: room for the next.
+    diff: Vec<u8>,
 }
 
 impl ObjectMemory {
@@ -64,6 +66,7 @@ impl ObjectMemory {
             extents: IdMap::default(),
             sender: node,
             misfits: Vec::new(),
+            diff: Vec::new(),
         }
     }
 
@@ -319,7 +322,10 @@ impl Memory<Payload> for ObjectMemory {
         let place = place(object);
         let start = place.page_file_offset() + (place.offset_in_page() + first_byte) as u64;
         let part = self.space.part(start, twin.len());
-        diff::take(twin, first_byte, |offset, line| part.read(offset, line)).map(Payload::from)
+        let lines = part.changed_lines(0, twin);
+        let read = |offset: usize, line: &mut [u8]| part.read(offset, line);
+        diff::take(twin, first_byte, lines, read, &mut self.diff)
+            .then(|| Payload::copied(&self.diff))
     }
 
     fn is_changed(&self, object: ObjectId) -> bool {
@@ -330,12 +336,14 @@ impl Memory<Payload> for ObjectMemory {
         let Some((first_byte, twin)) = self.twins.get(object) else {
             return false;
         };
-        let mut bytes = [0; PAGE_BYTES];
-        let bytes = &mut bytes[..twin.len()];
         let place = place(object);
         let start = place.page_file_offset() + (place.offset_in_page() + first_byte) as u64;
-        self.space.read(start, bytes);
-        bytes != twin
+        let part = self.space.part(start, twin.len());
+        let (_, tail) = twin.as_chunks::<LINE_BYTES>();
+        let mut bytes = [0; LINE_BYTES];
+        let bytes = &mut bytes[..tail.len()];
+        part.read(twin.len() - tail.len(), bytes);
+        bytes != tail || part.changed_lines(0, twin) != 0
     }
 
     fn differs(&self, object: ObjectId, data: &Payload) -> bool {

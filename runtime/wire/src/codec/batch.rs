@@ -232,7 +232,12 @@ impl Open {
         } else {
             self.count = start + message.count_offset(self.next_object, self.next_sequence);
         }
-        queue.splice(start..rest, head);
+        if head.is_empty() {
+            queue.copy_within(rest.., start);
+            queue.truncate(end);
+        } else {
+            queue.splice(start..rest, head);
+        }
         *self = Self {
             place: (self.place.0, queue.len()),
             messages: self.messages + 1,

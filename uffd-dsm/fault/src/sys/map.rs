@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
+use super::lines::{self, LINE_BYTES};
 use crate::space::Rights;
 
 /// Sparse memory file of `bytes` bytes, closed on exec.
@@ -262,6 +263,19 @@ impl Part<'_> {
         } else if len == 1 {
             self.read_ends::<1>(offset, target);
         }
+    }
+
+    /// A bit for each line from `offset` on that differs from `clean`, the first one lowest. Bytes behind the last whole line
+    /// are left out.
+    ///
+    /// Panics if there are more than 64 lines.
+    #[inline]
+    pub fn changed_lines(&self, offset: usize, clean: &[u8]) -> u64 {
+        self.check(offset, clean.len());
+        let (lines, _) = clean.as_chunks::<LINE_BYTES>();
+        assert!(lines.len() <= 64, "a bit for each line");
+        // SAFETY: the range was just checked; the mapping lasts for ever.
+        unsafe { lines::changed_lines(lines, (self.start + offset) as *const u8) }
     }
 
     /// Copies bytes in, and touches no others.
