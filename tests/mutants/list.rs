@@ -137,7 +137,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a flush is answered before the copies did",
-        broken: "nothing is pending at rest",
+        broken: "a load sees what was flushed",
         is_rare: false,
         file: "round.rs",
         original: "        if !entry.is_anything_due() {
@@ -172,6 +172,14 @@ pub const MUTANTS: &[Mutant] = &[
         mutated: "                    if !HERE { invalidate_copies(entry, object, Some(from), false, turn); }",
     },
     Mutant {
+        name: "a round is over at once though others have copies",
+        broken: "a load sees what was flushed",
+        is_rare: false,
+        file: "round.rs",
+        original: "copies.all(|node| *node == from)",
+        mutated: "(copies.all(|node| *node == from) || HERE)",
+    },
+    Mutant {
         name: "exclusive though the home's threads wrote",
         broken: "a load sees what was flushed",
         is_rare: false,
@@ -184,10 +192,10 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "a view has no more rights than the machine gave",
         is_rare: false,
         file: "round.rs",
-        original: "            limit_view(entry, object, None, turn);
-            entry.record.remove_copy(node);",
-        mutated: "            if !HERE { limit_view(entry, object, None, turn); }
-            entry.record.remove_copy(node);",
+        original: "        limit_view(entry, object, None, turn);
+        entry.record.remove_copy(node);",
+        mutated: "        if !HERE { limit_view(entry, object, None, turn); }
+        entry.record.remove_copy(node);",
     },
     Mutant {
         name: "exclusive though there is another copy",
@@ -293,10 +301,10 @@ pub const MUTANTS: &[Mutant] = &[
         broken: "every flush ends",
         is_rare: false,
         file: "round.rs",
-        original: "        if turn.flushes.is_due_again(object) {
-            // The diffs",
-        mutated: "        if turn.flushes.is_due_again(object) && !HERE {
-            // The diffs",
+        original: "    if turn.flushes.is_due_again(object) {
+        // The diffs",
+        mutated: "    if turn.flushes.is_due_again(object) && !HERE {
+        // The diffs",
     },
     Mutant {
         name: "an exclusive copy keeps its twin",

@@ -154,6 +154,13 @@ impl Directory {
             .get_mut(&object)
             .expect("the caller found this entry");
         entry.end_read_only();
+        let mut copies = entry.record.copies().iter();
+        if from != turn.node && entry.pending.is_none() && copies.all(|node| *node == from) {
+            // Most rounds: nobody is asked, and it is over at once.
+            let round = turn.flushes.number(object, For::Copies);
+            turn.flushes.done(round);
+            return answer_all(entry, object, &[(from, sequence)], true, turn);
+        }
         entry.update_pending(|pending| {
             pending.flushes.push((from, sequence));
             pending.flushes.sort_unstable();
@@ -263,24 +270,34 @@ impl Directory {
         let Some(entry) = self.entries.get_mut(&object) else {
             return;
         };
-        become_alone_if_last(entry, object, turn);
         let flushes = take_flushes(entry, turn.flushes);
-        let only = only_copy(entry, &flushes).filter(|_| is_round);
-        if let Some(node) = only {
-            limit_view(entry, object, None, turn);
-            entry.record.remove_copy(node);
-            entry.holding = Holding::Owned(node);
-            entry.is_used = false;
-        } else if is_round && is_for_the_home(entry, &flushes) && entry.is_home_to_show() {
-            limit_view(entry, object, None, turn);
-        }
-        for (node, sequence) in flushes {
-            answer_flush(object, node, sequence, only == Some(node), turn);
-        }
-        if turn.flushes.is_due_again(object) {
-            // The diffs just merged must be in the twin before the next is taken.
-            turn.resume(object, Resume::Again);
-        }
+        answer_all(entry, object, &flushes, is_round, turn);
+    }
+}
+
+fn answer_all<D>(
+    entry: &mut Entry,
+    object: ObjectId,
+    flushes: &[(NodeId, u64)],
+    is_round: bool,
+    turn: &mut Turn<'_, D>,
+) {
+    become_alone_if_last(entry, object, turn);
+    let only = only_copy(entry, flushes).filter(|_| is_round);
+    if let Some(node) = only {
+        limit_view(entry, object, None, turn);
+        entry.record.remove_copy(node);
+        entry.holding = Holding::Owned(node);
+        entry.is_used = false;
+    } else if is_round && is_for_the_home(entry, flushes) && entry.is_home_to_show() {
+        limit_view(entry, object, None, turn);
+    }
+    for (node, sequence) in flushes {
+        answer_flush(object, *node, *sequence, only == Some(*node), turn);
+    }
+    if turn.flushes.is_due_again(object) {
+        // The diffs just merged must be in the twin before the next is taken.
+        turn.resume(object, Resume::Again);
     }
 }
 

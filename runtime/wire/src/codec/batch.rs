@@ -151,6 +151,11 @@ impl Batcher {
     /// The queue from `start` on is a message that was just encoded. True if it was joined to the one before it: they
     /// are one batch now.
     pub fn join(&mut self, queue: &mut Vec<u8>, start: usize) -> bool {
+        if let Some(open) = &mut self.open
+            && open.go_on(queue, start)
+        {
+            return true;
+        }
         let Some(message) = Open::message(queue, start) else {
             self.open = None;
             return false;
@@ -206,6 +211,45 @@ impl Open {
         })
     }
 
+    /// Adds the message at `start`, if it is the next of the last run, as most are; else nothing has changed.
+    fn go_on(&mut self, queue: &mut Vec<u8>, start: usize) -> bool {
+        let is_alike = self.place.1 == start
+            && queue[start + KIND_OFFSET] == self.kind as u8
+            && (2..BATCH_MESSAGES_MAX).contains(&self.messages);
+        if !is_alike {
+            return false;
+        }
+        let body = &queue[start + HEADER_BYTES..];
+        let common = &body[self.layout.common..][..self.layout.common_bytes];
+        let prefix_bytes = self.layout.prefix_bytes.min(self.run.tail_bytes);
+        let tail = self.layout.tail();
+        let follows = common == self.common.bytes()
+            && body.len() == tail + self.run.tail_bytes
+            && word(body, 0) == self.next_object
+            && (self.layout.sequence).is_none_or(|at| word(body, at) == self.next_sequence)
+            && body[tail..][..prefix_bytes] == self.run.prefix[..prefix_bytes];
+        if !follows {
+            return false;
+        }
+        let rest = start + HEADER_BYTES + tail + prefix_bytes;
+        let end = queue.len() - (rest - start);
+        if end - self.place.0 > HEADER_BYTES + BATCH_BODY_BYTES_MAX {
+            return false;
+        }
+        let count = u16::from_le_bytes([queue[self.count], queue[self.count + 1]]) + 1;
+        queue[self.count..self.count + 2].copy_from_slice(&count.to_le_bytes());
+        queue.copy_within(rest.., start);
+        queue.truncate(end);
+        self.place.1 = end;
+        self.messages += 1;
+        self.next_object = self.next_object.wrapping_add(1);
+        if self.layout.sequence.is_some() {
+            self.next_sequence = self.next_sequence.wrapping_add(1);
+        }
+        self.write_length(queue);
+        true
+    }
+
     /// Adds the message that follows in the queue; false if there is no room.
     fn add(&mut self, queue: &mut Vec<u8>, message: Self) -> bool {
         let mut start = message.place.0;
@@ -232,12 +276,7 @@ impl Open {
         } else {
             self.count = start + message.count_offset(self.next_object, self.next_sequence);
         }
-        if head.is_empty() {
-            queue.copy_within(rest.., start);
-            queue.truncate(end);
-        } else {
-            queue.splice(start..rest, head);
-        }
+        queue.splice(start..rest, head);
         *self = Self {
             place: (self.place.0, queue.len()),
             messages: self.messages + 1,
