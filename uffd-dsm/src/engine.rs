@@ -402,6 +402,11 @@ impl Engine {
         self.machine.awaited_debtors()
     }
 
+    /// As [`Machine::unit_count`].
+    pub fn unit_count(&self) -> usize {
+        self.machine.unit_count()
+    }
+
     /// As [`Machine::is_owed_by`].
     pub fn is_owed_by(&self, node: NodeId) -> bool {
         self.machine.is_owed_by(node)

@@ -261,7 +261,7 @@ impl Service {
         }
     }
 
-    /// Whether what was gathered may wait for the answers to the last flush: only threads that have gone on asked for it,
+    /// Whether what was gathered may wait for the answers to the last flush: a flush has much to look at, only threads that have gone on asked for it,
     /// those it is for have not yet said that they took the news before it, and a thread here runs, and may have more.
     pub(super) fn may_put_off(&self) -> bool {
         let Some(engine) = &self.engine else {
@@ -279,6 +279,7 @@ impl Service {
                 && departures.iter().all(is_told)
         };
         !self.departures.gathered.is_empty()
+            && engine.unit_count() >= PUT_OFF_UNITS
             && self.departures.gathered.iter().all(may_wait)
             && self.running_threads() > 0
             && engine.awaited_debtors().is_empty()
@@ -290,6 +291,9 @@ impl Service {
         clean && self.departures.is_empty()
     }
 }
+
+/// With fewer objects that are written, a flush costs less than the wake-up by the answers that it would wait for.
+const PUT_OFF_UNITS: usize = 8;
 
 /// What is put off for one node. More at once saves nothing here, and keeps that node waiting while this one compares.
 const PUT_OFF_MAX: usize = 8;

@@ -148,6 +148,11 @@ impl Flushes {
             .collect()
     }
 
+    /// At most how many units a flush has to look at.
+    pub(crate) fn unit_count(&self) -> usize {
+        self.units.len()
+    }
+
     pub(crate) fn is_unit(&self, object: ObjectId) -> bool {
         self.units.contains_key(&object)
     }

@@ -221,6 +221,11 @@ impl<H: HomeMap> Machine<H> {
         self.flushes.units(memory)
     }
 
+    /// At most how many units a flush has to look at.
+    pub fn unit_count(&self) -> usize {
+        self.flushes.unit_count()
+    }
+
     /// Sends what was written of these. Nobody waits for it yet.
     pub fn send_written<D: Clone>(
         &mut self,
