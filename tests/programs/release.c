@@ -258,6 +258,50 @@ static void onwards(long rounds)
 	dist_thr_join_all();
 }
 
+/* Posts of a thread that doesn't wait for them, with many pages written before each, are done before the flag that it sets
+ * after them: nodes may put them off to tell several at once. */
+static void by_posts_before(long rounds)
+{
+	enum { POSTS = 4, PAGES = 16 };
+	DATA
+	struct { long value[512]; } pages[PAGES] = { 0 };
+	dist_sem_t sem;
+	_Atomic long flag = 0, answer = 0;
+	void writer(int unused)
+	{
+		for (long round = 1; round <= rounds; round++) {
+			for (int post = 0; post < POSTS; post++) {
+				for (int i = 0; i < PAGES; i++)
+					pages[i].value[post] = round;
+				CHECK_EQ(dist_sem_post(&sem), 0);
+			}
+			put(round);
+			flag = round;
+			while (answer != round)
+				sched_yield();
+		}
+	}
+	void reader(int unused)
+	{
+		for (long round = 1; round <= rounds; round++) {
+			while (flag != round)
+				sched_yield();
+			for (int post = 0; post < POSTS; post++)
+				CHECK_EQ(dist_sem_trywait(&sem), 0);
+			CHECK_EQ(dist_sem_trywait(&sem), EAGAIN);
+			for (int i = 0; i < PAGES; i++)
+				for (int post = 0; post < POSTS; post++)
+					CHECK_EQ(pages[i].value[post], round);
+			look(round);
+			answer = round;
+		}
+	}
+	CHECK_EQ(dist_sem_init(&sem, 0, 0), 0);
+	CHECK(dist_thr_create_on(1 % nodes, writer, 0));
+	CHECK(dist_thr_create_on(2 % nodes, reader, 0));
+	dist_thr_join_all();
+}
+
 /* By something that is no part of the machine, here a file: the writer makes its stores visible itself. */
 static void by_flush(long rounds)
 {
@@ -315,6 +359,7 @@ int main(int argc, char **argv)
 		{ "volatile", by_volatile }, { "attribute", by_attribute }, { "mutex", by_mutex },
 		{ "semaphore", by_semaphore }, { "condition", by_condition }, { "barrier", by_barrier },
 		{ "join", by_join }, { "onwards", onwards }, { "flush", by_flush },
+		{ "posts", by_posts_before },
 	};
 	long rounds = atol(argv[2]);
 	for (unsigned i = 0; i < sizeof ways / sizeof *ways; i++)

@@ -22,7 +22,7 @@ fn plain_data_arrive_however_they_are_announced() {
                 Some(0),
                 "{flag}, {nodes} nodes, hold {hold_us} us: {outcome}"
             );
-            assert_eq!(outcome.stdout.lines().count(), 12, "{outcome}");
+            assert_eq!(outcome.stdout.lines().count(), 13, "{outcome}");
         }
         let outcome = program.run(On::Alone, &["all", "10"], &[]);
         assert_eq!(outcome.status, Some(0), "{flag} alone: {outcome}");
