@@ -11,7 +11,7 @@
 //! | UMBEL_STATS | 1: send statistics at the end |
 //! | UMBEL_TIMELINE | 1: record threads, faults, waits and messages, and send them while the job runs |
 //! | UMBEL_SPIN_US | microseconds for which the service thread looks for events before it sleeps (default 0) |
-//! | UMBEL_HOLD_US | microseconds for which a granted copy can't be recalled (default 100) |
+//! | UMBEL_HOLD_US | microseconds for which a copy granted to write can't be recalled, one to read for a quarter of that (default 100) |
 //! | UMBEL_WRITE_TRACKING | 1: large weak arrays are placed in the tracked arena if the kernel can tell which pages were written; set by the user |
 //! | UMBEL_CACHE_BYTES | bytes of other nodes' objects that this node keeps copies of at most; 0: no limit (default) |
 //! | UMBEL_CONSISTENCY | `weak` (default) or `sequential`: of objects whose source says nothing |

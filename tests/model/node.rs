@@ -226,6 +226,31 @@ impl<V: Value, const N: usize> Node<V, N> {
         self.input(|machine, memory, out| machine.flush(&asked, memory, out));
     }
 
+    /// Whether a flush may begin now, by a thread or by what the machine waits to hear: a driver may begin with a part of it.
+    pub fn may_flush(&self) -> bool {
+        let flushes = match self.replies.front() {
+            Some(Reply::Resumed(object)) => self.machine.flushes_when_resumed(*object),
+            Some(Reply::TakenUp(..) | Reply::Operated { .. }) => false,
+            None => true,
+        };
+        self.outbox.is_empty() && flushes
+    }
+
+    /// What a flush would look at.
+    pub fn units_to_flush(&self) -> Vec<ObjectId> {
+        let mut places = self.places.clone();
+        let mut memory = Bytes {
+            objects: &self.objects,
+            places: &mut places,
+        };
+        self.machine.units_to_flush(&mut memory)
+    }
+
+    /// The driver sends what was written of one object; nobody waits for that yet.
+    pub fn send_part(&mut self, object: ObjectId) {
+        self.input_amid(|machine, memory, out| machine.send_written(&[object], memory, out));
+    }
+
     /// The driver needs room; false if the machine would not give the copy up now.
     pub fn evict(&mut self, object: ObjectId) -> bool {
         self.input(|machine, memory, out| machine.evict(object, memory, out))

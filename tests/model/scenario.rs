@@ -106,6 +106,8 @@ pub struct Budget {
     pub pins: u8,
     /// Rights to write that come before they are wanted.
     pub aheads: u8,
+    /// Parts of a flush that are sent before the others are looked at.
+    pub parts: u8,
     /// Tasks for other nodes whose answers no thread waits for.
     pub tasks: u8,
     /// Switches of the protocol, for objects of this home.

@@ -416,3 +416,11 @@ pub fn asking(mut scenario: Scenario, ranks: &[usize]) -> Scenario {
     }
     scenario
 }
+
+/// The same, while nodes send so many parts of their flushes first.
+pub fn in_parts(mut scenario: Scenario, count: u8) -> Scenario {
+    for budget in &mut scenario.budgets {
+        budget.parts = count;
+    }
+    scenario
+}

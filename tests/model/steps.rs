@@ -12,6 +12,10 @@ impl World {
     pub fn protocol_steps(&self, scenario: &Scenario) -> Vec<Step> {
         let mut steps = Vec::new();
         for (rank, node) in self.nodes.iter().enumerate() {
+            if self.budgets[rank].parts > 0 && self.lost != Some(rank) && node.may_flush() {
+                let units = node.units_to_flush();
+                steps.extend(units.into_iter().map(|unit| Step::SendPart(rank, unit)));
+            }
             if !node.is_free() {
                 steps.push(Step::CarryOut(rank));
                 let joins = |from: &usize| match self.links[*from][rank].front() {

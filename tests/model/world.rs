@@ -89,6 +89,8 @@ pub enum Step {
     Unpin(usize, ObjectId),
     /// The driver lets threads write what they can read.
     WriteAhead(usize, ObjectId),
+    /// The driver sends what was written of one object before it flushes the others.
+    SendPart(usize, ObjectId),
     /// A copy is dropped for want of room.
     Evict(usize, ObjectId),
     /// The driver asks for what a thread may want soon.
@@ -246,6 +248,11 @@ impl World {
             Step::WriteAhead(rank, object) => {
                 let is_done = self.node_mut(rank).write_ahead(object);
                 self.budgets[rank].aheads -= u8::from(is_done);
+                self.settle(scenario, rank)
+            }
+            Step::SendPart(rank, object) => {
+                self.budgets[rank].parts -= 1;
+                self.node_mut(rank).send_part(object);
                 self.settle(scenario, rank)
             }
             Step::Evict(rank, object) => {
@@ -448,6 +455,9 @@ impl World {
                 .next_touches()
                 .is_some_and(|object| self.nodes[rank].place(object).view == Some(Access::Write))
             {
+                return Ok(());
+            }
+            if self.budgets[rank].parts > 0 && self.nodes[rank].may_flush() {
                 return Ok(());
             }
             self.carry_out(scenario, rank)?;

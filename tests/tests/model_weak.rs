@@ -90,6 +90,15 @@ explored! {
     gathered_copy_rests: gathered(a_copy_rests_beside_a_flag()) => (69_184, 32, 9636);
     gathered_two_objects_held: gathered(held(faults(two_objects(), 1))) => (4041, 18, 119);
 
+    parts_two_nodes_write_often_invalidate: in_parts(two_nodes_write_often(Invalidate), 2) => (203_598, 32, 9934);
+    parts_two_nodes_write_often_update: in_parts(two_nodes_write_often(Update), 2) => (163_229, 33, 5112);
+    parts_home_and_cache_write: in_parts(home_and_cache_write(Invalidate), 1) => (39_843, 35, 1203);
+    parts_home_and_cache_write_update: in_parts(home_and_cache_write(Update), 1) => (25_173, 35, 930);
+    parts_flag_invalidate: in_parts(a_flag(Invalidate, 0), 1) => (191_835, 44, 2540);
+    parts_flag_update: in_parts(a_flag(Update, 1), 1) => (203_161, 46, 4010);
+    parts_flag_of_the_home: in_parts(a_flag_of_the_home(Invalidate, 0), 1) => (213_840, 40, 3641);
+    parts_news_and_a_flag: in_parts(news_and_a_flag(Invalidate, 0), 1) => (157_356, 35, 2451);
+
     tracked_two_caches_write_invalidate: tracked(two_caches_write(Invalidate)) => (10_333, 34, 359);
     tracked_two_caches_write_update: tracked(two_caches_write(Update)) => (8567, 31, 323);
 
