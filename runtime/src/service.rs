@@ -70,8 +70,6 @@ pub struct Service {
     recording: recording::Recording,
     /// How long to look for events before sleeping, in nanoseconds, as launched.
     spin_ns: u64,
-    /// A thread of the program has the turn.
-    is_visited: bool,
     /// Turns since the kernel was last asked for events.
     turns_unasked: u32,
     /// Names of thread functions by thread, for messages about lost nodes: of threads created here.
@@ -166,7 +164,6 @@ impl Service {
             threads_alive: usize::from(rank == NodeId(0)),
             recording: recording::Recording::default(),
             spin_ns: launch.spin_ns,
-            is_visited: false,
             turns_unasked: 0,
             names: BTreeMap::new(),
             freed_deadline_ns: 0,

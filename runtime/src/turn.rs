@@ -128,14 +128,11 @@ impl Visit {
         }
         let uncancelled = Uncancelled::new();
         let blocked = Blocked::new();
-        let mut service = node.turn.service().try_lock().ok()?;
-        service.may_be_visited().then(|| {
-            service.set_visited(true);
-            Self {
-                service,
-                _blocked: Some(blocked),
-                _uncancelled: uncancelled,
-            }
+        let service = node.turn.service().try_lock().ok()?;
+        service.may_be_visited().then(|| Self {
+            service,
+            _blocked: Some(blocked),
+            _uncancelled: uncancelled,
         })
     }
 
@@ -149,19 +146,12 @@ impl Visit {
             return None;
         }
         let uncancelled = Uncancelled::new();
-        let mut service = node.turn.service().try_lock().ok()?;
-        service.set_visited(true);
+        let service = node.turn.service().try_lock().ok()?;
         Some(Self {
             service,
             _blocked: None,
             _uncancelled: uncancelled,
         })
-    }
-}
-
-impl Drop for Visit {
-    fn drop(&mut self) {
-        self.service.set_visited(false);
     }
 }
 

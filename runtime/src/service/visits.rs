@@ -13,11 +13,6 @@ impl Service {
         self.running_threads() <= 1
     }
 
-    /// A visit begins or ends.
-    pub fn set_visited(&mut self, is_visited: bool) {
-        self.is_visited = is_visited;
-    }
-
     /// Carries out a visitor's request, if there is one; if it waits for an answer, looks for that. Serves what comes
     /// meanwhile.
     pub fn serve(&mut self, mut request: Option<Request>, reply: Option<&Reply>) {

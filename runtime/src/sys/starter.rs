@@ -28,7 +28,6 @@ pub struct Work {
 }
 
 /// Makes threads of one stack size.
-#[derive(Clone)]
 pub struct Starter(Arc<Shared>);
 
 struct Shared {
